@@ -1,0 +1,78 @@
+//! Named limits of everything that crosses a wire, each with its reason.
+
+/// Longest text of one message, in bytes of UTF-8 (the command language's limit).
+pub const TEXT_MAX: usize = 16_384;
+/// Longest MLS application message: a text with its envelope, padding and signature, rounded up generously.
+pub const CIPHERTEXT_MAX: usize = 32 * 1024;
+/// Longest commit, Welcome or GroupInfo without its tree. A commit carries two HPKE ciphertexts for each level that it
+/// re-keys and one for each unmerged leaf; a thousand blank leaves stay well below this.
+pub const HANDSHAKE_MAX: usize = 512 * 1024;
+/// Longest exported ratchet tree: a thousand leaves of about a kibibyte each.
+pub const TREE_MAX: usize = 2 * 1024 * 1024;
+/// Longest frame between a node and its directory: a GroupInfo with its tree, and room for the rest.
+pub const DIRECTORY_FRAME_MAX: usize = 3 * 1024 * 1024;
+/// Longest frame that the directory takes from a connection that no account has signed in on.
+pub const STRANGER_FRAME_MAX: usize = 16 * 1024;
+/// Longest frame between two nodes: one ciphertext and its envelope.
+pub const PEER_FRAME_MAX: usize = CIPHERTEXT_MAX + 1_024;
+/// Longest key package; ours are about 900 bytes with their certificate.
+pub const KEY_PACKAGE_MAX: usize = 4_096;
+/// Key packages that a device keeps at the directory, besides its last-resort one.
+pub const KEY_PACKAGES: usize = 50;
+/// A device refills its key packages when no more than this many are left.
+pub const KEY_PACKAGES_LOW: usize = 20;
+/// Devices of one account: a person's machines, with room; it bounds the fan-out of each message.
+pub const DEVICES_MAX: usize = 16;
+/// Devices that one message can be addressed to: both sides of a direct conversation, or a group of a thousand.
+pub const RECIPIENTS_MAX: usize = 1_024;
+/// Longest serialised device certificate.
+pub const CERTIFICATE_MAX: usize = 1_024;
+/// Longest serialised, signed device list.
+pub const DEVICE_LIST_MAX: usize = DEVICES_MAX * CERTIFICATE_MAX;
+/// Longest OPAQUE message (RFC 9807; on P-256 the longest has 320 bytes).
+pub const OPAQUE_MAX: usize = 512;
+/// Longest sealed root key.
+pub const ROOT_BACKUP_MAX: usize = 512;
+/// Longest sealed book: pins and marks of some thousand contacts.
+pub const BOOK_MAX: usize = 256 * 1024;
+/// Network addresses that one device announces.
+pub const ADDRESSES_MAX: usize = 8;
+/// Names or accounts asked for in one look-up.
+pub const LOOK_UP_MAX: usize = 64;
+/// People listed in one page.
+pub const LIST_MAX: usize = 1_000;
+/// Envelopes deposited in one request.
+pub const DEPOSIT_MAX: usize = 64;
+/// Bytes of ciphertext deposited in one request: below the frame's limit with room for the envelopes.
+pub const DEPOSIT_BYTES_MAX: usize = 1024 * 1024;
+/// Mail items that one drain returns at most.
+pub const DRAIN_MAX: usize = 256;
+/// Bytes of mail that one drain returns at most, unless a single item is longer.
+pub const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+/// Cursors acknowledged in one request.
+pub const REMOVE_MAX: usize = 1_024;
+/// Ids of the latest messages that a sender had seen, carried in each message.
+pub const SEEN_MAX: usize = 16;
+/// Single sequence numbers beyond the contiguous run that one receipt can carry.
+pub const RECEIPT_EXTRAS_MAX: usize = 256;
+/// Conversations that one peer hello names.
+pub const HELLO_CONVERSATIONS_MAX: usize = 64;
+/// Longest reason in words that a refusal or a closing connection carries.
+pub const REASON_MAX: usize = 512;
+/// Longest invite code.
+pub const INVITE_MAX: usize = 64;
+/// Past epochs whose messages a member can still open, and that the mailbox still accepts.
+pub const PAST_EPOCHS: u64 = 32;
+/// How long a presence lease lasts without renewal, in milliseconds: two missed keep-alives.
+pub const LEASE_MS: u64 = 45_000;
+/// How often a connected node renews its lease, in milliseconds: a third of the lease.
+pub const LEASE_RENEWAL_MS: u64 = 15_000;
+/// How long the mailbox keeps an envelope, in milliseconds: fourteen days.
+pub const MAILBOX_RETENTION_MS: u64 = 14 * 24 * 3_600 * 1_000;
+/// How long a key package is valid, in seconds: eighty-four days.
+pub const KEY_PACKAGE_LIFETIME_S: u64 = 84 * 24 * 3_600;
+/// How long a device certificate and a device list are valid, in milliseconds: about thirteen months, renewed with
+/// the password long before.
+pub const CERTIFICATE_LIFETIME_MS: u64 = 400 * 24 * 3_600 * 1_000;
+/// Strangers' envelopes that wait for one recipient from one sender within an hour.
+pub const STRANGER_ENVELOPES_PER_HOUR: u32 = 20;

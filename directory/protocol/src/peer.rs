@@ -1,0 +1,147 @@
+//! What two nodes say to each other, and what is inside a message's ciphertext.
+//!
+//! Each direction of a peer connection has one long stream of [`PeerFrame`]s, opened by its writer. Every frame may be
+//! repeated, lost with its connection, or arrive long after its time: receivers are idempotent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Timestamp,
+    certificate::{Certificate, SignedReceipt},
+    limits::{CIPHERTEXT_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
+};
+
+/// One frame from a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerFrame {
+    /// First frame of each direction: who speaks. The receiver checks that the certificate's TLS key is the
+    /// connection's and closes otherwise.
+    Hello(Hello),
+    /// A sealed message. The receiver stores it and owes a [`PeerFrame::Receipt`].
+    Message(Envelope),
+    /// The receiver's word about messages. The sender of those messages stores it and answers
+    /// [`PeerFrame::ReceiptStored`].
+    Receipt(SignedReceipt),
+    /// A receipt is stored; it need not be sent again.
+    ReceiptStored {
+        /// The receipt's conversation.
+        conversation: ConversationId,
+        /// The receipt's `delivered_below`.
+        delivered_below: u64,
+        /// The receipt's `read_below`.
+        read_below: u64,
+    },
+    /// The message can't be opened here and why; the sender seals it anew or leaves it to the mailbox.
+    Refused {
+        /// Which message.
+        id: MessageId,
+        /// Why.
+        reason: PeerRefusal,
+    },
+}
+
+/// Who speaks on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The speaking device's certificate.
+    pub certificate: Certificate,
+    /// Version of the device list that the speaker knows of itself.
+    pub list_version: u64,
+    /// The highest sequence number that the speaker has seen from the listening device, over all conversations: a
+    /// listener with a lower own counter was copied or restored.
+    pub echo: u64,
+}
+
+/// Why a peer did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRefusal {
+    /// The receiver is not in that conversation, or no longer under that incarnation.
+    UnknownConversation,
+    /// The epoch is not kept any more.
+    EpochGone,
+    /// The ciphertext does not open.
+    Unreadable,
+    /// Too much waits already; the mailbox is the better way.
+    Full,
+}
+
+/// A sealed message with what its carriers need to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The MLS epoch it was sealed in.
+    pub epoch: u64,
+    /// The device that sealed it.
+    pub sender: DeviceId,
+    /// Its id; the ciphertext's authenticated data.
+    pub id: MessageId,
+    /// An MLS PrivateMessage.
+    pub ciphertext: BoundedBytes<CIPHERTEXT_MAX>,
+}
+
+/// What a ciphertext holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The message's id: equal to the ciphertext's authenticated data.
+    pub id: MessageId,
+    /// Counts this device's messages in this conversation, from 0.
+    pub sequence: u64,
+    /// SHA-256 of the sender's previous [`Content`] bytes in this conversation; zeros for the first.
+    pub previous: [u8; 32],
+    /// Ids of the latest messages from others that the sender had seen.
+    pub seen: Bounded<MessageId, SEEN_MAX>,
+    /// The sender's clock: a label, no more.
+    pub sent_at: Timestamp,
+    /// What it says.
+    pub body: Body,
+}
+
+/// Kinds of content. Append-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// Words.
+    Text(BoundedText<TEXT_MAX>),
+}
+
+/// Why a connection is closed, as its application error code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CloseCode {
+    /// Nothing more to say.
+    Done = 0,
+    /// A frame was malformed or out of its limits.
+    Malformed = 1,
+    /// The certificate does not match the connection's key, or the account is not one to talk to.
+    NotWelcome = 2,
+    /// Too many requests, streams or bytes.
+    TooMuch = 3,
+    /// The program is shutting down; come back later.
+    ShuttingDown = 4,
+    /// Another connection of the same pair took this one's place.
+    Superseded = 5,
+    /// The session was ended by signing out.
+    SignedOut = 6,
+    /// Nothing was heard in time.
+    Idle = 7,
+}
+
+impl CloseCode {
+    /// The words that go with the code over the wire and in logs.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Malformed => "malformed frame",
+            Self::NotWelcome => "not welcome",
+            Self::TooMuch => "too much",
+            Self::ShuttingDown => "shutting down",
+            Self::Superseded => "superseded",
+            Self::SignedOut => "signed out",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// A reason in words that crosses the wire.
+pub type Reason = BoundedText<REASON_MAX>;

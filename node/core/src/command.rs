@@ -1,0 +1,311 @@
+//! What a person or a script can ask of a node, parsed, and what comes of it.
+
+use protocol::{MessageId, Name, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::event::{DeliveryState, ShortId, Trust};
+
+/// Names one running command between driver and core; made by the driver, unique within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommandToken(pub u64);
+
+/// A password on its way to be stretched. It has no `Debug`, `Clone` or `Serialize`, and is wiped when dropped.
+#[derive(PartialEq, Eq)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes a password as it was typed.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// Its bytes, for the stretching alone.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// A command that the core performs. Opening and locking a profile, HELP and QUIT are the shell's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Makes an account.
+    SignUp {
+        /// The name wished for.
+        name: Name,
+        /// The password.
+        password: Password,
+        /// An invite code.
+        invite: Option<String>,
+    },
+    /// Proves the password to the directory. The shell has opened the profile with it already.
+    SignIn {
+        /// The account's name.
+        name: Name,
+        /// The password.
+        password: Password,
+    },
+    /// Ends the session; the shell then locks the profile.
+    SignOut,
+    /// Who this node is.
+    WhoAmI,
+    /// Asks the directory whether it is there.
+    Ping,
+    /// Sends a text to a person.
+    Send {
+        /// To whom.
+        to: Name,
+        /// What.
+        text: String,
+    },
+    /// Sends a message once more that failed.
+    Resend {
+        /// Which.
+        id: MessageRef,
+    },
+    /// Lists people online, contacts and what else there is.
+    List {
+        /// Which part.
+        what: ListWhat,
+    },
+    /// Lists contacts.
+    Contacts,
+    /// Shows what was said.
+    History {
+        /// With whom; everybody if absent.
+        with: Option<Name>,
+        /// How many messages at most.
+        count: usize,
+    },
+    /// The state of connection, outbox and profile.
+    Status,
+    /// `WAIT ONLINE` and `ASSERT ONLINE`: whether a person is online, asked afresh of the directory.
+    AskOnline {
+        /// Who.
+        user: Name,
+    },
+    /// `ASSERT STATE`: the state of a message.
+    AskState {
+        /// Which.
+        id: MessageRef,
+    },
+}
+
+/// A message as people name it: by its short id or its 128-bit id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageRef {
+    /// `m12`.
+    Short(ShortId),
+    /// The full id.
+    Full(MessageId),
+}
+
+/// What LIST shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListWhat {
+    /// Everything.
+    All,
+    /// People.
+    Users,
+    /// Groups.
+    Groups,
+    /// One's own groups.
+    Mine,
+}
+
+/// What a command that succeeded returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing more to say.
+    Done,
+    /// SIGNUP.
+    SignedUp {
+        /// The canonical name.
+        name: Name,
+        /// Opens the account when the password is lost; shown once.
+        recovery_code: String,
+    },
+    /// SIGNIN.
+    SignedIn {
+        /// The canonical name.
+        name: Name,
+        /// Whether the directory answered; `false` means that the profile is open, but offline.
+        online: bool,
+        /// Messages that came in on the way.
+        unread: usize,
+    },
+    /// SIGNOUT.
+    SignedOut,
+    /// WHOAMI.
+    WhoAmI {
+        /// The canonical name.
+        name: Name,
+        /// Account id in hexadecimal.
+        account: String,
+        /// Device id in hexadecimal.
+        device: String,
+        /// Fingerprint of the root key in hexadecimal.
+        fingerprint: String,
+    },
+    /// PING.
+    Pong {
+        /// Round trip in milliseconds.
+        round_trip_ms: u64,
+    },
+    /// SEND and RESEND.
+    Sent {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: MessageId,
+        /// To whom.
+        to: Name,
+        /// What is certain of it now.
+        state: DeliveryState,
+    },
+    /// LIST and CONTACTS.
+    People {
+        /// Sorted by name.
+        people: Vec<PersonView>,
+    },
+    /// HISTORY.
+    History {
+        /// Oldest first.
+        messages: Vec<HistoryEntry>,
+    },
+    /// STATUS.
+    Status(StatusView),
+    /// AskOnline.
+    Online(bool),
+    /// AskState.
+    State(DeliveryState),
+}
+
+/// One person in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonView {
+    /// Name.
+    pub name: Name,
+    /// Whether the person is online, as far as the directory tells.
+    pub online: bool,
+    /// When last seen.
+    pub last_seen: Option<Timestamp>,
+    /// Whether a contact.
+    pub contact: bool,
+    /// State of the person's key.
+    pub trust: Trust,
+    /// Fingerprint of the pinned root key in hexadecimal.
+    pub fingerprint: String,
+}
+
+/// One message of the past.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HistoryEntry {
+    /// Short id.
+    pub id: ShortId,
+    /// 128-bit id.
+    pub uid: MessageId,
+    /// Who wrote it.
+    pub from: Name,
+    /// To whom.
+    pub to: Name,
+    /// What.
+    pub text: String,
+    /// When it was stored here.
+    pub at: Timestamp,
+    /// The sender's clock.
+    pub sent_at: Timestamp,
+    /// State, of one's own messages.
+    pub state: Option<DeliveryState>,
+    /// Whether messages before it are missing.
+    pub gap: bool,
+}
+
+/// What STATUS shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusView {
+    /// Signed in as.
+    pub name: Option<Name>,
+    /// Whether the directory is connected.
+    pub online: bool,
+    /// Addresses under which this node can be reached, as text.
+    pub addresses: Vec<String>,
+    /// Peers connected directly.
+    pub peers: Vec<Name>,
+    /// Messages that are queued here only.
+    pub queued: usize,
+    /// Messages that the mailbox has custody of.
+    pub sent: usize,
+    /// Conversations.
+    pub conversations: usize,
+}
+
+/// The class of a failure; the numbers are the exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FailureCode {
+    /// Anything else.
+    Other = 1,
+    /// Bad grammar.
+    Usage = 2,
+    /// Nobody answers.
+    Unreachable = 3,
+    /// Wrong password, signed out.
+    Auth = 4,
+    /// Changed key or pin.
+    Trust = 5,
+    /// Unknown or taken names, existing targets.
+    Conflict = 6,
+    /// Not allowed.
+    Refused = 7,
+    /// The outcome is not known.
+    Unknown = 8,
+    /// An expectation was not met in time.
+    Timeout = 9,
+}
+
+impl FailureCode {
+    /// The name that stands in JSON and after `!` in scripts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Auth => "auth",
+            Self::Trust => "trust",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// Why a command failed: its class, what happened, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The class.
+    pub code: FailureCode,
+    /// One sentence, with the next step.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this class.
+    #[must_use]
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// How a command ended.
+pub type CommandResult = Result<Outcome, Failure>;

@@ -1,0 +1,163 @@
+//! What a node tells whoever watches it. Text and JSON are made of these by the node's view.
+
+use std::fmt;
+
+use protocol::{MessageId, Name, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A short id that people type: a letter for the kind and a number that a profile never reuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ShortId {
+    /// `m12`.
+    Message(u64),
+}
+
+impl fmt::Display for ShortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Message(number) = self;
+        write!(f, "m{number}")
+    }
+}
+
+/// State of a message towards one recipient. The order is the order of progress; `Failed` stands apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DeliveryState {
+    /// Durable here.
+    Queued,
+    /// The mailbox has custody.
+    Sent,
+    /// Stored on the recipient's device, signed by it.
+    Delivered,
+    /// Read there.
+    Read,
+    /// It will not arrive; RESEND may help.
+    Failed,
+}
+
+impl DeliveryState {
+    /// The word in events, scripts and history.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is known of a person's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Trust {
+    /// Pinned on first use.
+    Pinned,
+    /// Compared by the person.
+    Verified,
+    /// Changed since it was pinned.
+    Changed,
+    /// Not accepted yet.
+    Stranger,
+}
+
+impl Trust {
+    /// The word in events.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Verified => "verified",
+            Self::Changed => "changed",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
+/// State of the connection to the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConnectionState {
+    /// Connected and signed in.
+    Online,
+    /// Not connected.
+    Offline,
+    /// Signed out.
+    SignedOut,
+}
+
+impl ConnectionState {
+    /// The word in events.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::SignedOut => "signed_out",
+        }
+    }
+}
+
+/// An event with its place in the profile's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts up without a gap per profile; absent for what is not kept.
+    pub seq: Option<u64>,
+    /// When it happened here.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened. Append-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// A message arrived.
+    Message {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: MessageId,
+        /// Who wrote it.
+        from: Name,
+        /// What.
+        text: String,
+        /// The sender's clock.
+        sent_at: Timestamp,
+        /// What is known of the sender's key.
+        trust: Trust,
+        /// Whether messages before it are missing.
+        gap: bool,
+    },
+    /// One's own message made progress.
+    Receipt {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: MessageId,
+        /// To whom.
+        to: Name,
+        /// How far.
+        state: DeliveryState,
+        /// Why it failed.
+        reason: Option<String>,
+    },
+    /// Somebody came or went. Not kept.
+    Presence {
+        /// Who.
+        user: Name,
+        /// Came or went.
+        online: bool,
+    },
+    /// A person's root key is not the pinned one.
+    KeyChanged {
+        /// Who.
+        user: Name,
+        /// The new key's fingerprint in hexadecimal.
+        fingerprint: String,
+    },
+    /// The connection to the directory changed. Kept.
+    Connection {
+        /// To what.
+        state: ConnectionState,
+    },
+}

@@ -1,0 +1,91 @@
+//! What the core wants done.
+
+use std::net::SocketAddr;
+
+use protocol::{DeviceId, Name, PublicKey, Timestamp, directory::Request, peer::PeerFrame};
+
+use crate::{
+    command::{CommandResult, CommandToken},
+    event::Event,
+    input::{CallId, PeerId},
+    stored::Transaction,
+    stretch::StretchJob,
+};
+
+/// What one call of the core wants: first the transaction, then, if that was committed, the effects in order.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// To be made durable before anything else; if that fails, nothing of `after` happens and the core is dropped and
+    /// opened again from disk.
+    pub persist: Option<Transaction>,
+    /// To be performed after the commit.
+    pub after: Vec<Effect>,
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a request to the directory; the answer is [`crate::input::Input::Reply`].
+    Ask {
+        /// Names it.
+        call: CallId,
+        /// What.
+        request: Box<Request>,
+    },
+    /// Send a frame to a peer. It may be lost with its connection.
+    Send {
+        /// On which connection.
+        peer: PeerId,
+        /// What.
+        frame: PeerFrame,
+    },
+    /// Dial a device, all addresses at once; the answer is `PeerConnected` or `DialFailed`.
+    Dial {
+        /// Which.
+        device: DeviceId,
+        /// The key to pin.
+        tls_key: PublicKey,
+        /// Where.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Close a peer connection.
+    ClosePeer {
+        /// Which.
+        peer: PeerId,
+    },
+    /// From now on accept connections from exactly these TLS keys.
+    AcceptPeers {
+        /// The keys.
+        tls_keys: Vec<PublicKey>,
+    },
+    /// Feed [`crate::input::Input::Tick`] at this moment; replaces an earlier one.
+    SetTimer {
+        /// When.
+        at: Timestamp,
+    },
+    /// Run a job that takes long on a thread of its own, two at most; the answer is `Stretched`.
+    Stretch {
+        /// The job.
+        job: StretchJob,
+    },
+    /// Tell whoever watches.
+    Show(Event),
+    /// A command ended.
+    Done {
+        /// Which.
+        token: CommandToken,
+        /// How.
+        result: CommandResult,
+    },
+    /// Read the timeline; the answer is `HistoryRead`.
+    ReadHistory {
+        /// Names the command.
+        token: CommandToken,
+        /// With whom; everybody if absent.
+        with: Option<Name>,
+        /// How many at most, the latest.
+        count: usize,
+    },
+    /// Close the connection to the directory, since the session ended.
+    CloseDirectory,
+}
