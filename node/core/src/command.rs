@@ -86,11 +86,20 @@ pub enum Command {
     },
     /// The state of connection, outbox and profile.
     Status,
-    /// `WAIT ONLINE` and `ASSERT ONLINE`: whether a person is online, asked afresh of the directory.
+    /// `ASSERT ONLINE`: whether a person is online, asked afresh of the directory.
     AskOnline {
         /// Who.
         user: Name,
     },
+    /// `WAIT ONLINE` and `WAIT OFFLINE`: completes when the person is.
+    WaitOnline {
+        /// Who.
+        user: Name,
+        /// Online or offline.
+        online: bool,
+    },
+    /// `WAIT IDLE`: completes when nothing is queued or in flight; what the mailbox has custody of counts as idle.
+    WaitIdle,
     /// `ASSERT STATE`: the state of a message.
     AskState {
         /// Which.

@@ -97,6 +97,13 @@ pub enum Input {
         /// Oldest first; or what went wrong.
         entries: Result<Vec<HistoryEntry>, String>,
     },
+    /// What [`crate::output::Effect::FindMessage`] asked for.
+    MessageFound {
+        /// Names the command.
+        token: CommandToken,
+        /// The message, if the timeline has it; or what went wrong.
+        entry: Result<Option<HistoryEntry>, String>,
+    },
 }
 
 /// What became of a request to the directory.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use protocol::{DeviceId, Name, PublicKey, Timestamp, directory::Request, peer::PeerFrame};
 
 use crate::{
-    command::{CommandResult, CommandToken},
+    command::{CommandResult, CommandToken, MessageRef},
     event::Event,
     input::{CallId, PeerId},
     stored::Transaction,
@@ -85,6 +85,27 @@ pub enum Effect {
         with: Option<Name>,
         /// How many at most, the latest.
         count: usize,
+    },
+    /// Find one message of the timeline; the answer is `MessageFound`.
+    FindMessage {
+        /// Names the command.
+        token: CommandToken,
+        /// Which.
+        id: MessageRef,
+    },
+    /// Log a bug of this program: something that its own invariants rule out. Nothing in it is secret.
+    ReportBug {
+        /// What happened.
+        what: &'static str,
+        /// The error.
+        detail: String,
+    },
+    /// Log what was refused from a peer or the directory, and why. Nothing in it is secret or anybody's words.
+    ReportMisbehaviour {
+        /// What happened.
+        what: &'static str,
+        /// The error.
+        detail: String,
     },
     /// Close the connection to the directory, since the session ended.
     CloseDirectory,
