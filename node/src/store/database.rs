@@ -1,0 +1,302 @@
+//! The profile's database: one `SQLite` file, encrypted page by page (SQLCipher), written by one transaction at a time.
+
+use std::{fmt::Write as _, path::Path};
+
+use node_core::{
+    command::{HistoryEntry, MessageRef},
+    event::{DeliveryState, Event, ShortId},
+    stored::{Change, Stored, Table, Transaction},
+};
+use protocol::{ConversationId, MessageId, Name, Timestamp};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction as SqlTransaction, TransactionBehavior,
+    config::DbConfig, params,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    EVENTS_KEPT, READ_MAX,
+    error::{CommitError, EventsError, ReadError},
+    key_file::DatabaseKey,
+    schema,
+};
+
+/// The columns of a [`HistoryEntry`], in the order in which [`entry`] reads them.
+const ENTRY: &str = "number, uid, sender, recipient, text, at, sent_at, state, gap";
+
+/// Why a database could not be opened.
+#[derive(Debug)]
+pub(super) enum OpenDatabaseError {
+    /// The key does not fit, or the file is not a database.
+    NotOurs,
+    Newer(u32),
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for OpenDatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotOurs,
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+/// An open database.
+pub(super) struct Database {
+    connection: Connection,
+    last_event: u64,
+}
+
+impl Database {
+    /// Opens a file that exists; an empty one becomes a database of the newest version.
+    pub(super) fn open(file: &Path, key: &DatabaseKey) -> Result<Self, OpenDatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(file, flags)?;
+        unlock(&connection, key)?;
+        // A database that turns out to be a newer program's is left exactly as it is, its write-ahead log too.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let found = schema::version(&connection)?;
+        if found > schema::VERSION {
+            return Err(OpenDatabaseError::Newer(found));
+        }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        configure(&connection)?;
+        schema::migrate(&mut connection, found)?;
+        let last_event =
+            connection.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get::<_, i64>(0))?;
+        Ok(Self { connection, last_event: last_event.cast_unsigned() })
+    }
+
+    /// Makes all changes durable, or none.
+    pub(super) fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+        let mut last_event = self.last_event;
+        let sql =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(CommitError::Failed)?;
+        for change in transaction.changes {
+            apply(&sql, change, &mut last_event)?;
+        }
+        if last_event > self.last_event {
+            let dropped = last_event.saturating_sub(EVENTS_KEPT).cast_signed();
+            sql.prepare_cached("DELETE FROM event WHERE seq <= ?1")
+                .and_then(|mut statement| statement.execute([dropped]))
+                .map_err(CommitError::Failed)?;
+        }
+        sql.commit().map_err(CommitError::Failed)?;
+        self.last_event = last_event;
+        Ok(())
+    }
+
+    pub(super) fn records(&self) -> Result<Stored, ReadError> {
+        let mut statement = self.connection.prepare_cached("SELECT record_table, key, value FROM record")?;
+        let mut rows = statement.query([])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            // A table's number is its place in the enumeration, which is also how postcard writes it.
+            let table = u8::try_from(row.get::<_, i64>(0)?)
+                .ok()
+                .and_then(|number| postcard::from_bytes::<Table>(&[number]).ok())
+                .ok_or(ReadError::Damaged("a table"))?;
+            records.push((table, row.get(1)?, row.get(2)?));
+        }
+        Ok(Stored { records, last_event: self.last_event })
+    }
+
+    pub(super) fn history(&self, with: Option<&Name>, count: usize) -> Result<Vec<HistoryEntry>, ReadError> {
+        let count = count.min(READ_MAX);
+        let limit = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut entries = Vec::with_capacity(count.min(64));
+        if let Some(name) = with {
+            // Two walks along an index each, rather than one over the whole timeline.
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {ENTRY} FROM message WHERE place IN (
+                    SELECT * FROM (SELECT place FROM message WHERE sender = ?1 ORDER BY place DESC LIMIT ?2)
+                    UNION
+                    SELECT * FROM (SELECT place FROM message WHERE recipient = ?1 ORDER BY place DESC LIMIT ?2)
+                ) ORDER BY place DESC LIMIT ?2"
+            ))?;
+            collect(statement.query(params![name.as_str(), limit])?, &mut entries)?;
+        } else {
+            let sql = format!("SELECT {ENTRY} FROM message ORDER BY place DESC LIMIT ?1");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            collect(statement.query([limit])?, &mut entries)?;
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+
+    pub(super) fn message(&self, id: MessageRef) -> Result<Option<HistoryEntry>, ReadError> {
+        let found = match id {
+            MessageRef::Short(ShortId::Message(number)) => {
+                let sql = format!("SELECT {ENTRY} FROM message WHERE number = ?1");
+                self.connection.prepare_cached(&sql)?.query_row([number.cast_signed()], |row| Ok(entry(row))).optional()
+            }
+            MessageRef::Full(uid) => {
+                let sql = format!("SELECT {ENTRY} FROM message WHERE uid = ?1 ORDER BY place LIMIT 1");
+                self.connection.prepare_cached(&sql)?.query_row([uid.as_bytes()], |row| Ok(entry(row))).optional()
+            }
+        };
+        found?.transpose()
+    }
+
+    pub(super) fn events_since(&self, seq: u64, max: usize) -> Result<Vec<Event>, EventsError> {
+        let oldest = self
+            .connection
+            .prepare_cached("SELECT coalesce(min(seq), 1) FROM event")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+            .map_err(ReadError::from)?
+            .cast_unsigned();
+        if seq.saturating_add(1) < oldest {
+            return Err(EventsError::Dropped { oldest });
+        }
+        let limit = i64::try_from(max.min(READ_MAX)).unwrap_or(i64::MAX);
+        let first = i64::try_from(seq).unwrap_or(i64::MAX);
+        let read = || -> Result<Vec<Event>, ReadError> {
+            let mut statement =
+                self.connection.prepare_cached("SELECT event FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+            let mut rows = statement.query([first, limit])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let bytes: Vec<u8> = row.get(0)?;
+                events.push(postcard::from_bytes(&bytes).map_err(|_| ReadError::Damaged("an event"))?);
+            }
+            Ok(events)
+        };
+        Ok(read()?)
+    }
+}
+
+/// Hands the key over as it is: it is random, so SQLCipher need not stretch it once more.
+fn unlock(connection: &Connection, key: &DatabaseKey) -> rusqlite::Result<()> {
+    let mut pragma = Zeroizing::new(String::with_capacity(96));
+    pragma.push_str("PRAGMA key = \"x'");
+    for byte in key.bytes() {
+        let _ = write!(pragma, "{byte:02x}");
+    }
+    pragma.push_str("'\"");
+    connection.execute_batch(&pragma)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // The folder's lock keeps others out, so the database need not share memory through a file of its own. Deleted
+    // text is overwritten; what sorting spills stays in memory.
+    connection.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 8388608;",
+    )
+}
+
+fn apply(sql: &SqlTransaction<'_>, change: Change, last_event: &mut u64) -> Result<(), CommitError> {
+    let written = match change {
+        Change::Put { table, key, value } => sql
+            .prepare_cached(
+                "INSERT INTO record (record_table, key, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (record_table, key) DO UPDATE SET value = excluded.value",
+            )
+            .and_then(|mut statement| statement.execute(params![table as u8, key, value])),
+        Change::Delete { table, key } => sql
+            .prepare_cached("DELETE FROM record WHERE record_table = ?1 AND key = ?2")
+            .and_then(|mut statement| statement.execute(params![table as u8, key])),
+        Change::Timeline { conversation, entry } => return append_message(sql, conversation, &entry),
+        Change::TimelineState { uid, state } => sql
+            .prepare_cached("UPDATE message SET state = ?2 WHERE uid = ?1 AND state IS NOT NULL")
+            .and_then(|mut statement| statement.execute(params![uid.as_bytes(), state_number(state)])),
+        Change::Event(event) => return append_event(sql, &event, last_event),
+    };
+    written.map(drop).map_err(CommitError::Failed)
+}
+
+fn append_message(
+    sql: &SqlTransaction<'_>,
+    conversation: ConversationId,
+    entry: &HistoryEntry,
+) -> Result<(), CommitError> {
+    let ShortId::Message(number) = entry.id;
+    sql.prepare_cached(
+        "INSERT INTO message (number, uid, conversation, sender, recipient, text, at, sent_at, state, gap)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )
+    .and_then(|mut statement| {
+        statement.execute(params![
+            number.cast_signed(),
+            entry.uid.as_bytes(),
+            conversation.as_bytes(),
+            entry.from.as_str(),
+            entry.to.as_str(),
+            entry.text,
+            entry.at.0.cast_signed(),
+            // Whatever clock the sender has: all 64 bits come back as they were.
+            entry.sent_at.0.cast_signed(),
+            entry.state.map(state_number),
+            entry.gap,
+        ])
+    })
+    .map(drop)
+    .map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => CommitError::ShortIdTaken(number),
+        _ => CommitError::Failed(error),
+    })
+}
+
+fn append_event(sql: &SqlTransaction<'_>, event: &Event, last_event: &mut u64) -> Result<(), CommitError> {
+    let seq = event
+        .seq
+        .filter(|seq| Some(*seq) == last_event.checked_add(1))
+        .ok_or(CommitError::EventOutOfOrder { last: *last_event, found: event.seq.unwrap_or(0) })?;
+    let bytes = postcard::to_allocvec(event).map_err(CommitError::Unencodable)?;
+    sql.prepare_cached("INSERT INTO event (seq, event) VALUES (?1, ?2)")
+        .and_then(|mut statement| statement.execute(params![seq.cast_signed(), bytes]))
+        .map_err(CommitError::Failed)?;
+    *last_event = seq;
+    Ok(())
+}
+
+fn collect(mut rows: rusqlite::Rows<'_>, entries: &mut Vec<HistoryEntry>) -> Result<(), ReadError> {
+    while let Some(row) = rows.next()? {
+        entries.push(entry(row)?);
+    }
+    Ok(())
+}
+
+fn entry(row: &Row<'_>) -> Result<HistoryEntry, ReadError> {
+    let name = |column: usize| -> Result<Name, ReadError> {
+        Name::parse(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
+            .map_err(|_| ReadError::Damaged("a name"))
+    };
+    let uid = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok(HistoryEntry {
+        id: ShortId::Message(row.get::<_, i64>(0)?.cast_unsigned()),
+        uid: MessageId::from_slice(uid).ok_or(ReadError::Damaged("a message id"))?,
+        from: name(2)?,
+        to: name(3)?,
+        text: row.get(4)?,
+        at: Timestamp(row.get::<_, i64>(5)?.cast_unsigned()),
+        sent_at: Timestamp(row.get::<_, i64>(6)?.cast_unsigned()),
+        state: row.get::<_, Option<u8>>(7)?.map(state_of).transpose()?,
+        gap: row.get(8)?,
+    })
+}
+
+/// The number in the database; it never changes its meaning.
+const fn state_number(state: DeliveryState) -> u8 {
+    match state {
+        DeliveryState::Queued => 0,
+        DeliveryState::Sent => 1,
+        DeliveryState::Delivered => 2,
+        DeliveryState::Read => 3,
+        DeliveryState::Failed => 4,
+    }
+}
+
+fn state_of(number: u8) -> Result<DeliveryState, ReadError> {
+    use DeliveryState::{Delivered, Failed, Queued, Read, Sent};
+
+    [Queued, Sent, Delivered, Read, Failed]
+        .into_iter()
+        .find(|state| state_number(*state) == number)
+        .ok_or(ReadError::Damaged("a delivery state"))
+}

@@ -1,0 +1,65 @@
+//! The database's schema and the way from one version to the next.
+
+use rusqlite::{Connection, Transaction as SqlTransaction};
+
+/// `SQLite`'s application id of a profile: "TUPn".
+pub(super) const APPLICATION_ID: i32 = 0x5455_506e;
+
+type Migration = fn(&SqlTransaction<'_>) -> rusqlite::Result<()>;
+
+/// What leads from version `i` to version `i + 1`. Append-only: a step that has shipped never changes.
+const MIGRATIONS: &[Migration] = &[tables];
+
+/// The version that this program writes.
+#[expect(clippy::cast_possible_truncation, reason = "a handful of migrations")]
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// The version that a database has; zero if it is empty.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings a database from its version to [`VERSION`], each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
+    for (migration, version) in MIGRATIONS.iter().zip(1_u32..).skip(from as usize) {
+        let transaction = connection.transaction()?;
+        migration(&transaction)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn tables(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.execute_batch(
+        // A message's place in the timeline is the order in which it was stored here; a message id is unique only
+        // per sender, since another person could draw, or copy, the same one.
+        "CREATE TABLE record (
+            record_table INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            UNIQUE (record_table, key)
+        ) STRICT;
+        CREATE TABLE message (
+            place INTEGER PRIMARY KEY,
+            number INTEGER NOT NULL UNIQUE,
+            uid BLOB NOT NULL,
+            conversation BLOB NOT NULL,
+            sender TEXT NOT NULL,
+            recipient TEXT NOT NULL,
+            text TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            sent_at INTEGER NOT NULL,
+            state INTEGER,
+            gap INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX message_uid ON message (uid);
+        CREATE INDEX message_sender ON message (sender);
+        CREATE INDEX message_recipient ON message (recipient);
+        CREATE TABLE event (
+            seq INTEGER PRIMARY KEY,
+            event BLOB NOT NULL
+        ) STRICT;",
+    )
+}
