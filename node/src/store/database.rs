@@ -166,10 +166,19 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+impl Database {
+    /// Makes the database look like a newer program's.
+    pub(super) fn set_version(&self, version: u32) {
+        self.connection.pragma_update(None, "user_version", version).unwrap();
+    }
+}
+
 /// Hands the key over as it is: it is random, so SQLCipher need not stretch it once more.
 fn unlock(connection: &Connection, key: &DatabaseKey) -> rusqlite::Result<()> {
-    let mut pragma = Zeroizing::new(String::with_capacity(96));
-    pragma.push_str("PRAGMA key = \"x'");
+    let mut pragma = Zeroizing::new(String::with_capacity(160));
+    // Its own log would go to the terminal that the prompt is on; every failure is reported by its return value.
+    pragma.push_str("PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'");
     for byte in key.bytes() {
         let _ = write!(pragma, "{byte:02x}");
     }

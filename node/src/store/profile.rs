@@ -196,3 +196,66 @@ fn read_error(error: ReadError, folder: &Path) -> ProfileError {
 fn damaged(folder: &Path, what: &str) -> ProfileError {
     ProfileError::Damaged { folder: folder.to_path_buf(), what: what.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+    fn profile(folder: &Path) -> Profile {
+        Profile::create(folder, &Name::parse("alice").unwrap(), &password(), CHEAP).unwrap()
+    }
+
+    fn password() -> Password {
+        Password::new("correct horse".to_owned())
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_not_a_byte_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = profile(folder.path());
+        let newer = schema::VERSION + 1;
+        profile.database.as_ref().unwrap().set_version(newer);
+        // As a crashed newer program would leave it: with a write-ahead log beside the database.
+        let copy = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        }
+        let bytes = |file: &str| std::fs::read(copy.path().join(file)).unwrap();
+        let before = ["profile.db", "profile.db-wal", "profile.key"].map(bytes);
+        assert!(!before[1].is_empty());
+        let error = Profile::open(copy.path(), &password()).unwrap_err();
+        assert!(matches!(error, ProfileError::NewerProgram { found, known: schema::VERSION } if found == newer));
+        assert_eq!(["profile.db", "profile.db-wal", "profile.key"].map(bytes), before);
+    }
+
+    #[test]
+    fn no_file_of_the_folder_holds_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut profile = profile(folder.path());
+        profile.commit(Transaction::default()).unwrap();
+        let key = *profile.key.bytes();
+        let hex = key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let holds = |needle: &[u8]| {
+            std::fs::read_dir(folder.path())
+                .unwrap()
+                .any(|file| std::fs::read(file.unwrap().path()).unwrap().windows(needle.len()).any(|w| w == needle))
+        };
+        assert!(!holds(&key) && !holds(hex.as_bytes()));
+        std::fs::write(folder.path().join("leak"), key).unwrap();
+        assert!(holds(&key), "the search finds a key that is there");
+    }
+
+    #[test]
+    fn rewrapping_never_weakens_the_stretching() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut profile = profile(folder.path());
+        let harder = StretchParameters { memory_kib: 16, passes: 2, lanes: 1 };
+        profile.rewrap(&password(), harder).unwrap();
+        profile.rewrap(&password(), CHEAP).unwrap();
+        let file = Folder::read_key(folder.path()).unwrap();
+        assert_eq!(key_file::peek(&file).ok().unwrap().parameters, harder);
+    }
+}
