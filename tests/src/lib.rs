@@ -1,1 +1,6 @@
-//! Placeholder while the crate is being written.
+//! What the tests of more than one crate share: a seeded world in place of sockets, disks, clocks and chance.
+//!
+//! Nothing here is part of a program that is shipped.
+
+pub mod entropy;
+pub mod provider;
