@@ -1,3 +1,5 @@
 //! Tuppence's node.
 
+pub mod config;
+pub mod prompt;
 pub mod store;

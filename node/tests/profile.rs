@@ -1,5 +1,7 @@
 //! The profile's folder as others see it: another process, somebody who copies it, a crash, a newer program.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},

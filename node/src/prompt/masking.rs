@@ -1,0 +1,135 @@
+//! What the line being typed looks like: secrets as bullets, and the prompt in front of it.
+
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rustyline::{
+    Helper,
+    completion::Completer,
+    highlight::{CmdKind, Highlighter},
+    hint::Hinter,
+    validate::Validator,
+};
+use unicode_width::UnicodeWidthStr as _;
+
+/// Finds the part of a line that must not be seen: a password.
+pub type SecretSpan = fn(&str) -> Option<Range<usize>>;
+
+const BULLET: &str = "•";
+/// Stands in the prompt for the state of the connection; both marks are one column wide.
+pub(super) const MARK: char = '○';
+const MARK_ONLINE: char = '●';
+const GREEN: &str = "\x1b[32m";
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
+/// How a line is drawn.
+pub(super) enum Masking {
+    /// Commands and messages, in which secrets may occur.
+    Line {
+        /// Finds them.
+        secret: SecretSpan,
+        /// Whether the directory is connected; changes while a line is being typed.
+        online: Arc<AtomicBool>,
+        /// Whether colours are wanted.
+        color: bool,
+    },
+    /// A secret, all of it.
+    Secret,
+}
+
+impl Highlighter for Masking {
+    fn highlight<'l>(&self, line: &'l str, _cursor: usize) -> Cow<'l, str> {
+        match self {
+            Self::Secret => Cow::Owned(bullets(line)),
+            Self::Line { secret, .. } => {
+                let parts = secret(line)
+                    .and_then(|span| Some((line.get(..span.start)?, line.get(span.clone())?, line.get(span.end..)?)));
+                match parts {
+                    Some((before, hidden, after)) => Cow::Owned(format!("{before}{}{after}", bullets(hidden))),
+                    None => Cow::Borrowed(line),
+                }
+            }
+        }
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
+        match self {
+            Self::Line { online, color, .. } if default => {
+                let online = online.load(Ordering::Relaxed);
+                let mark = if online { MARK_ONLINE } else { MARK };
+                let mark = match (color, online) {
+                    (false, _) => mark.to_string(),
+                    (true, true) => format!("{GREEN}{mark}{PLAIN}"),
+                    (true, false) => format!("{DIM}{mark}{PLAIN}"),
+                };
+                Cow::Owned(prompt.replacen(MARK, &mark, 1))
+            }
+            _ => Cow::Borrowed(prompt),
+        }
+    }
+
+    fn highlight_char(&self, _line: &str, _cursor: usize, kind: CmdKind) -> bool {
+        // Anything else would let a single character through to the screen as it was typed.
+        kind != CmdKind::MoveCursor
+    }
+}
+
+impl Completer for Masking {
+    type Candidate = String;
+}
+
+impl Hinter for Masking {
+    type Hint = String;
+}
+
+impl Validator for Masking {}
+
+impl Helper for Masking {}
+
+fn bullets(text: &str) -> String {
+    BULLET.repeat(text.width())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(online: bool, color: bool) -> Masking {
+        let secret: SecretSpan = |line| line.starts_with("signup ").then_some(9..line.len());
+        Masking::Line { secret, online: Arc::new(AtomicBool::new(online)), color }
+    }
+
+    #[test]
+    fn a_secret_is_drawn_as_bullets_of_its_own_width_and_nothing_else_is_changed() {
+        assert_eq!(line(true, false).highlight("signup b hünter2漢", 0), "signup b •••••••••");
+        assert_eq!(line(true, false).highlight("send b hunter2", 0), "send b hunter2");
+        assert_eq!(Masking::Secret.highlight("send b", 0), "••••••");
+    }
+
+    #[test]
+    fn a_span_that_does_not_fit_the_line_hides_nothing_and_breaks_nothing() {
+        assert_eq!(line(true, false).highlight("signup é", 0), "signup é");
+        assert_eq!(line(true, false).highlight("signup ", 0), "signup ");
+    }
+
+    #[test]
+    fn the_mark_in_the_prompt_follows_the_connection_and_keeps_its_width() {
+        assert_eq!(line(false, false).highlight_prompt("alice ○ › ", true), "alice ○ › ");
+        assert_eq!(line(true, false).highlight_prompt("alice ○ › ", true), "alice ● › ");
+        assert_eq!(line(true, true).highlight_prompt("alice ○ › ", true), "alice \u{1b}[32m●\u{1b}[0m › ");
+        assert_eq!("●".width(), "○".width());
+    }
+
+    #[test]
+    fn every_typed_character_is_drawn_through_the_mask() {
+        assert!(Masking::Secret.highlight_char("x", 1, CmdKind::Other));
+        assert!(line(true, true).highlight_char("x", 1, CmdKind::Other));
+    }
+}

@@ -1,0 +1,165 @@
+//! What is shown above the line being typed: a queue, and the one thread that empties it.
+//!
+//! Printing waits while nobody is at the prompt (a password is being typed, a command runs): the next prompt shows all
+//! of it first. So nothing that prints ever waits for a person.
+
+use std::{
+    collections::VecDeque,
+    io::Write as _,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustyline::ExternalPrinter;
+
+/// Texts that wait for the screen at most; older ones give way, since HISTORY has them.
+const WAITING_MAX: usize = 4_096;
+/// How long the end of the program waits for the last texts to be printed: a terminal that takes longer is stuck.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+struct Queue {
+    texts: VecDeque<String>,
+    dropped: usize,
+    /// Whether the line editor is there to print above.
+    open: bool,
+    printing: bool,
+    finished: bool,
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<String> {
+        if self.texts.is_empty() || !(self.open || self.finished) {
+            return None;
+        }
+        let mut all = String::new();
+        if self.dropped > 0 {
+            all = format!("({} lines not shown; HISTORY has the messages)\n", self.dropped);
+            self.dropped = 0;
+        }
+        for text in self.texts.drain(..) {
+            all.push_str(&text);
+            all.push('\n');
+        }
+        Some(all)
+    }
+}
+
+/// A handle to print by; clones print to the same screen. Printing never blocks.
+#[derive(Clone)]
+pub struct Screen {
+    // Shared between the threads that print, read and run commands; held for a push or a drain only.
+    queue: Arc<(Mutex<Queue>, Condvar)>,
+}
+
+impl Screen {
+    /// Starts the printing thread. Without a printer, text goes to standard output at once.
+    pub(super) fn start<P: ExternalPrinter + Send + 'static>(printer: Option<P>) -> std::io::Result<Self> {
+        let screen = Self { queue: Arc::default() };
+        screen.lock().open = printer.is_none();
+        let queue = screen.clone();
+        std::thread::Builder::new().name("printer".into()).spawn(move || queue.print_all(printer))?;
+        Ok(screen)
+    }
+
+    /// Prints one text, of one or more lines, without a line break at its end.
+    pub fn print(&self, text: impl Into<String>) {
+        let mut queue = self.lock();
+        if queue.texts.len() >= WAITING_MAX {
+            queue.texts.pop_front();
+            queue.dropped += 1;
+        }
+        queue.texts.push_back(text.into());
+        self.queue.1.notify_all();
+    }
+
+    /// Whether there is a prompt to print above.
+    pub(super) fn set_open(&self, open: bool) {
+        self.lock().open = open;
+        self.queue.1.notify_all();
+    }
+
+    /// Prints what still waits, as far as the terminal takes it, and ends the printing thread.
+    pub(super) fn finish(&self) {
+        let mut queue = self.lock();
+        queue.finished = true;
+        self.queue.1.notify_all();
+        let waiting = |queue: &mut Queue| queue.printing || !queue.texts.is_empty();
+        drop(self.queue.1.wait_timeout_while(queue, FLUSH_WAIT, waiting).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print_all<P: ExternalPrinter>(&self, mut printer: Option<P>) {
+        loop {
+            let mut queue = self.lock();
+            queue.printing = false;
+            self.queue.1.notify_all();
+            let text = loop {
+                if let Some(text) = queue.take() {
+                    break text;
+                }
+                if queue.finished {
+                    return;
+                }
+                queue = self.queue.1.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            };
+            queue.printing = true;
+            let finished = queue.finished;
+            drop(queue);
+            // A terminal that has gone away shows nothing; the reading thread notices and ends the program.
+            let _ = match printer.as_mut().filter(|_| !finished) {
+                Some(printer) => printer.print(text).is_ok(),
+                None => {
+                    let mut out = std::io::stdout();
+                    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Printed(mpsc::Sender<String>);
+
+    impl ExternalPrinter for Printed {
+        fn print(&mut self, text: String) -> rustyline::Result<()> {
+            self.0.send(text).map_err(|_| rustyline::error::ReadlineError::Eof)
+        }
+    }
+
+    fn screen() -> (Screen, mpsc::Receiver<String>) {
+        let (sender, printed) = mpsc::channel();
+        (Screen::start(Some(Printed(sender))).unwrap(), printed)
+    }
+
+    #[test]
+    fn texts_wait_while_nobody_is_at_the_prompt_and_keep_their_order() {
+        let (screen, printed) = screen();
+        screen.print("one");
+        screen.print("two");
+        assert!(printed.try_recv().is_err());
+        screen.set_open(true);
+        assert_eq!(printed.recv().unwrap(), "one\ntwo\n");
+        screen.print("three");
+        assert_eq!(printed.recv().unwrap(), "three\n");
+    }
+
+    #[test]
+    fn the_oldest_texts_give_way_and_are_counted() {
+        let (screen, printed) = screen();
+        for number in 0..WAITING_MAX + 3 {
+            screen.print(number.to_string());
+        }
+        screen.set_open(true);
+        let text = printed.recv().unwrap();
+        assert!(text.starts_with("(3 lines not shown; HISTORY has the messages)\n3\n4\n"), "{}", &text[..60]);
+    }
+}
