@@ -1,0 +1,123 @@
+//! The two streams of one peer connection: frames out, in as few writes as possible, and frames in.
+
+use std::time::Duration;
+
+use node_core::input::PeerId;
+use protocol::{
+    limits::PEER_FRAME_MAX,
+    peer::{CloseCode, PeerFrame},
+};
+use quinn::Connection;
+use tokio::sync::mpsc;
+
+use super::super::{
+    endpoint,
+    frames::{FrameReadError, FrameReader, write_frames},
+};
+use super::PeerEvent;
+
+/// Frames put into one write at most.
+const BATCH_MAX: usize = 64;
+/// How long the peer's acknowledgement of the last frames is waited for.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a connection is told to do.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Send this.
+    Frame(Box<PeerFrame>),
+    /// Send what waits, then close with this code.
+    Close(CloseCode),
+}
+
+/// Carries frames both ways until the connection ends or is told to. Returns why, in words.
+pub(super) async fn run(
+    connection: &Connection,
+    peer: PeerId,
+    outgoing: mpsc::Receiver<Outgoing>,
+    events: &mpsc::Sender<PeerEvent>,
+) -> String {
+    let end = tokio::select! {
+        end = write(connection, outgoing) => end,
+        end = read(connection, peer, events) => end,
+        error = connection.closed() => End { code: None, reason: error.to_string() },
+    };
+    if let Some(code) = end.code {
+        endpoint::close(connection, code);
+    }
+    end.reason
+}
+
+/// How a connection came to its end.
+struct End {
+    /// What to tell the peer; nothing if the connection is gone anyway.
+    code: Option<CloseCode>,
+    reason: String,
+}
+
+impl End {
+    fn new(code: CloseCode) -> Self {
+        Self { code: Some(code), reason: code.reason().to_owned() }
+    }
+
+    fn broken(error: impl std::fmt::Display) -> Self {
+        Self { code: None, reason: error.to_string() }
+    }
+}
+
+async fn write(connection: &Connection, mut outgoing: mpsc::Receiver<Outgoing>) -> End {
+    let mut stream = match connection.open_uni().await {
+        Ok(stream) => stream,
+        Err(error) => return End::broken(error),
+    };
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    loop {
+        batch.clear();
+        let mut code = (outgoing.recv_many(&mut batch, BATCH_MAX).await == 0).then_some(CloseCode::Done);
+        let mut frames = Vec::with_capacity(batch.len());
+        for item in batch.drain(..) {
+            match item {
+                Outgoing::Frame(frame) if code.is_none() => frames.push(*frame),
+                // Whatever was said after the farewell is not sent.
+                Outgoing::Frame(_) => {}
+                Outgoing::Close(farewell) => code = Some(farewell),
+            }
+        }
+        if let Err(error) = write_frames(&mut stream, &frames, PEER_FRAME_MAX).await {
+            return End::broken(error);
+        }
+        if let Some(code) = code {
+            // Finished, then acknowledged, then closed: closing first would throw away what is on its way.
+            if stream.finish().is_ok() {
+                let _ = tokio::time::timeout(LAST_WORDS, stream.stopped()).await;
+            }
+            return End::new(code);
+        }
+    }
+}
+
+async fn read(connection: &Connection, peer: PeerId, events: &mpsc::Sender<PeerEvent>) -> End {
+    let stream = match connection.accept_uni().await {
+        Ok(stream) => stream,
+        Err(error) => return End::broken(error),
+    };
+    let mut reader = FrameReader::new(stream, PEER_FRAME_MAX);
+    loop {
+        match reader.next::<PeerFrame>().await {
+            // Waiting here is what holds a fast peer back: its stream's window fills up.
+            Ok(Some(frame)) => {
+                if events.send(PeerEvent::Frame { peer, frame }).await.is_err() {
+                    return End::new(CloseCode::ShuttingDown);
+                }
+            }
+            // The peer says no more, and closes when it has what it waits for.
+            Ok(None) => return End::broken(connection.closed().await),
+            Err(FrameReadError::Frame(error)) => {
+                tracing::warn!(peer = peer.0, %error, "a peer sent a malformed frame");
+                return End::new(CloseCode::Malformed);
+            }
+            Err(FrameReadError::Truncated) => return End::new(CloseCode::Malformed),
+            Err(FrameReadError::Stream(error)) => return End::broken(error),
+        }
+    }
+}
