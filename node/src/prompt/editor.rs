@@ -1,7 +1,7 @@
 //! The reading thread: one line at a time, when it is asked for one.
 
 use std::{
-    io::{BufRead as _, Write as _},
+    io::BufRead as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -123,17 +123,17 @@ pub(super) struct PlainReader {
 }
 
 impl PlainReader {
-    fn line(prompt: &str) -> Answer {
-        match read_plain(prompt) {
+    fn line(prompt: String, screen: &Screen) -> Answer {
+        match read_plain(prompt, screen) {
             Ok(Some(line)) => Answer::Line(line),
             Ok(None) => Answer::EndOfInput,
             Err(error) => Answer::Failed(error),
         }
     }
 
-    fn secret(&self, prompt: &str) -> Answer {
+    fn secret(&self, prompt: String, screen: &Screen) -> Answer {
         self.modes.hide();
-        let secret = read_plain(prompt);
+        let secret = read_plain(prompt, screen);
         self.modes.restore();
         match secret {
             Ok(Some(secret)) => Answer::Secret(secret),
@@ -143,12 +143,12 @@ impl PlainReader {
     }
 }
 
-fn read_plain(prompt: &str) -> std::io::Result<Option<Zeroizing<String>>> {
-    let mut out = std::io::stdout();
-    out.write_all(prompt.as_bytes())?;
-    out.flush()?;
+fn read_plain(prompt: String, screen: &Screen) -> std::io::Result<Option<Zeroizing<String>>> {
+    screen.set_prompt(Some(prompt));
     let mut line = Zeroizing::new(String::new());
-    if std::io::stdin().lock().read_line(&mut line)? == 0 {
+    let read = std::io::stdin().lock().read_line(&mut line);
+    screen.set_prompt(None);
+    if read? == 0 {
         return Ok(None);
     }
     let length = line.trim_end_matches(['\n', '\r']).len();
@@ -174,8 +174,8 @@ impl Reader {
             let answer = match (&mut self, ask) {
                 (Self::Rich(rich), Ask::Line { prompt }) => rich.line(&prompt, screen),
                 (Self::Rich(rich), Ask::Secret { prompt }) => rich.secret(&prompt),
-                (Self::Plain(_), Ask::Line { prompt }) => PlainReader::line(&prompt),
-                (Self::Plain(plain), Ask::Secret { prompt }) => plain.secret(&prompt),
+                (Self::Plain(_), Ask::Line { prompt }) => PlainReader::line(prompt, screen),
+                (Self::Plain(plain), Ask::Secret { prompt }) => plain.secret(prompt, screen),
             };
             if answers.blocking_send(answer).is_err() {
                 return;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     io::Write as _,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -21,25 +22,34 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 struct Queue {
     texts: VecDeque<String>,
     dropped: usize,
-    /// Whether the line editor is there to print above.
+    /// Whether there is somebody to print for: at a line editor, or at a plain terminal, always.
     open: bool,
+    /// What a plain terminal asks for a line with, while it does; a line editor draws its own.
+    prompt: Option<String>,
+    prompted: bool,
     printing: bool,
     finished: bool,
 }
 
 impl Queue {
     fn take(&mut self) -> Option<String> {
-        if self.texts.is_empty() || !(self.open || self.finished) {
+        let prompt = self.prompt.as_ref().filter(|_| !self.prompted || !self.texts.is_empty());
+        if (self.texts.is_empty() && prompt.is_none()) || !(self.open || self.finished) {
             return None;
         }
-        let mut all = String::new();
+        // What stands on the prompt's line stays there; the prompt comes again below.
+        let mut all = if self.prompted { "\n".to_owned() } else { String::new() };
         if self.dropped > 0 {
-            all = format!("({} lines not shown; HISTORY has the messages)\n", self.dropped);
+            let _ = writeln!(all, "({} lines not shown; HISTORY has the messages)", self.dropped);
             self.dropped = 0;
         }
         for text in self.texts.drain(..) {
             all.push_str(&text);
             all.push('\n');
+        }
+        if let Some(prompt) = &self.prompt {
+            all.push_str(prompt);
+            self.prompted = true;
         }
         Some(all)
     }
@@ -79,10 +89,19 @@ impl Screen {
         self.queue.1.notify_all();
     }
 
+    /// What a plain terminal asks with from now on, or that the line has been read.
+    pub(super) fn set_prompt(&self, prompt: Option<String>) {
+        let mut queue = self.lock();
+        queue.prompt = prompt;
+        queue.prompted = false;
+        self.queue.1.notify_all();
+    }
+
     /// Prints what still waits, as far as the terminal takes it, and ends the printing thread.
     pub(super) fn finish(&self) {
         let mut queue = self.lock();
         queue.finished = true;
+        queue.prompt = None;
         self.queue.1.notify_all();
         let waiting = |queue: &mut Queue| queue.printing || !queue.texts.is_empty();
         drop(self.queue.1.wait_timeout_while(queue, FLUSH_WAIT, waiting).unwrap_or_else(PoisonError::into_inner));
