@@ -20,6 +20,12 @@ impl Password {
         Self(Zeroizing::new(text))
     }
 
+    /// A second one of the same word, for a job that takes its own. Said by name, since a password has no `Clone`.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Its bytes, for the stretching alone.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -52,6 +58,9 @@ pub enum Command {
         /// The password.
         password: Password,
     },
+    /// The second half of SIGNIN for a device that is signed in already: completes with `Outcome::SignedIn` when all
+    /// that waited at the directory is taken in, or as offline as soon as the directory is known not to answer.
+    Resume,
     /// Ends the session; the shell then locks the profile.
     SignOut,
     /// Who this node is.

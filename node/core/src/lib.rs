@@ -4,10 +4,27 @@
 //! comes with each call, randomness through [`entropy::Entropy`] and the MLS crypto provider, both given at
 //! construction. The driver commits [`output::Outputs::persist`] and only then performs [`output::Outputs::after`].
 
+mod account;
+mod batch;
 pub mod command;
+mod commands;
+mod conversation;
+mod core;
+pub mod crypto;
+mod delivery;
 pub mod entropy;
 pub mod event;
+mod flow;
+mod inbox;
 pub mod input;
+mod link;
+mod mail;
+mod outbox;
 pub mod output;
+mod peers;
+mod people;
+mod records;
 pub mod stored;
 pub mod stretch;
+
+pub use self::core::{Core, CoreConfig, OpenError, Session};

@@ -1,0 +1,272 @@
+//! One conversation's MLS group: sealing, opening, refreshing keys and applying commits.
+
+use membership::{
+    certificate::VerifiedDevice,
+    identity::{IdentityError, device_of},
+};
+use mls_rs::{
+    CryptoProvider, Group, MlsMessage, WireFormat,
+    error::MlsError,
+    group::{CommitEffect, ReceivedMessage},
+};
+use protocol::{AccountId, ConversationId, DeviceId, MessageId, Timestamp, policy::Policy};
+
+use super::{Commit, Config, MlsBug, commit_hash, mls_time};
+
+/// Plaintexts are padded to multiples of this, so that a ciphertext's length tells little of its text's.
+const PADDING_STEP: usize = 256;
+/// Bytes before the content that say how long it is.
+const LENGTH_BYTES: usize = 4;
+
+/// A message that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The device whose leaf signed it.
+    pub device: DeviceId,
+    /// That device's account.
+    pub account: AccountId,
+    /// The authenticated data.
+    pub id: MessageId,
+    /// The epoch that it was sealed in.
+    pub epoch: u64,
+    /// The content.
+    pub content: Vec<u8>,
+}
+
+/// Why a message does not open. The group's state is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Not a sealed message of ours.
+    #[error("malformed")]
+    Malformed,
+    /// It belongs to another conversation.
+    #[error("another conversation's")]
+    OtherConversation,
+    /// Its epoch is still to come.
+    #[error("of epoch {0}, which is still to come")]
+    FutureEpoch(u64),
+    /// Its epoch is not kept any more.
+    #[error("of an epoch that is not kept any more")]
+    EpochGone,
+    /// Its key was used, or is too far ahead.
+    #[error("its key was used or is out of reach")]
+    KeyUsed,
+    /// It is not what a member sealed.
+    #[error("not sealed by a member: {0}")]
+    Forged(String),
+}
+
+/// Why a commit does not apply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Not a commit of this conversation.
+    #[error("malformed")]
+    Malformed,
+    /// The library or the rules refuse it.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The epoch that it began.
+    pub epoch: u64,
+    /// Devices that came.
+    pub added: Vec<VerifiedDevice>,
+    /// Devices that went.
+    pub removed: Vec<VerifiedDevice>,
+    /// Whether a device came in by itself.
+    pub joined_by_itself: bool,
+    /// Whether it was this device that went.
+    pub removed_self: bool,
+}
+
+/// One conversation's group, as one device sees it.
+pub struct Conversation<C: CryptoProvider + Clone> {
+    group: Group<Config<C>>,
+    id: ConversationId,
+    incarnation: u64,
+    policy: Policy,
+}
+
+impl<C: CryptoProvider + Clone> Conversation<C> {
+    pub(super) fn new(group: Group<Config<C>>, incarnation: u64) -> Result<Self, MlsBug> {
+        let id = ConversationId::from_slice(group.group_id());
+        let id = id.ok_or_else(|| MlsBug("a group id that is no conversation's".to_owned()))?;
+        let policy = membership::policy_of(&group.context().extensions).map_err(|error| MlsBug(error.to_string()))?;
+        Ok(Self { group, id, incarnation, policy })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> ConversationId {
+        self.id
+    }
+
+    /// Its policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Which of this device's memberships it is.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The current epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.group.current_epoch()
+    }
+
+    /// The members' devices, in the order of their leaves. Verifies each certificate: not for every message.
+    #[must_use]
+    pub fn members(&self) -> Vec<VerifiedDevice> {
+        // A leaf whose identity does not hold was never let in.
+        self.group.roster().members_iter().filter_map(|member| device_of(&member.signing_identity).ok()).collect()
+    }
+
+    /// Seals a content in the current epoch.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn seal(&mut self, _now: Timestamp, id: MessageId, content: &[u8]) -> Result<Vec<u8>, MlsBug> {
+        let padded = pad(content).ok_or_else(|| MlsBug("a content that is too long".to_owned()))?;
+        Ok(self.group.encrypt_application_message(&padded, id.0.to_vec())?.to_bytes()?)
+    }
+
+    /// Opens a ciphertext.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&mut self, now: Timestamp, ciphertext: &[u8]) -> Result<Opened, OpenError> {
+        let message = MlsMessage::from_bytes(ciphertext).map_err(|_| OpenError::Malformed)?;
+        if message.wire_format() != WireFormat::PrivateMessage {
+            return Err(OpenError::Malformed);
+        }
+        if message.group_id() != Some(self.id.0.as_slice()) {
+            return Err(OpenError::OtherConversation);
+        }
+        let epoch = message.epoch().ok_or(OpenError::Malformed)?;
+        if epoch > self.epoch() {
+            return Err(OpenError::FutureEpoch(epoch));
+        }
+        let received = self.group.process_incoming_message_with_time(message, mls_time(now));
+        let received = received.map_err(|error| match error {
+            MlsError::EpochNotFound => OpenError::EpochGone,
+            MlsError::KeyMissing(_) | MlsError::InvalidFutureGeneration(_) => OpenError::KeyUsed,
+            error => OpenError::Forged(error.to_string()),
+        })?;
+        let ReceivedMessage::ApplicationMessage(message) = received else { return Err(OpenError::Malformed) };
+        let member = self.group.member_at_index(message.sender_index);
+        let member = member.ok_or_else(|| OpenError::Forged("its sender is gone".to_owned()))?;
+        let forged = |error: IdentityError| OpenError::Forged(error.to_string());
+        let device = device_of(&member.signing_identity).map_err(forged)?;
+        let id = MessageId::from_slice(&message.authenticated_data).ok_or(OpenError::Malformed)?;
+        let content = unpad(message.data()).ok_or(OpenError::Malformed)?.to_vec();
+        Ok(Opened { device: device.entry.device, account: device.account, id, epoch, content })
+    }
+
+    /// Makes a commit with new keys for this device; pending until [`Conversation::apply`] gets it back.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn propose_refresh(&mut self, now: Timestamp) -> Result<Commit, MlsBug> {
+        let epoch = self.epoch();
+        let output = self.group.commit_builder().commit_time(mls_time(now)).build()?;
+        let bytes = output.commit_message.to_bytes()?;
+        let missing = || MlsBug("a commit came without its GroupInfo".to_owned());
+        let group_info = output.external_commit_group_info.as_ref().ok_or_else(missing)?.to_bytes()?;
+        let hash = commit_hash(&bytes);
+        Ok(Commit { epoch, bytes, hash, group_info })
+    }
+
+    /// Applies a commit of the current epoch; the own pending one is recognised, another one ends it.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn apply(&mut self, now: Timestamp, commit: &[u8]) -> Result<Applied, ApplyError> {
+        let message = MlsMessage::from_bytes(commit).map_err(|_| ApplyError::Malformed)?;
+        if message.wire_format() != WireFormat::PublicMessage || message.group_id() != Some(self.id.0.as_slice()) {
+            return Err(ApplyError::Malformed);
+        }
+        let before = self.members();
+        let refused = |error: MlsError| ApplyError::Refused(error.to_string());
+        let received = self.group.process_incoming_message_with_time(message, mls_time(now)).map_err(refused)?;
+        let ReceivedMessage::Commit(description) = received else { return Err(ApplyError::Malformed) };
+        // A commit that lost must never be mistaken for this epoch's.
+        self.group.clear_pending_commit();
+        let after = self.members();
+        let apart = |one: &[VerifiedDevice], other: &[VerifiedDevice]| {
+            let gone = |device: &&VerifiedDevice| !other.iter().any(|o| o.entry.device == device.entry.device);
+            one.iter().filter(gone).cloned().collect::<Vec<_>>()
+        };
+        Ok(Applied {
+            epoch: self.epoch(),
+            added: apart(&after, &before),
+            removed: apart(&before, &after),
+            joined_by_itself: description.is_external,
+            removed_self: matches!(description.effect, CommitEffect::Removed { .. }),
+        })
+    }
+
+    /// Forgets a pending commit that lost.
+    pub fn drop_pending(&mut self) {
+        self.group.clear_pending_commit();
+    }
+
+    /// Stages the group's state.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn write(&mut self) -> Result<(), MlsBug> {
+        Ok(self.group.write_to_storage()?)
+    }
+}
+
+fn pad(content: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(content.len()).ok()?;
+    let whole = (LENGTH_BYTES + content.len()).next_multiple_of(PADDING_STEP);
+    let mut padded = Vec::with_capacity(whole);
+    padded.extend_from_slice(&length.to_be_bytes());
+    padded.extend_from_slice(content);
+    padded.resize(whole, 0);
+    Some(padded)
+}
+
+fn unpad(padded: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = padded.split_first_chunk::<LENGTH_BYTES>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (content, zeros) = rest.split_at_checked(length)?;
+    let whole = padded.len().is_multiple_of(PADDING_STEP) && zeros.len() < PADDING_STEP;
+    (whole && zeros.iter().all(|zero| *zero == 0)).then_some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_hides_lengths_in_steps_and_comes_off_whole() {
+        for length in [0, 1, 251, 252, 253, 1_000] {
+            let content = vec![7; length];
+            let padded = pad(&content).unwrap();
+            assert_eq!(padded.len(), (length + 4).div_ceil(256) * 256);
+            assert_eq!(unpad(&padded), Some(content.as_slice()));
+        }
+    }
+
+    #[test]
+    fn padding_that_is_not_ours_is_refused() {
+        let mut padded = pad(b"hello").unwrap();
+        *padded.last_mut().unwrap() = 1;
+        assert_eq!(unpad(&padded), None);
+        assert_eq!(unpad(&pad(b"hello").unwrap()[..255]), None);
+        assert_eq!(unpad(&[0; 512]), None, "a whole step of nothing");
+        assert_eq!(unpad(&[0xff; 256]), None);
+        assert_eq!(unpad(&[]), None);
+    }
+}

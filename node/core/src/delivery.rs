@@ -1,0 +1,439 @@
+//! Carrying messages: directly first, through the mailbox otherwise, and what the recipients say of them.
+//!
+//! Each message has, for each device of its recipient, three ways to be: not handed over, in the mailbox's custody, or
+//! stored there and receipted. A live connection gets a head start; then the mailbox is asked too, and whoever receives
+//! a message twice shows it once.
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    Bounded, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp,
+    certificate::{Receipt, SignedReceipt},
+    directory::{Deposit, DepositResult, Refusal, Reply, Request},
+    limits::{DEPOSIT_BYTES_MAX, DEPOSIT_MAX, PAST_EPOCHS},
+    peer::{Envelope, PeerFrame, PeerRefusal},
+};
+
+use crate::{
+    conversation::EPOCH_MESSAGES_MAX,
+    core::Core,
+    crypto::receipt::{sign_receipt, verify_receipt},
+    event::DeliveryState,
+    flow::Flow,
+    input::{Answer, PeerId},
+    link::Purpose,
+    records::SealedRecord,
+};
+
+/// How long a live connection is given before the mailbox is asked too, in milliseconds.
+const HEAD_START_MS: u64 = 300;
+/// Messages under way on one connection without a receipt: as many as a receipt's extras can name.
+const WINDOW_MAX: usize = 256;
+/// How long a recipient that takes no more is left alone, in milliseconds.
+const FULL_WAIT_MS: u64 = 60_000;
+/// How long a receipt on a connection is given before the mailbox is asked to carry it, in milliseconds.
+const RECEIPT_WAIT_MS: u64 = 1_000;
+
+/// What one item of a deposit was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Deposited {
+    /// A message for these devices.
+    Message { id: MessageId, epoch: u64, devices: Vec<DeviceId> },
+    /// A receipt for this device.
+    Receipt { receipt: Receipt },
+}
+
+/// Where handing over to the mailbox stands.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    deposit: Flow,
+    /// Receipts sent on a connection and not confirmed yet.
+    receipts: Vec<(Receipt, PeerId, Timestamp)>,
+}
+
+impl Delivery {
+    pub(crate) fn retry_now(&mut self) {
+        self.deposit.retry_now();
+    }
+
+    /// A connection is gone, and with it what was on it.
+    pub(crate) fn forget_peer(&mut self, peer: PeerId) {
+        self.receipts.retain(|(_, on, _)| *on != peer);
+    }
+}
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    pub(crate) fn reconcile_delivery(&mut self) {
+        for conversation in self.outbox.conversations() {
+            if let Some(state) = self.conversations.get_mut(&conversation) {
+                state.wanted = true;
+            }
+            self.settle_delivered(conversation);
+            self.send_directly(conversation);
+        }
+        if self.is_online() && self.link.is_announced() && self.peers.delivery.deposit.is_ready(self.now) {
+            self.deposit();
+        }
+    }
+
+    pub(crate) fn delivery_timer(&self) -> Option<Timestamp> {
+        if !(self.is_online() && self.link.is_announced()) {
+            return None;
+        }
+        let deposit = self.peers.delivery.deposit.due()?;
+        let receipts = self.peers.delivery.receipts.iter().map(|(.., at)| at.plus_ms(RECEIPT_WAIT_MS));
+        let unsent = (!self.due_receipts().is_empty()).then_some(self.now);
+        let messages = self.outbox.all().filter_map(|entry| self.deposit_due(entry.record.id));
+        receipts.chain(unsent).chain(messages).min().map(|due| due.max(deposit))
+    }
+
+    /// When the mailbox is to be asked for a message, if it is at all.
+    fn deposit_due(&self, id: MessageId) -> Option<Timestamp> {
+        let entry = self.outbox.get(id)?;
+        let state = self.conversations.get(&entry.record.conversation).filter(|state| state.is_active())?;
+        if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_blocked(state.record.peer) {
+            return None;
+        }
+        let open = state
+            .peer_devices()
+            .into_iter()
+            .filter(|device| !entry.is_delivered_to(*device) && !entry.record.in_mailbox.contains(device));
+        let started = |device: DeviceId| {
+            let direct = entry.direct.iter().find(|(to, on, _)| *to == device && self.peers.is_live(*on));
+            direct.map_or(Timestamp(0), |(_, _, at)| at.plus_ms(HEAD_START_MS))
+        };
+        open.map(started).min().map(|due| due.max(entry.not_before))
+    }
+
+    /// Whether nothing may be sent to a person because their key changed.
+    pub(crate) fn is_blocked(&self, account: protocol::AccountId) -> bool {
+        self.people.trust(account) == crate::event::Trust::Changed
+    }
+
+    /// The ciphertext of a message, sealed now if it was not or if its epoch left retention before anybody had custody.
+    fn sealed(&mut self, id: MessageId) -> Option<Envelope> {
+        let own = self.own_device()?;
+        let now = self.now;
+        let entry = self.outbox.get(id)?;
+        let conversation = entry.record.conversation;
+        let state = self.conversations.get_mut(&conversation).filter(|state| state.is_active())?;
+        let group = state.group.as_mut()?;
+        let usable = |sealed: &&SealedRecord| sealed.epoch.saturating_add(PAST_EPOCHS / 2) >= group.epoch();
+        if let Some(sealed) = entry.record.sealed.as_ref().filter(usable) {
+            let (epoch, ciphertext) = (sealed.epoch, sealed.ciphertext.clone());
+            return Some(Envelope { conversation, epoch, sender: own, id, ciphertext });
+        }
+        if state.record.sent_in_epoch >= EPOCH_MESSAGES_MAX {
+            return None;
+        }
+        let epoch = group.epoch();
+        let sealed = group.seal(now, id, &entry.record.content).map_err(|error| error.to_string());
+        state.touched = true;
+        state.changed = true;
+        state.record.sent_in_epoch += 1;
+        let ciphertext = match sealed.and_then(|c| BoundedBytes::new(c).map_err(|error| error.to_string())) {
+            Ok(ciphertext) => ciphertext,
+            Err(error) => {
+                self.report_bug("a message cannot be sealed", &error);
+                return None;
+            }
+        };
+        self.account.send_counter += 1;
+        self.account_changed = true;
+        let entry = self.outbox.edit(id)?;
+        entry.record.sealed = Some(SealedRecord { epoch, ciphertext: ciphertext.clone() });
+        Some(Envelope { conversation, epoch, sender: own, id, ciphertext })
+    }
+
+    /// Hands over on live connections whatever is not on its way there, in order, within the window.
+    pub(crate) fn send_directly(&mut self, conversation: ConversationId) {
+        let Some(state) = self.conversations.get(&conversation).filter(|state| state.is_active()) else { return };
+        if self.is_blocked(state.record.peer) {
+            return;
+        }
+        for device in state.peer_devices() {
+            let Some(peer) = self.peers.of_device(device) else { continue };
+            let mut under_way = 0;
+            let mut unsent = Vec::new();
+            for entry in self.outbox.of(conversation) {
+                if entry.is_delivered_to(device) || entry.record.state == DeliveryState::Failed {
+                    continue;
+                }
+                if entry.direct.iter().any(|(to, on, _)| *to == device && *on == peer) {
+                    under_way += 1;
+                } else {
+                    unsent.push(entry.record.id);
+                }
+                if under_way + unsent.len() >= WINDOW_MAX {
+                    break;
+                }
+            }
+            for id in unsent {
+                let Some(envelope) = self.sealed(id) else { break };
+                let now = self.now;
+                if let Some(entry) = self.outbox.touch(id) {
+                    entry.direct.retain(|(to, ..)| *to != device);
+                    entry.direct.push((device, peer, now));
+                }
+                self.send_to_peer(peer, PeerFrame::Message(envelope));
+            }
+        }
+    }
+
+    fn deposit(&mut self) {
+        let mut items = Vec::new();
+        let mut what = Vec::new();
+        let mut bytes = 0;
+        for (conversation, device) in self.due_receipts() {
+            let receipt = self.receipt_for(conversation, device).filter(|_| items.len() < DEPOSIT_MAX);
+            if let Some(receipt) = receipt
+                && let Some(signed) = self.sign(&receipt)
+            {
+                items.push(Deposit::Receipt { receipt: signed, recipient: device });
+                what.push(Deposited::Receipt { receipt });
+            }
+        }
+        let due: Vec<MessageId> = self
+            .outbox
+            .all()
+            .map(|entry| entry.record.id)
+            .filter(|id| self.deposit_due(*id).is_some_and(|due| due <= self.now))
+            .take(DEPOSIT_MAX - items.len())
+            .collect();
+        for id in due {
+            let Some(envelope) = self.sealed(id) else { continue };
+            bytes += envelope.ciphertext.len();
+            if bytes > DEPOSIT_BYTES_MAX {
+                break;
+            }
+            let Some(entry) = self.outbox.touch(id) else { continue };
+            entry.depositing = true;
+            let epoch = envelope.epoch;
+            let devices: Vec<DeviceId> = self
+                .conversations
+                .get(&envelope.conversation)
+                .map(|state| state.peer_devices())
+                .into_iter()
+                .flatten()
+                .filter(|device| !self.outbox.get(id).is_some_and(|entry| entry.is_delivered_to(*device)))
+                .collect();
+            let recipients = Bounded::new(devices.clone()).unwrap_or_default();
+            items.push(Deposit::Message { envelope, recipients });
+            what.push(Deposited::Message { id, epoch, devices });
+        }
+        if items.is_empty() {
+            return;
+        }
+        let request = Request::Deposit { items: Bounded::new(items).unwrap_or_default() };
+        let call = self.ask(Purpose::Deposit { items: what }, request);
+        self.peers.delivery.deposit.start(call);
+    }
+
+    pub(crate) fn on_deposited(&mut self, items: Vec<Deposited>, answer: Answer) {
+        let jitter = self.jitter();
+        let results = match answer {
+            Answer::Reply(reply) => match *reply {
+                Reply::Deposited(results) if results.len() == items.len() => Some(results),
+                _ => {
+                    self.report_misbehaviour("the directory answered a deposit with something else");
+                    None
+                }
+            },
+            Answer::Refusal(refusal) => {
+                self.report_refused("the directory refused a deposit", &refusal);
+                None
+            }
+            Answer::Lost => None,
+        };
+        for item in &items {
+            if let Deposited::Message { id, .. } = item
+                && let Some(entry) = self.outbox.touch(*id)
+            {
+                entry.depositing = false;
+            }
+        }
+        let Some(results) = results else {
+            self.peers.delivery.deposit.fail(self.now, jitter);
+            return;
+        };
+        self.peers.delivery.deposit.succeed();
+        for (item, result) in items.into_iter().zip(results) {
+            match item {
+                Deposited::Message { id, epoch, devices } => self.on_message_deposited(id, epoch, &devices, &result),
+                Deposited::Receipt { receipt } => {
+                    if result == DepositResult::Stored {
+                        self.on_receipt_confirmed(&receipt);
+                    } else {
+                        self.peers.delivery.deposit.fail(self.now, jitter);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_message_deposited(&mut self, id: MessageId, epoch: u64, devices: &[DeviceId], result: &DepositResult) {
+        let now = self.now;
+        let Some(entry) = self.outbox.edit(id) else { return };
+        let conversation = entry.record.conversation;
+        // A message that was sealed anew meanwhile is not what the mailbox holds.
+        let same = entry.record.sealed.as_ref().is_some_and(|sealed| sealed.epoch == epoch);
+        match result {
+            DepositResult::Stored if same => {
+                entry.record.in_mailbox.extend(devices);
+                self.advance(id, DeliveryState::Sent, None);
+            }
+            DepositResult::Stored => {}
+            DepositResult::StaleEpoch => {
+                entry.record.sealed = None;
+                entry.not_before = now.plus_ms(HEAD_START_MS);
+                self.mail.want();
+            }
+            DepositResult::Refused(Refusal::StrangerLimit | Refusal::MailboxFull | Refusal::RateLimited { .. }) => {
+                entry.not_before = now.plus_ms(FULL_WAIT_MS);
+                self.settle_send(id, DeliveryState::Queued);
+            }
+            DepositResult::Refused(refusal) => {
+                entry.not_before = now.plus_ms(FULL_WAIT_MS);
+                let refusal = refusal.clone();
+                self.report_refused("the mailbox refused a message", &refusal);
+                if matches!(refusal, Refusal::NotMember | Refusal::Unknown) {
+                    self.lose(conversation);
+                }
+            }
+        }
+    }
+
+    /// A recipient's device says what it has stored.
+    pub(crate) fn on_receipt(&mut self, signed: &SignedReceipt) -> bool {
+        let receipt = match signed.receipt() {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                self.report_refused("a receipt is malformed", &error);
+                return false;
+            }
+        };
+        let Some(state) = self.conversations.get(&receipt.conversation) else { return false };
+        let mut device = state.members.iter();
+        let device = device.find(|m| m.entry.device == receipt.device && m.account == receipt.recipient);
+        let key = device.map(|member| member.entry.mls_key);
+        let for_us = Some(receipt.sender) == self.own_device();
+        if !for_us || !key.is_some_and(|key| verify_receipt(&key, signed).is_ok()) {
+            self.report_misbehaviour("a receipt is not signed by a member's device");
+            return false;
+        }
+        let covered = self.outbox.of(receipt.conversation).filter(|entry| {
+            let sequence = entry.record.sequence;
+            sequence < receipt.delivered_below || receipt.delivered_also.contains(&sequence)
+        });
+        let covered: Vec<MessageId> = covered.map(|entry| entry.record.id).collect();
+        for id in covered {
+            let Some(entry) = self.outbox.edit(id) else { continue };
+            if !entry.is_delivered_to(receipt.device) {
+                entry.record.delivered.push(receipt.device);
+            }
+            self.advance(id, DeliveryState::Delivered, None);
+        }
+        true
+    }
+
+    /// Forgets what every device of the recipient has, or has waiting for it while another device has it.
+    fn settle_delivered(&mut self, conversation: ConversationId) {
+        let Some(state) = self.conversations.get(&conversation) else { return };
+        let devices = state.peer_devices();
+        let done = self.outbox.of(conversation).filter(|entry| {
+            !entry.record.delivered.is_empty()
+                && devices.iter().all(|d| entry.is_delivered_to(*d) || entry.record.in_mailbox.contains(d))
+        });
+        let done: Vec<MessageId> = done.map(|entry| entry.record.id).collect();
+        for id in done {
+            self.forget_message(id);
+        }
+    }
+
+    /// A peer did not take a message.
+    pub(crate) fn on_refused(&mut self, peer: PeerId, id: MessageId, reason: PeerRefusal) {
+        let Some(device) = self.peers.device_of(peer) else { return };
+        let now = self.now;
+        let Some(entry) = self.outbox.edit(id) else { return };
+        if !entry.direct.iter().any(|(to, on, _)| *to == device && *on == peer) {
+            return;
+        }
+        match reason {
+            // The mailbox is asked at once; this connection is not tried again for this message.
+            PeerRefusal::UnknownConversation | PeerRefusal::Full | PeerRefusal::Unreadable => {
+                for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
+                    *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
+                }
+            }
+            PeerRefusal::EpochGone => {
+                entry.record.sealed = None;
+                entry.direct.retain(|(to, ..)| *to != device);
+                self.mail.want();
+            }
+        }
+    }
+
+    fn sign(&mut self, receipt: &Receipt) -> Option<SignedReceipt> {
+        let signed = sign_receipt(self.keys.mls_key(), receipt).map_err(|error| error.to_string());
+        signed.map_err(|error| self.report_bug("a receipt cannot be signed", &error)).ok()
+    }
+
+    /// Whoever it was for has a receipt; if it still says all that there is to say, nothing more is owed.
+    fn on_receipt_confirmed(&mut self, confirmed: &Receipt) {
+        let (conversation, device) = (confirmed.conversation, confirmed.sender);
+        self.peers.delivery.receipts.retain(|(sent, ..)| sent != confirmed);
+        if self.receipt_for(conversation, device).as_ref() == Some(confirmed)
+            && let Some(state) = self.conversations.get_mut(&conversation)
+            && let Some(sender) = state.record.senders.iter_mut().find(|sender| sender.device == device)
+        {
+            sender.receipt_owed = false;
+            sender.confirmed_below = confirmed.delivered_below;
+            state.changed = true;
+        }
+    }
+
+    /// A peer has stored the receipt that was sent on its connection.
+    pub(crate) fn on_receipt_stored(&mut self, peer: PeerId, conversation: ConversationId, delivered_below: u64) {
+        let sent = self.peers.delivery.receipts.iter().find(|(sent, on, _)| {
+            *on == peer && sent.conversation == conversation && sent.delivered_below == delivered_below
+        });
+        if let Some(receipt) = sent.map(|(receipt, ..)| receipt.clone()) {
+            self.on_receipt_confirmed(&receipt);
+        }
+    }
+
+    /// Receipts that the mailbox has to carry: owed, and on no connection or for too long.
+    fn due_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
+        let due = |at: &Timestamp| at.plus_ms(RECEIPT_WAIT_MS) <= self.now;
+        let sent = &self.peers.delivery.receipts;
+        let mut owed = self.owed_receipts();
+        owed.retain(|(conversation, device)| {
+            let on_its_way = sent.iter().find(|(r, ..)| r.conversation == *conversation && r.sender == *device);
+            on_its_way.is_none_or(|(.., at)| due(at))
+        });
+        owed
+    }
+
+    pub(crate) fn owed_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
+        let senders = self.conversations.iter().flat_map(|(id, state)| {
+            state.record.senders.iter().filter(|sender| sender.receipt_owed).map(|sender| (*id, sender.device))
+        });
+        senders.collect()
+    }
+
+    /// Sends what is owed on live connections: one receipt for a whole batch of messages.
+    pub(crate) fn reconcile_receipts(&mut self) {
+        for (conversation, device) in self.owed_receipts() {
+            let Some(peer) = self.peers.of_device(device) else { continue };
+            let Some(receipt) = self.receipt_for(conversation, device) else { continue };
+            if self.peers.delivery.receipts.iter().any(|(sent, on, _)| *sent == receipt && *on == peer) {
+                continue;
+            }
+            let Some(signed) = self.sign(&receipt) else { continue };
+            let now = self.now;
+            let sent = &mut self.peers.delivery.receipts;
+            sent.retain(|(r, ..)| !(r.conversation == conversation && r.sender == device));
+            sent.push((receipt, peer, now));
+            self.send_to_peer(peer, PeerFrame::Receipt(signed));
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! What arrives: opened once, shown once, in its sender's order, and receipted.
+//!
+//! A message is known twice over: by its id before anything is opened, and by its sender's sequence number afterwards.
+//! So the same message may come directly and through the mailbox, or sealed anew, and is shown once.
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    AccountId, Bounded, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp,
+    certificate::Receipt,
+    frame,
+    limits::{CIPHERTEXT_MAX, RECEIPT_EXTRAS_MAX, SEEN_MAX},
+    peer::{Body, Content, Envelope, PeerFrame, PeerRefusal},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    command::HistoryEntry,
+    conversation::EARLY_MAX,
+    core::Core,
+    crypto::mls::{OpenError, Opened},
+    event::{EventKind, ShortId, Trust},
+    input::PeerId,
+    records::{self, WaitingRecord, waiting_key},
+    stored::{Change, Table},
+};
+
+/// How long a missing predecessor is waited for before the message is shown with a gap, in milliseconds.
+pub(crate) const GAP_WAIT_MS: u64 = 5_000;
+/// Messages beyond a missing one that are kept from one device; what comes further ahead is not taken yet.
+const WAITING_MAX: usize = 4_096;
+/// Numbers given up as missing that are remembered from one device; the oldest are forgotten.
+const MISSING_MAX: usize = 1_024;
+
+/// Where a message came from, and so whom a refusal goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A peer connection.
+    Peer(PeerId),
+    /// The mailbox; the flag says whether the directory marks the sender as a stranger.
+    Mailbox { stranger: bool },
+    /// This core, which kept it until its commit came.
+    Kept,
+}
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Takes a sealed message.
+    pub(crate) fn on_envelope(&mut self, envelope: Envelope, carrier: Carrier) {
+        let id = envelope.conversation;
+        if self.mail.has_seen(envelope.id) {
+            // Whoever repeats it has not heard that it arrived.
+            self.owe_receipt(id, envelope.sender);
+            return;
+        }
+        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.is_active()) else {
+            return self.on_unknown_conversation(&envelope, carrier);
+        };
+        let Some(group) = &mut state.group else { return };
+        if envelope.epoch > group.epoch() {
+            return self.on_early(envelope, carrier);
+        }
+        state.touched = true;
+        match group.open(self.now, &envelope.ciphertext) {
+            Ok(opened) => self.on_opened(id, opened, carrier),
+            Err(error) => self.on_unopened(&envelope, carrier, &error),
+        }
+    }
+
+    fn on_unknown_conversation(&mut self, envelope: &Envelope, carrier: Carrier) {
+        match carrier {
+            Carrier::Peer(peer) => self.refuse(peer, envelope.id, PeerRefusal::UnknownConversation),
+            Carrier::Mailbox { .. } if !self.conversations.contains_key(&envelope.conversation) => {
+                self.mail.unknown_conversation(envelope.conversation);
+            }
+            // Its sender seals it anew when this device has come back.
+            Carrier::Mailbox { .. } | Carrier::Kept => {}
+        }
+    }
+
+    fn on_early(&mut self, envelope: Envelope, carrier: Carrier) {
+        let id = envelope.conversation;
+        match carrier {
+            // The mailbox is in order: a commit that should be there is not.
+            Carrier::Mailbox { .. } => self.lose(id),
+            Carrier::Peer(_) | Carrier::Kept => {
+                let Some(state) = self.conversations.get_mut(&id) else { return };
+                let known = state.early.iter().any(|kept| kept.id == envelope.id);
+                if !known && state.early.len() < EARLY_MAX {
+                    state.early.push_back(envelope);
+                }
+                self.mail.want();
+            }
+        }
+    }
+
+    /// A commit was applied: what waited for it is opened.
+    pub(crate) fn open_early(&mut self, id: ConversationId) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        for envelope in std::mem::take(&mut state.early) {
+            self.on_envelope(envelope, Carrier::Kept);
+        }
+    }
+
+    fn on_unopened(&mut self, envelope: &Envelope, carrier: Carrier, error: &OpenError) {
+        self.report_refused("a message cannot be opened", error);
+        let reason = match error {
+            OpenError::EpochGone => PeerRefusal::EpochGone,
+            _ => PeerRefusal::Unreadable,
+        };
+        if let Carrier::Peer(peer) = carrier {
+            self.refuse(peer, envelope.id, reason);
+        }
+    }
+
+    fn on_opened(&mut self, id: ConversationId, opened: Opened, carrier: Carrier) {
+        let content: Content = match frame::decode_body(&opened.content, CIPHERTEXT_MAX) {
+            Ok(content) => content,
+            Err(error) => return self.report_refused("a message's content is malformed", &error),
+        };
+        if content.id != opened.id {
+            return self.report_misbehaviour("a message's content has another id than its envelope");
+        }
+        self.mail.see(opened.id, self.now);
+        self.batch.put(Table::Seen, opened.id.0.to_vec(), self.now.0.to_be_bytes().to_vec());
+        let stranger = carrier == Carrier::Mailbox { stranger: true };
+        self.take_content(id, &opened, &content, stranger);
+    }
+
+    fn take_content(&mut self, id: ConversationId, opened: &Opened, content: &Content, stranger: bool) {
+        let named = self.people.name_of(opened.account).is_some();
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sender = state.sender(opened.device, opened.account);
+        sender.receipt_owed = true;
+        let sequence = content.sequence;
+        let late = sender.missing.iter().position(|missing| *missing == sequence);
+        if sequence < sender.next && late.is_none() || sender.waiting.contains(&sequence) {
+            return;
+        }
+        if sender.waiting.len() >= WAITING_MAX {
+            return self.report_misbehaviour("a sender is too far ahead of what is missing");
+        }
+        if let Some(late) = late {
+            sender.missing.remove(late);
+            if named {
+                self.show_message(id, opened.account, opened.device, content, stranger, true);
+                return;
+            }
+        }
+        if sequence == sender.next && sender.waiting.is_empty() && named {
+            self.show_next(id, opened.account, opened.device, content, &opened.content, stranger);
+            return;
+        }
+        sender.waiting.push(sequence);
+        sender.waiting.sort_unstable();
+        let Ok(bytes) = BoundedBytes::new(opened.content.clone()) else { return };
+        let waiting = WaitingRecord {
+            conversation: id,
+            device: opened.device,
+            sequence,
+            id: opened.id,
+            stranger,
+            content: bytes,
+        };
+        let key = waiting.key();
+        let record = records::encode(&waiting);
+        self.put_record(Table::Waiting, key.clone(), record);
+        self.mail.keep_waiting(key, waiting);
+        self.release_in_order(id, opened.device);
+    }
+
+    /// Shows whatever is next in a sender's order; starts or ends the wait for what is missing.
+    fn release_in_order(&mut self, id: ConversationId, device: DeviceId) {
+        while let Some((account, waiting)) = self.next_in_order(id, device) {
+            self.release(account, &waiting, false);
+        }
+        let at = self.now.plus_ms(GAP_WAIT_MS);
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sender = state.record.senders.iter().find(|sender| sender.device == device);
+        let gap = sender.is_some_and(|sender| sender.waiting.first().is_some_and(|first| *first > sender.next));
+        let known = state.gaps.iter().position(|(waiting, _)| *waiting == device);
+        match (gap, known) {
+            (true, None) => state.gaps.push((device, at)),
+            (false, Some(at)) => {
+                state.gaps.remove(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn next_in_order(&self, id: ConversationId, device: DeviceId) -> Option<(AccountId, WaitingRecord)> {
+        let state = self.conversations.get(&id)?;
+        let sender = state.record.senders.iter().find(|sender| sender.device == device)?;
+        let first = *sender.waiting.first()?;
+        self.people.name_of(sender.account)?;
+        let waiting = self.mail.waiting(&waiting_key(id, device, first))?;
+        (first <= sender.next).then(|| (sender.account, waiting.clone()))
+    }
+
+    fn release(&mut self, account: AccountId, waiting: &WaitingRecord, gap: bool) {
+        let (id, device) = (waiting.conversation, waiting.device);
+        let key = waiting.key();
+        self.mail.drop_waiting(&key);
+        self.batch.delete(Table::Waiting, key);
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sender = state.sender(device, account);
+        sender.waiting.retain(|sequence| *sequence != waiting.sequence);
+        let late = waiting.sequence < sender.next;
+        match frame::decode_body::<Content>(&waiting.content, CIPHERTEXT_MAX) {
+            Ok(content) if late => self.show_message(id, account, device, &content, waiting.stranger, true),
+            Ok(content) if gap => {
+                self.give_up_until(id, account, device, waiting.sequence);
+                self.note_shown(id, account, device, &content, &waiting.content);
+                self.show_message(id, account, device, &content, waiting.stranger, true);
+            }
+            Ok(content) => self.show_next(id, account, device, &content, &waiting.content, waiting.stranger),
+            Err(error) => self.report_bug("a waiting message cannot be read", &error),
+        }
+    }
+
+    /// The wait for what is missing is over: what follows is shown, with its gap.
+    pub(crate) fn pass_gaps(&mut self) {
+        let now = self.now;
+        let ids: Vec<ConversationId> = self.conversations.keys().copied().collect();
+        for id in ids {
+            let Some(state) = self.conversations.get_mut(&id) else { continue };
+            let due: Vec<DeviceId> =
+                state.gaps.iter().filter(|(_, at)| *at <= now).map(|(device, _)| *device).collect();
+            state.gaps.retain(|(_, at)| *at > now);
+            for device in due {
+                self.pass_gap(id, device);
+            }
+        }
+    }
+
+    fn pass_gap(&mut self, id: ConversationId, device: DeviceId) {
+        let Some(state) = self.conversations.get(&id) else { return };
+        let Some(sender) = state.record.senders.iter().find(|sender| sender.device == device) else { return };
+        let Some(first) = sender.waiting.first() else { return };
+        let account = sender.account;
+        if self.people.name_of(account).is_some()
+            && let Some(waiting) = self.mail.waiting(&waiting_key(id, device, *first)).cloned()
+        {
+            self.release(account, &waiting, true);
+        }
+        self.release_in_order(id, device);
+    }
+
+    fn give_up_until(&mut self, id: ConversationId, account: AccountId, device: DeviceId, sequence: u64) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sender = state.sender(device, account);
+        let from = sender.next.max(sequence.saturating_sub(MISSING_MAX as u64));
+        sender.missing.extend(from..sequence);
+        let excess = sender.missing.len().saturating_sub(MISSING_MAX);
+        sender.missing.drain(..excess);
+    }
+
+    fn show_next(
+        &mut self,
+        id: ConversationId,
+        account: AccountId,
+        device: DeviceId,
+        content: &Content,
+        bytes: &[u8],
+        stranger: bool,
+    ) {
+        let broken = self.conversations.get_mut(&id).is_some_and(|state| {
+            let sender = state.sender(device, account);
+            // The sender's own chain says which message came before; another one means that one is missing.
+            content.previous != sender.last_content && sender.next > 0
+        });
+        self.note_shown(id, account, device, content, bytes);
+        self.show_message(id, account, device, content, stranger, broken);
+    }
+
+    fn note_shown(
+        &mut self,
+        id: ConversationId,
+        account: AccountId,
+        device: DeviceId,
+        content: &Content,
+        bytes: &[u8],
+    ) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sender = state.sender(device, account);
+        sender.next = content.sequence.saturating_add(1);
+        sender.last_content = Sha256::digest(bytes).into();
+    }
+
+    fn show_message(
+        &mut self,
+        id: ConversationId,
+        account: AccountId,
+        device: DeviceId,
+        content: &Content,
+        stranger: bool,
+        gap: bool,
+    ) {
+        let Some(own) = self.own().map(|own| own.name.clone()) else { return };
+        let Some(from) = self.people.name_of(account).cloned() else { return };
+        let Body::Text(text) = &content.body;
+        let short = self.next_short_id();
+        let trust = match self.people.trust(account) {
+            Trust::Pinned if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) => {
+                Trust::Stranger
+            }
+            trust => trust,
+        };
+        if let Some(state) = self.conversations.get_mut(&id) {
+            state.changed = true;
+            state.sender(device, account).receipt_owed = true;
+            state.record.latest.push(content.id);
+            let excess = state.record.latest.len().saturating_sub(SEEN_MAX);
+            state.record.latest.drain(..excess);
+        }
+        let entry = HistoryEntry {
+            id: short,
+            uid: content.id,
+            from: from.clone(),
+            to: own,
+            text: text.to_string(),
+            at: self.now,
+            sent_at: content.sent_at,
+            state: None,
+            gap,
+        };
+        self.batch.change(Change::Timeline { conversation: id, entry });
+        let (uid, text, sent_at) = (content.id, text.to_string(), content.sent_at);
+        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap });
+        self.waiters.count_unread();
+    }
+
+    /// The next number of a message's short id.
+    pub(crate) fn next_short_id(&mut self) -> ShortId {
+        self.account.last_message += 1;
+        self.account_changed = true;
+        ShortId::Message(self.account.last_message)
+    }
+
+    /// A name became known: what waited for it is shown.
+    pub(crate) fn release_waiting_for_name(&mut self, account: AccountId) {
+        let waiting: Vec<(ConversationId, DeviceId)> = self
+            .conversations
+            .iter()
+            .flat_map(|(id, state)| state.record.senders.iter().map(move |sender| (*id, sender)))
+            .filter(|(_, sender)| sender.account == account && !sender.waiting.is_empty())
+            .map(|(id, sender)| (id, sender.device))
+            .collect();
+        for (id, device) in waiting {
+            self.release_in_order(id, device);
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerId, id: MessageId, reason: PeerRefusal) {
+        self.send_to_peer(peer, PeerFrame::Refused { id, reason });
+    }
+
+    fn owe_receipt(&mut self, id: ConversationId, device: DeviceId) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        if let Some(sender) = state.record.senders.iter_mut().find(|sender| sender.device == device) {
+            sender.receipt_owed = true;
+            state.changed = true;
+        }
+    }
+
+    /// What this device says of a sender's messages.
+    pub(crate) fn receipt_for(&self, id: ConversationId, device: DeviceId) -> Option<Receipt> {
+        let own = self.own()?;
+        let state = self.conversations.get(&id)?;
+        let sender = state.record.senders.iter().find(|sender| sender.device == device)?;
+        let contiguous = sender.missing.first().copied().unwrap_or(sender.next);
+        // Bounded: what lies further back was in an earlier receipt.
+        let from = contiguous.max(sender.next.saturating_sub(RECEIPT_EXTRAS_MAX as u64));
+        let beyond = (from..sender.next).filter(|sequence| !sender.missing.contains(sequence));
+        let all: Vec<u64> = beyond.chain(sender.waiting.iter().copied()).collect();
+        let latest = all.len().saturating_sub(RECEIPT_EXTRAS_MAX);
+        Some(Receipt {
+            conversation: id,
+            recipient: own.account,
+            device: own.device,
+            sender: device,
+            delivered_below: contiguous,
+            delivered_also: Bounded::new(all[latest..].to_vec()).unwrap_or_default(),
+            read_below: 0,
+        })
+    }
+
+    /// Ids of messages that can't come again are forgotten, so that memory follows the retention of the mailbox.
+    pub(crate) fn trim_seen(&mut self) {
+        let keep = protocol::limits::MAILBOX_RETENTION_MS + 24 * 3_600 * 1_000;
+        let now = self.now;
+        for id in self.mail.forget_seen(|seen: Timestamp| now.ms_since(seen) > keep) {
+            self.batch.delete(Table::Seen, id.0.to_vec());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Own messages until they are delivered: plaintext that survives everything, sealed when it is handed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Timestamp,
+    limits::SEEN_MAX,
+    peer::{Body, Content},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    command::{Failure, FailureCode, HistoryEntry},
+    core::{Core, OpenError},
+    event::{DeliveryState, EventKind, ShortId},
+    input::PeerId,
+    records::{self, OutboxRecord},
+    stored::{Change, Table},
+};
+
+/// Own messages that may wait at a time; a bot that sends into the void hears of it before the disk is full.
+pub(crate) const OUTBOX_MAX: usize = 20_000;
+
+/// A message on its way, with what only this run knows of it.
+#[derive(Debug)]
+pub(crate) struct OutboxEntry {
+    pub(crate) record: OutboxRecord,
+    /// The connection that it was last sent on to each device, and when.
+    pub(crate) direct: Vec<(DeviceId, PeerId, Timestamp)>,
+    /// Devices for which the mailbox is being asked to take it.
+    pub(crate) depositing: bool,
+    /// Devices that it is kept from the mailbox for until this moment, after a refusal.
+    pub(crate) not_before: Timestamp,
+}
+
+impl OutboxEntry {
+    fn new(record: OutboxRecord) -> Self {
+        Self { record, direct: Vec::new(), depositing: false, not_before: Timestamp(0) }
+    }
+
+    /// Whether a device has it.
+    pub(crate) fn is_delivered_to(&self, device: DeviceId) -> bool {
+        self.record.delivered.contains(&device)
+    }
+}
+
+/// Everything that is on its way, in the order of sending within each conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    entries: BTreeMap<(ConversationId, u64), OutboxEntry>,
+    by_id: BTreeMap<MessageId, (ConversationId, u64)>,
+    changed: BTreeSet<MessageId>,
+}
+
+impl Outbox {
+    pub(crate) fn load(stored: &[(Table, Vec<u8>, Vec<u8>)]) -> Result<Self, OpenError> {
+        let mut outbox = Self::default();
+        for (_, _, value) in stored.iter().filter(|(table, ..)| *table == Table::Outbox) {
+            let record: OutboxRecord = records::decode(value).map_err(|_| OpenError::Record(Table::Outbox))?;
+            outbox.insert(record);
+        }
+        outbox.changed.clear();
+        Ok(outbox)
+    }
+
+    fn insert(&mut self, record: OutboxRecord) {
+        let place = (record.conversation, record.sequence);
+        self.changed.insert(record.id);
+        self.by_id.insert(record.id, place);
+        self.entries.insert(place, OutboxEntry::new(record));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn get(&self, id: MessageId) -> Option<&OutboxEntry> {
+        self.entries.get(self.by_id.get(&id)?)
+    }
+
+    /// For changes of what is stored.
+    pub(crate) fn edit(&mut self, id: MessageId) -> Option<&mut OutboxEntry> {
+        let place = self.by_id.get(&id)?;
+        self.changed.insert(id);
+        self.entries.get_mut(place)
+    }
+
+    /// For changes of what only this run knows.
+    pub(crate) fn touch(&mut self, id: MessageId) -> Option<&mut OutboxEntry> {
+        self.entries.get_mut(self.by_id.get(&id)?)
+    }
+
+    /// The messages of a conversation, in order.
+    pub(crate) fn of(&self, conversation: ConversationId) -> impl Iterator<Item = &OutboxEntry> {
+        self.entries.range((conversation, 0)..=(conversation, u64::MAX)).map(|(_, entry)| entry)
+    }
+
+    /// All messages.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &OutboxEntry> {
+        self.entries.values()
+    }
+
+    /// For changes of what only this run knows, everywhere.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut OutboxEntry> {
+        self.entries.values_mut()
+    }
+
+    /// Conversations that something waits in.
+    pub(crate) fn conversations(&self) -> BTreeSet<ConversationId> {
+        self.entries.keys().map(|(conversation, _)| *conversation).collect()
+    }
+
+    pub(crate) fn count(&self, state: DeliveryState) -> usize {
+        self.entries.values().filter(|entry| entry.record.state == state).count()
+    }
+
+    fn remove(&mut self, id: MessageId) {
+        if let Some(place) = self.by_id.remove(&id) {
+            self.entries.remove(&place);
+            self.changed.insert(id);
+        }
+    }
+}
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Takes a text for a person: durable with this call's transaction, on its way right after.
+    pub(crate) fn enqueue(&mut self, to: AccountId, text: &str) -> Result<(ShortId, MessageId), Failure> {
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(Failure::new(
+                FailureCode::Refused,
+                format!("{OUTBOX_MAX} messages wait already; nothing more is taken until some are delivered (STATUS)"),
+            ));
+        }
+        let body = BoundedText::new(text.to_owned()).map_err(|error| {
+            Failure::new(FailureCode::Usage, format!("the text is too long: {error} bytes; send it in parts"))
+        })?;
+        let unnamed = || Failure::new(FailureCode::Conflict, "this person is not known here; LIST shows who is");
+        let id = self.conversation_with(to).ok_or_else(unnamed)?;
+        let name = self.people.name_of(to).cloned().ok_or_else(unnamed)?;
+        let own = self.own().map(|own| own.name.clone()).ok_or_else(unnamed)?;
+        let mut uid = [0; 16];
+        self.entropy.fill_bytes(&mut uid);
+        let uid = MessageId(uid);
+        let short = self.next_short_id();
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return Err(unnamed()) };
+        let latest = state.record.latest.len().saturating_sub(SEEN_MAX);
+        let content = Content {
+            id: uid,
+            sequence: state.record.next_sequence,
+            previous: state.record.last_content,
+            seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
+            sent_at: now,
+            body: Body::Text(body),
+        };
+        let bytes = records::encode(&content).map_err(|error| bug(&error))?;
+        state.record.last_content = Sha256::digest(&bytes).into();
+        state.record.next_sequence += 1;
+        state.changed = true;
+        state.wanted = true;
+        let record = OutboxRecord {
+            id: uid,
+            short,
+            conversation: id,
+            sequence: content.sequence,
+            content: BoundedBytes::new(bytes).map_err(|error| bug(&error))?,
+            state: DeliveryState::Queued,
+            sealed: None,
+            in_mailbox: Vec::new(),
+            delivered: Vec::new(),
+        };
+        self.outbox.insert(record);
+        let entry = HistoryEntry {
+            id: short,
+            uid,
+            from: own,
+            to: name,
+            text: text.to_owned(),
+            at: now,
+            sent_at: now,
+            state: Some(DeliveryState::Queued),
+            gap: false,
+        };
+        self.batch.change(Change::Timeline { conversation: id, entry });
+        self.people.accept(to);
+        self.announce_accepted_peers();
+        Ok((short, uid))
+    }
+
+    /// A message made progress towards its person; states never go back.
+    pub(crate) fn advance(&mut self, id: MessageId, state: DeliveryState, reason: Option<String>) {
+        let Some(entry) = self.outbox.edit(id) else { return };
+        if state <= entry.record.state {
+            return;
+        }
+        entry.record.state = state;
+        let (short, conversation) = (entry.record.short, entry.record.conversation);
+        let peer = self.conversations.get(&conversation).map(|state| state.record.peer);
+        self.batch.change(Change::TimelineState { uid: id, state });
+        if let Some(to) = peer.and_then(|peer| self.people.name_of(peer)).cloned() {
+            self.batch.event(self.now, EventKind::Receipt { id: short, uid: id, to, state, reason });
+        }
+        self.settle_send(id, state);
+    }
+
+    /// Forgets a message that needs nothing more.
+    pub(crate) fn forget_message(&mut self, id: MessageId) {
+        self.outbox.remove(id);
+    }
+
+    /// The mailbox gave a message up before its recipient came for it.
+    pub(crate) fn on_expired(&mut self, id: MessageId, _recipient: DeviceId) {
+        if self.outbox.get(id).is_some_and(|entry| entry.record.delivered.is_empty()) {
+            let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
+            self.advance(id, DeliveryState::Failed, Some(reason));
+        }
+        self.forget_message(id);
+    }
+
+    /// A member came back by itself and cannot read what was sealed before: what it has not acknowledged is sealed
+    /// anew, under the same ids.
+    pub(crate) fn seal_anew(&mut self, conversation: ConversationId) {
+        let ids: Vec<MessageId> = self.outbox.of(conversation).map(|entry| entry.record.id).collect();
+        for id in ids {
+            if let Some(entry) = self.outbox.edit(id) {
+                entry.record.sealed = None;
+                entry.record.in_mailbox.clear();
+                entry.direct.clear();
+                entry.depositing = false;
+            }
+        }
+    }
+
+    /// This device lost its keys of a conversation: what was sealed but has no carrier yet is sealed anew.
+    pub(crate) fn seal_anew_own(&mut self, conversation: ConversationId) {
+        let unsent = self.outbox.of(conversation).filter(|entry| entry.record.in_mailbox.is_empty());
+        let ids: Vec<MessageId> = unsent.map(|entry| entry.record.id).collect();
+        for id in ids {
+            if let Some(entry) = self.outbox.edit(id) {
+                entry.record.sealed = None;
+                entry.direct.clear();
+            }
+        }
+    }
+
+    pub(crate) fn write_outbox(&mut self) {
+        for id in std::mem::take(&mut self.outbox.changed) {
+            let record = self.outbox.get(id).map(|entry| records::encode(&entry.record));
+            match record {
+                Some(record) => self.put_record(Table::Outbox, id.0.to_vec(), record),
+                None => self.batch.delete(Table::Outbox, id.0.to_vec()),
+            }
+        }
+    }
+}
+
+fn bug(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::Other, format!("a bug of this program: {error}"))
+}

@@ -1,0 +1,261 @@
+//! Connections to other nodes: whose they are, which one counts, and when one is looked for.
+
+use std::collections::BTreeMap;
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    AccountId, ConversationId, DeviceId, PublicKey, Timestamp,
+    directory::{Reply, Request},
+    peer::{Hello, PeerFrame},
+};
+
+use crate::{
+    core::Core,
+    delivery::Delivery,
+    flow::Flow,
+    inbox::Carrier,
+    input::{Answer, PeerId},
+    link::Purpose,
+    output::Effect,
+};
+
+/// How long a person whose devices could not be reached directly is not dialled again, in milliseconds. The mailbox
+/// carries meanwhile; coming online ends the wait.
+const DIAL_PAUSE_MS: u64 = 30_000;
+
+#[derive(Debug)]
+struct PeerState {
+    device: DeviceId,
+    account: AccountId,
+    tls_key: PublicKey,
+    dialled: bool,
+}
+
+/// All connections to other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    live: BTreeMap<PeerId, PeerState>,
+    by_device: BTreeMap<DeviceId, PeerId>,
+    dials: BTreeMap<AccountId, Flow>,
+    dialling: BTreeMap<DeviceId, AccountId>,
+    accepted: Vec<PublicKey>,
+    pub(crate) delivery: Delivery,
+}
+
+impl Peers {
+    pub(crate) fn is_live(&self, peer: PeerId) -> bool {
+        self.live.contains_key(&peer)
+    }
+
+    pub(crate) fn of_device(&self, device: DeviceId) -> Option<PeerId> {
+        self.by_device.get(&device).copied()
+    }
+
+    pub(crate) fn device_of(&self, peer: PeerId) -> Option<DeviceId> {
+        self.live.get(&peer).map(|state| state.device)
+    }
+
+    /// Accounts that a connection stands to.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.live.values().map(|state| state.account)
+    }
+
+    pub(crate) fn retry_now(&mut self) {
+        self.dials.values_mut().for_each(Flow::retry_now);
+        self.delivery.retry_now();
+    }
+
+    /// A person came or went.
+    pub(crate) fn retry(&mut self, account: AccountId) {
+        if let Some(flow) = self.dials.get_mut(&account) {
+            flow.retry_now();
+        }
+    }
+}
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Tells the driver whose connections to accept, if that changed: devices of people whom this person wrote to.
+    pub(crate) fn announce_accepted_peers(&mut self) {
+        let accepted = self.conversations.values().filter(|state| {
+            state.is_active() && self.people.get(state.record.peer).is_some_and(|contact| contact.accepted)
+        });
+        let mut keys: Vec<PublicKey> = accepted.flat_map(|state| state.peer_tls_keys()).map(|(_, key)| key).collect();
+        keys.sort_unstable();
+        if keys != self.peers.accepted {
+            self.peers.accepted.clone_from(&keys);
+            self.batch.effect(Effect::AcceptPeers { tls_keys: keys });
+        }
+    }
+
+    pub(crate) fn on_peer_connected(&mut self, peer: PeerId, tls_key: PublicKey, dialled: bool) {
+        let owner = self.conversations.values().find_map(|state| {
+            let device = state.peer_tls_keys().into_iter().find(|(_, key)| *key == tls_key)?.0;
+            Some((device, state.record.peer))
+        });
+        let (Some((device, account)), Some(own)) = (owner, self.own_device()) else {
+            self.report_misbehaviour("a connection from a device that is nobody's here");
+            self.batch.effect(Effect::ClosePeer { peer });
+            return;
+        };
+        self.peers.dialling.remove(&device);
+        if let Some(flow) = self.peers.dials.get_mut(&account) {
+            flow.succeed();
+        }
+        if let Some(older) = self.peers.by_device.get(&device).copied() {
+            // Both sides may have dialled: both keep the connection that the lower device id dialled, else the newer.
+            let lower_dialled = |dialled: bool| dialled == (own < device);
+            let older_dialled = self.peers.live.get(&older).is_some_and(|state| lower_dialled(state.dialled));
+            if older_dialled && !lower_dialled(dialled) {
+                self.batch.effect(Effect::ClosePeer { peer });
+                return;
+            }
+            self.batch.effect(Effect::ClosePeer { peer: older });
+            self.forget_peer(older);
+        }
+        self.peers.live.insert(peer, PeerState { device, account, tls_key, dialled });
+        self.peers.by_device.insert(device, peer);
+        let Some(own) = self.own() else { return };
+        let hello = Hello {
+            certificate: own.certificate.clone(),
+            list_version: own.devices.list().map(|list| list.version).unwrap_or_default(),
+            echo: self.highest_sequence_from(device),
+        };
+        self.send_to_peer(peer, PeerFrame::Hello(hello));
+    }
+
+    fn highest_sequence_from(&self, device: DeviceId) -> u64 {
+        let senders = self.conversations.values().flat_map(|state| &state.record.senders);
+        senders.filter(|sender| sender.device == device).map(|sender| sender.next).max().unwrap_or_default()
+    }
+
+    pub(crate) fn on_peer_disconnected(&mut self, peer: PeerId) {
+        self.forget_peer(peer);
+        self.on_unreachable();
+    }
+
+    fn forget_peer(&mut self, peer: PeerId) {
+        if let Some(state) = self.peers.live.remove(&peer)
+            && self.peers.by_device.get(&state.device) == Some(&peer)
+        {
+            self.peers.by_device.remove(&state.device);
+        }
+        self.peers.delivery.forget_peer(peer);
+        for entry in self.outbox.all_mut() {
+            entry.direct.retain(|(_, on, _)| *on != peer);
+        }
+    }
+
+    pub(crate) fn on_dial_failed(&mut self, device: DeviceId) {
+        let until = self.now.plus_ms(DIAL_PAUSE_MS);
+        if let Some(account) = self.peers.dialling.remove(&device)
+            && let Some(flow) = self.peers.dials.get_mut(&account)
+        {
+            flow.wait_until(until);
+        }
+    }
+
+    pub(crate) fn on_peer_frame(&mut self, peer: PeerId, frame: PeerFrame) {
+        let Some(state) = self.peers.live.get(&peer) else { return };
+        let device = state.device;
+        match frame {
+            PeerFrame::Hello(hello) => self.on_hello(peer, &hello),
+            PeerFrame::Message(envelope) if envelope.sender == device => {
+                self.on_envelope(envelope, Carrier::Peer(peer));
+            }
+            PeerFrame::Message(_) => self.report_misbehaviour("a peer sent a message of another device"),
+            PeerFrame::Receipt(signed) => {
+                if self.on_receipt(&signed)
+                    && let Ok(receipt) = signed.receipt()
+                {
+                    let stored = PeerFrame::ReceiptStored {
+                        conversation: receipt.conversation,
+                        delivered_below: receipt.delivered_below,
+                        read_below: receipt.read_below,
+                    };
+                    self.send_to_peer(peer, stored);
+                }
+            }
+            PeerFrame::ReceiptStored { conversation, delivered_below, .. } => {
+                self.on_receipt_stored(peer, conversation, delivered_below);
+            }
+            PeerFrame::Refused { id, reason } => self.on_refused(peer, id, reason),
+        }
+    }
+
+    fn on_hello(&mut self, peer: PeerId, hello: &Hello) {
+        let known = self.peers.live.get(&peer);
+        let holds = membership::certificate::verify_certificate(&hello.certificate).is_ok_and(|device| {
+            known.is_some_and(|state| {
+                device.entry.device == state.device
+                    && device.account == state.account
+                    && device.entry.tls_key == state.tls_key
+            })
+        });
+        if !holds {
+            self.report_misbehaviour("a peer said hello with another device's certificate");
+            self.batch.effect(Effect::ClosePeer { peer });
+            self.forget_peer(peer);
+        }
+    }
+
+    pub(crate) fn send_to_peer(&mut self, peer: PeerId, frame: PeerFrame) {
+        self.batch.effect(Effect::Send { peer, frame });
+    }
+
+    /// Looks for a direct connection to whomever something is to be said to.
+    pub(crate) fn reconcile_peers(&mut self) {
+        if !(self.is_online() && self.link.is_announced()) {
+            return;
+        }
+        for account in self.unconnected() {
+            if self.peers.dials.entry(account).or_default().is_ready(self.now) {
+                let call = self.ask(Purpose::Addresses { account }, Request::Addresses { account });
+                self.peers.dials.entry(account).or_default().start(call);
+            }
+        }
+    }
+
+    /// People with something waiting for them, accepted, and with a device that no connection stands to.
+    fn unconnected(&self) -> Vec<AccountId> {
+        let waiting: Vec<ConversationId> = self.outbox.conversations().into_iter().collect();
+        let states = waiting.iter().filter_map(|id| self.conversations.get(id)).filter(|state| state.is_active());
+        let apart = states.filter(|state| state.peer_devices().iter().any(|d| self.peers.of_device(*d).is_none()));
+        apart.map(|state| state.record.peer).collect()
+    }
+
+    pub(crate) fn peers_timer(&self) -> Option<Timestamp> {
+        if !(self.is_online() && self.link.is_announced()) {
+            return None;
+        }
+        let dials = self.unconnected().into_iter();
+        dials.filter_map(|account| self.peers.dials.get(&account).map_or(Some(self.now), Flow::due)).min()
+    }
+
+    pub(crate) fn on_addresses(&mut self, account: AccountId, answer: Answer) {
+        let pause = self.now.plus_ms(DIAL_PAUSE_MS);
+        let jitter = self.jitter();
+        let Some(flow) = self.peers.dials.get_mut(&account) else { return };
+        let reply = match answer {
+            Answer::Reply(reply) => *reply,
+            Answer::Refusal(_) => return flow.wait_until(pause),
+            Answer::Lost => return flow.fail(self.now, jitter),
+        };
+        // Whatever comes of it, the next try waits; a connection that stands ends the need for one.
+        flow.wait_until(pause);
+        let Reply::Addresses(devices) = reply else {
+            return self.report_misbehaviour("the directory answered for addresses with something else");
+        };
+        for told in devices {
+            let pinned = self.conversations.values().filter(|state| state.record.peer == account).find_map(|state| {
+                state.peer_tls_keys().into_iter().find(|(device, _)| *device == told.device).map(|(_, key)| key)
+            });
+            // The key that is pinned is the one in the conversation, whatever the directory says.
+            let Some(tls_key) = pinned else { continue };
+            if self.peers.of_device(told.device).is_none() && !told.addresses.is_empty() {
+                self.peers.dialling.insert(told.device, account);
+                let addresses = told.addresses.into_inner();
+                self.batch.effect(Effect::Dial { device: told.device, tls_key, addresses });
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The form of the core's own records on disk. Append-only: a field is added as a new variant of a versioned record.
+
+use protocol::{
+    AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
+    certificate::{Certificate, SignedDeviceList},
+    directory::{CommitSubmission, Cursor, NewConversation, SignUp},
+    frame::{self, FrameError},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::event::{DeliveryState, ShortId};
+
+/// Longest record: a conversation with its creation under way, tree included.
+const RECORD_MAX: usize = 8 * 1024 * 1024;
+
+/// Writes a record.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, FrameError> {
+    frame::encode_body(record, RECORD_MAX)
+}
+
+/// Reads a record.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    frame::decode_body(bytes, RECORD_MAX)
+}
+
+/// Key of the one [`AccountRecord`].
+pub(crate) const ACCOUNT_KEY: &[u8] = b"account";
+/// Key of the one record with this device's private keys, in the form of [`crate::crypto::keys`].
+pub(crate) const KEYS_KEY: &[u8] = b"device keys";
+
+/// Who this node is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccountRecord {
+    /// The account, once there is one.
+    pub(crate) own: Option<OwnAccount>,
+    /// A sign-up that the directory has perhaps heard of.
+    pub(crate) pending: Option<PendingSignUp>,
+    /// Whether the directory takes this device's TLS key for signed in.
+    pub(crate) session: bool,
+    /// The number of the last short id of a message.
+    pub(crate) last_message: u64,
+    /// The last mail item that was taken in.
+    pub(crate) drained: Option<Cursor>,
+    /// Messages sealed by this device: what tells a copy from the original.
+    pub(crate) send_counter: u64,
+    /// When the last-resort key package was last replaced.
+    pub(crate) last_resort_at: Timestamp,
+}
+
+/// The account of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnAccount {
+    pub(crate) name: Name,
+    pub(crate) account: AccountId,
+    pub(crate) root_key: PublicKey,
+    pub(crate) device: DeviceId,
+    pub(crate) certificate: Certificate,
+    pub(crate) devices: SignedDeviceList,
+}
+
+/// A sign-up between the moment when everything for it was made and the directory's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingSignUp {
+    pub(crate) request: SignUp,
+    pub(crate) account: OwnAccount,
+    pub(crate) recovery_code: String,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContactRecord {
+    pub(crate) account: AccountId,
+    pub(crate) root_key: PublicKey,
+    /// As the directory says; absent until it was asked.
+    pub(crate) name: Option<Name>,
+    /// Whether the person at this node wrote to them.
+    pub(crate) accepted: bool,
+    /// Whether the directory knows that.
+    pub(crate) accept_told: bool,
+    /// The root key that the directory now gives for the name, if it is not this one.
+    pub(crate) changed_to: Option<PublicKey>,
+    /// When the person was last known to be online.
+    pub(crate) last_seen: Option<Timestamp>,
+}
+
+/// Where a conversation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// There is no group yet.
+    Absent,
+    /// This node made a group that the directory has perhaps accepted.
+    Creating(Box<NewConversation>),
+    /// There is a group, but this device is not in it or can't follow it.
+    Lost,
+    /// This node joined by an external commit that the directory has perhaps accepted.
+    Rejoining(Box<CommitSubmission>),
+    /// This device is a member.
+    Active,
+}
+
+/// A conversation's bookkeeping; the MLS state is stored apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConversationRecord {
+    pub(crate) id: ConversationId,
+    pub(crate) peer: AccountId,
+    pub(crate) generation: u32,
+    pub(crate) incarnation: u64,
+    pub(crate) phase: Phase,
+    /// A key refresh that was proposed and is not seen in the log yet.
+    pub(crate) refresh: Option<CommitSubmission>,
+    /// This device's messages in the current epoch.
+    pub(crate) sent_in_epoch: u32,
+    /// When the current epoch began here.
+    pub(crate) epoch_since: Timestamp,
+    /// This device's next message.
+    pub(crate) next_sequence: u64,
+    /// Hash of this device's last content.
+    pub(crate) last_content: [u8; 32],
+    /// The latest messages from others.
+    pub(crate) latest: Vec<MessageId>,
+    /// Devices that wrote here.
+    pub(crate) senders: Vec<SenderRecord>,
+}
+
+/// What was taken in from one device in one conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SenderRecord {
+    pub(crate) device: DeviceId,
+    pub(crate) account: AccountId,
+    /// Everything below was shown or given up as a gap.
+    pub(crate) next: u64,
+    /// Given up, but welcome if they come after all.
+    pub(crate) missing: Vec<u64>,
+    /// Stored beyond `next`, waiting for what is before them.
+    pub(crate) waiting: Vec<u64>,
+    /// Hash of the content before `next`.
+    pub(crate) last_content: [u8; 32],
+    /// What the device confirmed of our receipts.
+    pub(crate) confirmed_below: u64,
+    /// Whether the device must hear from us again.
+    pub(crate) receipt_owed: bool,
+}
+
+/// An own message on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutboxRecord {
+    pub(crate) id: MessageId,
+    pub(crate) short: ShortId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) sequence: u64,
+    /// Postcard of the [`protocol::peer::Content`].
+    pub(crate) content: BoundedBytes<{ protocol::limits::CIPHERTEXT_MAX }>,
+    /// Towards the person: the best of their devices.
+    pub(crate) state: DeliveryState,
+    /// The ciphertext, once it was sealed.
+    pub(crate) sealed: Option<SealedRecord>,
+    /// Devices whose copy the mailbox has custody of.
+    pub(crate) in_mailbox: Vec<DeviceId>,
+    /// Devices that have it.
+    pub(crate) delivered: Vec<DeviceId>,
+}
+
+/// A ciphertext that is sent again as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedRecord {
+    pub(crate) epoch: u64,
+    pub(crate) ciphertext: BoundedBytes<{ protocol::limits::CIPHERTEXT_MAX }>,
+}
+
+/// A message that was opened and waits for one before it, or for its sender's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitingRecord {
+    pub(crate) conversation: ConversationId,
+    pub(crate) device: DeviceId,
+    pub(crate) sequence: u64,
+    pub(crate) id: MessageId,
+    pub(crate) stranger: bool,
+    pub(crate) content: BoundedBytes<{ protocol::limits::CIPHERTEXT_MAX }>,
+}
+
+impl WaitingRecord {
+    /// Key in the table: conversation, device, sequence.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        waiting_key(self.conversation, self.device, self.sequence)
+    }
+}
+
+/// Key of a [`WaitingRecord`].
+pub(crate) fn waiting_key(conversation: ConversationId, device: DeviceId, sequence: u64) -> Vec<u8> {
+    [conversation.0.as_slice(), &device.0, &sequence.to_be_bytes()].concat()
+}
