@@ -3,26 +3,73 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use clap::{Args, Parser, ValueEnum};
 use etcetera::BaseStrategy as _;
-
-use crate::{
-    net::directory::DirectoryAddress,
-    prompt::{self, Kind},
-};
+use protocol::Fingerprint;
 
 /// Where a directory is looked for unless the command line says otherwise.
 pub const DEFAULT_DIRECTORY: &str = "127.0.0.1:7000";
 /// The profile that is used unless the command line names one.
 const DEFAULT_PROFILE: &str = "default";
 /// Any free port, on every interface.
-const DEFAULT_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+const DEFAULT_BIND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Longest name of a profile: as long as every file system takes.
 const PROFILE_NAME_MAX: usize = 64;
+
+/// A directory's address, and its key if the person knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryAddress {
+    /// `HOST:PORT`.
+    pub host_port: String,
+    /// Fingerprint of its root key, to be pinned before first contact.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Why a text is no address of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No host or no port.
+    #[error("an address has the form HOST:PORT or HOST:PORT#FINGERPRINT, as `{DEFAULT_DIRECTORY}`")]
+    Form,
+    /// The part after `#`.
+    #[error("a fingerprint has 64 hexadecimal digits; `directory` prints it when it starts")]
+    Fingerprint,
+}
+
+impl FromStr for DirectoryAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (address, fingerprint) = match text.split_once('#') {
+            Some((address, fingerprint)) => {
+                (address, Some(fingerprint.parse().map_err(|_| AddressError::Fingerprint)?))
+            }
+            None => (text, None),
+        };
+        let (host, port) = address.rsplit_once(':').ok_or(AddressError::Form)?;
+        let is_host = !host.is_empty() && !host.contains(char::is_whitespace) && (!host.contains(':') || is_ipv6(host));
+        if !is_host || port.parse::<u16>().ok().is_none_or(|port| port == 0) {
+            return Err(AddressError::Form);
+        }
+        Ok(Self { host_port: address.to_owned(), fingerprint })
+    }
+}
+
+impl fmt::Display for DirectoryAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host_port)
+    }
+}
+
+fn is_ipv6(host: &str) -> bool {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|host| host.contains(':'))
+}
 
 /// Tuppence's node: end-to-end encrypted messages at a prompt or from a script.
 ///
@@ -192,7 +239,7 @@ pub struct Config {
     /// Whether to use colours.
     pub color: bool,
     /// What standard input is.
-    pub terminal: Kind,
+    pub terminal: crate::prompt::Kind,
     /// The log.
     pub log: LogConfig,
 }
@@ -217,7 +264,7 @@ impl Config {
         // A variable that is not text can't be expanded in a script anyway.
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let environment: BTreeMap<_, _> = std::env::vars_os().filter_map(text).collect();
-        let terminal = prompt::kind_of_standard_input(environment.get("TERM").map(String::as_str));
+        let terminal = crate::prompt::kind_of_standard_input(environment.get("TERM").map(String::as_str));
         Self::read(std::env::args_os(), environment, terminal)
     }
 
@@ -228,21 +275,21 @@ impl Config {
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: BTreeMap<String, String>,
-        terminal: Kind,
+        terminal: crate::prompt::Kind,
     ) -> Result<Self, ConfigError> {
         let Arguments { directory, profile, data, bind, input, output } = Arguments::try_parse_from(arguments)?;
         let source = match (input.script, terminal) {
             (Some(path), _) if path.as_os_str() == "-" => Source::StandardInput,
             (Some(path), _) => Source::File(path),
             (None, _) if !input.commands.is_empty() => Source::Commands(input.commands),
-            (None, Kind::Pipe) => Source::StandardInput,
+            (None, crate::prompt::Kind::Pipe) => Source::StandardInput,
             (None, _) => Source::Prompt,
         };
         let no_color = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match output.color {
             When::Always => true,
             When::Never => false,
-            When::Auto => !no_color && terminal == Kind::Rich,
+            When::Auto => !no_color && terminal == crate::prompt::Kind::Rich,
         };
         let verbosity = match (output.verbose, output.quiet) {
             (true, _) => Verbosity::Verbose,
@@ -301,11 +348,31 @@ fn variable(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prompt::Kind;
 
     fn read(arguments: &[&str], environment: &[(&str, &str)], terminal: Kind) -> Result<Config, ConfigError> {
         let arguments = std::iter::once("node").chain(arguments.iter().copied()).map(OsString::from);
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Config::read(arguments, environment, terminal)
+    }
+
+    #[test]
+    fn an_address_has_host_port_and_maybe_a_fingerprint() {
+        let fingerprint = "ab".repeat(32);
+        for (text, host_port) in [
+            ("127.0.0.1:7000", "127.0.0.1:7000"),
+            ("directory.example.org:443", "directory.example.org:443"),
+            ("[::1]:7000", "[::1]:7000"),
+        ] {
+            let address: DirectoryAddress = text.parse().unwrap();
+            assert_eq!((address.host_port.as_str(), address.fingerprint), (host_port, None));
+            let address: DirectoryAddress = format!("{text}#{fingerprint}").parse().unwrap();
+            assert_eq!(address.fingerprint, Some(Fingerprint([0xab; 32])));
+        }
+        for text in ["", "localhost", ":7000", "host:0", "host:70000", "::1:7000", "a b:7000", "host:"] {
+            assert_eq!(text.parse::<DirectoryAddress>(), Err(AddressError::Form), "{text:?}");
+        }
+        assert_eq!("host:7000#abc".parse::<DirectoryAddress>(), Err(AddressError::Fingerprint));
     }
 
     #[test]
