@@ -102,7 +102,10 @@ fn another_password_opens_it_after_rewrapping_and_the_old_one_does_not() {
     let mut profile = create(folder.path());
     profile.commit(record(b"kept")).unwrap();
     let other = Password::new("another one".to_owned());
+    profile.check(&password()).unwrap();
     profile.rewrap(&other, CHEAP).unwrap();
+    profile.check(&other).unwrap();
+    assert!(matches!(profile.check(&password()), Err(ProfileError::WrongPassword)));
     drop(profile);
     assert!(matches!(Profile::open(folder.path(), &password()), Err(ProfileError::WrongPassword)));
     let (_, stored) = Profile::open(folder.path(), &other).unwrap();

@@ -100,6 +100,15 @@ impl Profile {
         self.folder.path()
     }
 
+    /// Whether this is the password that opens it. It takes as long as opening does, and changes nothing.
+    ///
+    /// # Errors
+    /// [`ProfileError::WrongPassword`], or what the disk says.
+    pub fn check(&self, password: &Password) -> Result<(), ProfileError> {
+        let file = Folder::read_key(self.folder.path())?;
+        key_file::unwrap(&file, password).map(drop).map_err(|error| key_file_error(error, self.folder.path()))
+    }
+
     /// Makes another password open it from now on, stretched at least as hard as `parameters` say.
     ///
     /// # Errors
