@@ -1,1 +1,6 @@
-//! Placeholder while the crate is being written.
+//! Tuppence's directory: who has an account, where its devices are, and what waits for them.
+
+pub mod config;
+pub mod logging;
+pub mod server;
+pub mod tls;

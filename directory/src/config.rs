@@ -1,0 +1,158 @@
+//! The command line: parsed once, then handed down as a typed configuration. Nothing below reads the environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use etcetera::BaseStrategy as _;
+use protocol::directory::Registration;
+
+/// Where the directory listens unless told otherwise.
+const BIND_DEFAULT: &str = "0.0.0.0:7000";
+/// Invite codes made in one go at most: enough for a school, few enough to print.
+pub const INVITES_MAX: u32 = 10_000;
+
+/// The whole command line.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "directory",
+    version,
+    about = "Tuppence's directory: accounts, mailboxes and addresses for a circle of people, over QUIC",
+    after_help = "Without a command it serves until it gets SIGINT or SIGTERM.\n\
+                  Once it accepts connections it prints one line: listening ADDRESS:PORT key FINGERPRINT"
+)]
+pub struct Arguments {
+    /// Address and UDP port to listen on; port 0 picks a free one
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = BIND_DEFAULT)]
+    pub bind: SocketAddr,
+    /// Folder that holds everything the directory keeps [default: tuppence/directory in the XDG data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Who can register
+    #[arg(long, global = true, value_enum, default_value_t = RegistrationMode::Open)]
+    pub registration: RegistrationMode,
+    /// Who sees that somebody is online
+    #[arg(long, global = true, value_enum, default_value_t = PresenceMode::Everyone)]
+    pub presence: PresenceMode,
+    /// Log more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log warnings and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log to a file instead of standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the operator asks on the same machine, whether the service runs or not.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Makes invite codes, each good for one registration, and prints them, one a line
+    Invite {
+        /// How many
+        #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(INVITES_MAX)))]
+        count: u32,
+    },
+    /// Shows what the directory holds
+    Status,
+}
+
+/// Who can register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegistrationMode {
+    /// Anybody
+    Open,
+    /// Whoever has a code from `directory invite`
+    Invite,
+    /// Nobody
+    Closed,
+}
+
+impl From<RegistrationMode> for Registration {
+    fn from(mode: RegistrationMode) -> Self {
+        match mode {
+            RegistrationMode::Open => Self::Open,
+            RegistrationMode::Invite => Self::Invite,
+            RegistrationMode::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Who sees that somebody is online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresenceMode {
+    /// Everybody on this directory
+    Everyone,
+    /// Contacts only
+    Contacts,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Why the default data folder is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no home folder is known; say where to keep the data with --data DIR")]
+pub struct NoHome;
+
+impl Arguments {
+    /// The data folder: the one given, or the user's own as XDG says.
+    ///
+    /// # Errors
+    /// [`NoHome`] if none is given and no home folder is known.
+    pub fn data_folder(&self) -> Result<PathBuf, NoHome> {
+        if let Some(folder) = &self.data {
+            return Ok(folder.clone());
+        }
+        let strategy = etcetera::choose_base_strategy().map_err(|_| NoHome)?;
+        Ok(strategy.data_dir().join("tuppence").join("directory"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::error::ErrorKind> {
+        Arguments::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        let before = parse("directory --data /d --quiet invite 3").unwrap();
+        let after = parse("directory invite 3 --data /d --quiet").unwrap();
+        for arguments in [before, after] {
+            assert_eq!(arguments.command, Some(Command::Invite { count: 3 }));
+            assert_eq!(arguments.data_folder(), Ok(PathBuf::from("/d")));
+            assert!(arguments.quiet);
+        }
+    }
+
+    #[test]
+    fn without_flags_it_serves_anybody_on_port_7000() {
+        let arguments = parse("directory").unwrap();
+        assert_eq!(arguments.bind, "0.0.0.0:7000".parse().unwrap());
+        assert_eq!(arguments.registration, RegistrationMode::Open);
+        assert_eq!(arguments.presence, PresenceMode::Everyone);
+        assert_eq!(arguments.log_format, LogFormat::Text);
+        assert_eq!(arguments.command, None);
+    }
+
+    #[test]
+    fn no_and_absurdly_many_invites_are_usage() {
+        assert_eq!(parse("directory invite 0").unwrap_err(), clap::error::ErrorKind::ValueValidation);
+        assert_eq!(parse("directory invite 10001").unwrap_err(), clap::error::ErrorKind::ValueValidation);
+    }
+}

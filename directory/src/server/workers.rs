@@ -1,0 +1,225 @@
+//! The threads on which the service runs: it waits for the disk, and must not make the sockets wait with it.
+
+use std::{
+    io,
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex as Lock, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use protocol::{
+    AccountId,
+    directory::{Refusal, Reply, Request},
+    peer::CloseCode,
+};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
+    task::spawn_blocking,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{
+    data_folder::DataFolder,
+    link::Link,
+    now,
+    reception::{Effect, Reception, Visit},
+    sessions::Sessions,
+};
+
+/// Jobs that wait for a thread. Above it connections wait, each with at most its few requests.
+const JOBS_MAX: usize = 1_024;
+/// Threads: the pure parts of one request (signatures, OPAQUE) go on while another waits for the disk.
+const THREADS_MAX: usize = 8;
+
+/// What a request came to, and on whose behalf.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Result<Reply, Refusal>,
+    pub(crate) account: Option<AccountId>,
+}
+
+/// A connection as the service knows it, for as long as one job takes.
+#[derive(Debug)]
+struct Party {
+    visit: OwnedMutexGuard<Box<dyn Visit>>,
+    link: Arc<Link>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Ask { party: Party, request: Request, answer: oneshot::Sender<Answered> },
+    Connected { party: Party, done: oneshot::Sender<()> },
+    Disconnected { party: Party, done: oneshot::Sender<()> },
+    Sweep,
+    Stop,
+}
+
+/// The way to the service's threads.
+#[derive(Debug, Clone)]
+pub(crate) struct Workers {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Workers {
+    /// Has a request answered; `None` if the service has stopped.
+    pub(crate) async fn ask(
+        &self,
+        visit: OwnedMutexGuard<Box<dyn Visit>>,
+        link: Arc<Link>,
+        request: Request,
+    ) -> Option<Answered> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Ask { party: Party { visit, link }, request, answer }).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Tells the service of a new connection: a device that is signed in needs no password.
+    pub(crate) async fn connected(&self, visit: Arc<Mutex<Box<dyn Visit>>>, link: Arc<Link>) {
+        let (done, finished) = oneshot::channel();
+        let party = Party { visit: visit.lock_owned().await, link };
+        if self.jobs.send(Job::Connected { party, done }).await.is_ok() {
+            let _ = finished.await;
+        }
+    }
+
+    /// Tells the service that a connection is gone.
+    pub(crate) async fn disconnected(&self, visit: Arc<Mutex<Box<dyn Visit>>>, link: Arc<Link>) {
+        let (done, finished) = oneshot::channel();
+        let party = Party { visit: visit.lock_owned().await, link };
+        if self.jobs.send(Job::Disconnected { party, done }).await.is_ok() {
+            let _ = finished.await;
+        }
+    }
+
+    /// Has the service look after what passes with time.
+    pub(crate) async fn sweep(&self) {
+        let _ = self.jobs.send(Job::Sweep).await;
+    }
+}
+
+/// The threads themselves.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    threads: Vec<JoinHandle<()>>,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Threads {
+    /// Waits until every job in hand is done and the store is closed.
+    pub(crate) async fn stop(self) {
+        for _ in &self.threads {
+            let _ = self.jobs.send(Job::Stop).await;
+        }
+        let threads = self.threads.into_iter();
+        let joined = spawn_blocking(move || threads.map(JoinHandle::join).filter(Result::is_err).count()).await;
+        if !matches!(joined, Ok(0)) {
+            tracing::error!("a thread of the service ended badly");
+        }
+    }
+}
+
+/// What every thread holds. When the last one ends, the store closes, and then the folder is free for another process.
+struct Desk {
+    reception: Arc<dyn Reception>,
+    sessions: Sessions,
+    // Whoever waits for a job holds it; the others wait for their turn to wait.
+    jobs: Lock<mpsc::Receiver<Job>>,
+    failed: CancellationToken,
+    _folder: Option<DataFolder>,
+}
+
+/// Starts the threads. `failed` is cancelled when the store can no longer make anything durable.
+///
+/// # Errors
+/// The system's, if it has no thread for us.
+pub(crate) fn start(
+    reception: Arc<dyn Reception>,
+    folder: Option<DataFolder>,
+    failed: CancellationToken,
+) -> io::Result<(Workers, Threads)> {
+    let (sender, jobs) = mpsc::channel(JOBS_MAX);
+    let (sessions, jobs) = (Sessions::default(), Lock::new(jobs));
+    let desk = Arc::new(Desk { reception, sessions, jobs, failed, _folder: folder });
+    let count = thread::available_parallelism().map_or(1, NonZero::get).clamp(2, THREADS_MAX);
+    let threads = (0..count).map(|number| {
+        let (desk, dispatch) = (Arc::clone(&desk), tracing::dispatcher::get_default(Clone::clone));
+        let work = move || tracing::dispatcher::with_default(&dispatch, || desk.work());
+        thread::Builder::new().name(format!("service-{number}")).spawn(work)
+    });
+    let threads = threads.collect::<io::Result<_>>()?;
+    Ok((Workers { jobs: sender.clone() }, Threads { threads, jobs: sender }))
+}
+
+impl Desk {
+    /// Does one job after the other until told to stop, or until the store has failed.
+    fn work(&self) {
+        while let Some(job) = self.next().filter(|_| !self.failed.is_cancelled()) {
+            // A bug in one request must not take the service from everybody: the store has undone what was half done.
+            if catch_unwind(AssertUnwindSafe(|| self.perform_job(job))).is_err() {
+                tracing::error!("a request met a bug of the directory; nothing of it was kept");
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        job.filter(|job| !matches!(job, Job::Stop))
+    }
+
+    fn perform_job(&self, job: Job) {
+        match job {
+            Job::Ask { mut party, request, answer } => {
+                let answered = self.ask(&mut party, request);
+                drop(party);
+                if let Some(answered) = answered {
+                    let _ = answer.send(answered);
+                }
+            }
+            Job::Connected { mut party, done } => {
+                let effects = party.visit.connected(now());
+                self.note_sign_in(&party);
+                self.perform(effects);
+                drop((party, done));
+            }
+            Job::Disconnected { mut party, done } => {
+                // A device that has a newer connection is still there.
+                let current = party.link.device().is_some_and(|device| self.sessions.remove(device, &party.link));
+                if current {
+                    let effects = party.visit.disconnected(now());
+                    self.perform(effects);
+                }
+                drop((party, done));
+            }
+            Job::Sweep => self.perform(self.reception.sweep(now())),
+            Job::Stop => {}
+        }
+    }
+
+    /// Answers a request; not at all if its effects can't be made durable, because then no answer would be true.
+    fn ask(&self, party: &mut Party, request: Request) -> Option<Answered> {
+        let handled = party.visit.handle(now(), request);
+        self.note_sign_in(party);
+        self.perform(handled.effects);
+        let answered = Answered { answer: handled.answer, account: party.visit.account() };
+        (!self.failed.is_cancelled()).then_some(answered)
+    }
+
+    /// If the connection's device is signed in now, pushes for it come here from now on.
+    fn note_sign_in(&self, party: &Party) {
+        if let (Some(device), None) = (party.visit.device(), party.link.device()) {
+            party.link.sign_in(device);
+            self.sessions.insert(device, &party.link);
+        }
+    }
+
+    fn perform(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Push { device, push } => self.sessions.push(device, push),
+                Effect::CloseSession { device } => self.sessions.end(device, CloseCode::SignedOut),
+                Effect::Fail => self.failed.cancel(),
+            }
+        }
+    }
+}
