@@ -182,6 +182,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
+    /// Whether a sign-up may have reached the directory, and goes on when it is there again.
+    #[must_use]
+    pub fn has_unfinished_sign_up(&self) -> bool {
+        self.account.pending.is_some()
+    }
+
     fn handle_input(&mut self, input: Input) {
         match input {
             Input::Command { token, command } => self.on_command(token, command),

@@ -44,7 +44,7 @@ const PEER_STREAMS: u32 = 16;
 /// Streams of each kind that one side of a directory connection may have open.
 const DIRECTORY_STREAMS: u32 = 4;
 /// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the last packets of closed connections are waited for.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,6 @@
 //!
 //! It owns the connection and its requests. It does not know what requests mean, nor whether anybody is signed in.
 
-mod address;
 pub mod pin;
 mod session;
 
@@ -25,15 +24,17 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::address::{DirectoryAddress, NotADirectory};
 use super::{
     alarm::Alarm,
     endpoint::{ConnectError, NodeEndpoint},
     tls::CertificateRefusal,
 };
+use crate::config::DirectoryAddress;
 
 /// Requests that may wait for their turn; what comes on top counts as lost, and the core asks again in its own time.
 const CALLS_WAITING_MAX: usize = 256;
+/// Most addresses of one name that are tried.
+const ADDRESSES_TRIED_MAX: usize = 8;
 /// The pause after the first failed attempt; it doubles with each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// The longest pause between two attempts.
@@ -241,10 +242,11 @@ impl Keeper {
     }
 
     async fn attempt(&self) -> Result<(Connection, Fingerprint), AttemptError> {
-        let place = self.address.place();
-        let found = self.address.resolve().await.map_err(|error| AttemptError::Unknown(place.clone(), error))?;
+        let place = self.address.to_string();
+        let found = tokio::net::lookup_host(&place).await;
+        let found = found.map_err(|error| AttemptError::Unknown(place.clone(), error))?;
         let mut attempts = JoinSet::new();
-        for address in found.into_iter().filter(|address| self.endpoint.can_reach(address)) {
+        for address in found.filter(|address| self.endpoint.can_reach(address)).take(ADDRESSES_TRIED_MAX) {
             let (endpoint, pin) = (self.endpoint.clone(), self.pin);
             attempts.spawn(async move { endpoint.connect_directory(address, pin).await });
         }

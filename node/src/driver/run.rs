@@ -1,0 +1,462 @@
+//! The one loop of a node: it owns the core, and with it all state; everything else reports to it.
+
+use std::collections::HashMap;
+
+use node_core::{
+    command::{Command, CommandResult, CommandToken, Failure, FailureCode, Password},
+    input::Input,
+};
+use protocol::{Fingerprint, Name, peer::CloseCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    NodeCommand, StartError,
+    event_log::EventWriter,
+    machine::{Account, Machine},
+    profile::{Place, Store, is_fatal},
+    session::{Common, ForDriver, Happened, OpenError, Session},
+};
+use crate::{
+    net::directory::{DirectoryEvent, pin},
+    store::{MemoryProfile, Profile},
+};
+
+/// Calls taken up together at most.
+const CALLS_MAX: usize = 32;
+
+/// What the handle asks of the loop.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// Perform this.
+    Perform { token: CommandToken, command: NodeCommand, reply: oneshot::Sender<CommandResult> },
+    /// Nobody waits for it any more.
+    Abandon(CommandToken),
+    /// Disconnect, and tell when that is done.
+    ShutDown(oneshot::Sender<()>),
+}
+
+/// Why the loop can't go on, in a sentence for whoever uses the node.
+#[derive(Debug)]
+pub(super) struct Fatal(pub(super) String);
+
+/// What is to be done when a command ends, besides telling its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Nothing.
+    Plain,
+    /// If it came to nothing, the new profile is removed.
+    SignUp,
+    /// If it failed, the profile is locked again.
+    Unlock,
+    /// The profile is locked.
+    SignOut,
+}
+
+#[derive(Debug)]
+struct Running {
+    reply: oneshot::Sender<CommandResult>,
+    purpose: Purpose,
+}
+
+/// What state the profile is in.
+#[derive(Debug)]
+enum State<K> {
+    /// It exists, and its password was not given.
+    Locked(Name),
+    /// There is a core: over memory while nobody has signed up, over the encrypted profile otherwise.
+    Live(Box<Session<K>>),
+}
+
+/// What a result leads to.
+enum Transition {
+    Lock,
+    Unclaim,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub(super) struct Driver<K> {
+    common: Common,
+    place: Place,
+    pin: Option<Fingerprint>,
+    first_contact: watch::Sender<Option<Fingerprint>>,
+    events: EventWriter,
+    state: State<K>,
+    running: HashMap<CommandToken, Running>,
+    /// The directory's key has changed: nothing is done until the person says which one is right.
+    blocked: Option<Failure>,
+}
+
+impl<K: Machine> Driver<K> {
+    /// Finds out what state the profile is in, and connects if nothing has to be unlocked first.
+    pub(super) fn open(
+        common: Common,
+        place: Place,
+        first_contact: watch::Sender<Option<Fingerprint>>,
+        events: EventWriter,
+    ) -> Result<Self, StartError> {
+        let pin = match common.surroundings.directory.fingerprint {
+            Some(given) => Some(given),
+            None => pin::load(place.folder())?,
+        };
+        let (state, shown) = match Profile::peek(place.folder())? {
+            Some(owner) => (State::Locked(owner), Vec::new()),
+            None => {
+                let (session, shown) = Self::fresh(&common, pin).map_err(StartError::Open)?;
+                (State::Live(Box::new(session)), shown)
+            }
+        };
+        let running = HashMap::new();
+        let mut driver = Self { common, place, pin, first_contact, events, state, running, blocked: None };
+        driver.tell(shown);
+        Ok(driver)
+    }
+
+    /// A core over memory, for whoever has no account yet.
+    fn fresh(common: &Common, pin: Option<Fingerprint>) -> Result<(Session<K>, Vec<ForDriver>), String> {
+        let store = Store::Memory(MemoryProfile::default());
+        Session::open(common, store, node_core::stored::Stored::default(), pin).map_err(|(error, _)| error.to_string())
+    }
+
+    /// Runs until it is shut down, every handle is gone, or something fatal happens.
+    pub(super) async fn run(mut self, mut calls: mpsc::Receiver<Call>) -> Result<(), Fatal> {
+        let alarm = self.common.surroundings.alarm.clone();
+        let mut farewells = Vec::new();
+        let result = loop {
+            if let Err(fatal) = self.work().await {
+                break Err(fatal);
+            }
+            let mut called = Vec::new();
+            let session = match &mut self.state {
+                State::Live(session) => Some(session),
+                State::Locked(_) => None,
+            };
+            let happened = async {
+                match session {
+                    Some(session) => session.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = alarm.raised() => break Err(Fatal("a part of this program has failed; the log says where".into())),
+                count = calls.recv_many(&mut called, CALLS_MAX) => {
+                    let ends = count == 0;
+                    for call in called {
+                        match call {
+                            Call::Perform { token, command, reply } => self.begin(token, command, reply).await,
+                            Call::Abandon(token) => self.abandon(token),
+                            Call::ShutDown(done) => farewells.push(done),
+                        }
+                    }
+                    if ends || !farewells.is_empty() {
+                        break Ok(());
+                    }
+                }
+                happened = happened => self.absorb(happened),
+            }
+        };
+        self.end().await;
+        drop(farewells);
+        result
+    }
+
+    /// Lets the core work until it has nothing to do.
+    async fn work(&mut self) -> Result<(), Fatal> {
+        while let State::Live(session) = &mut self.state {
+            if !session.has_work() {
+                break;
+            }
+            match session.step() {
+                Ok(shown) => {
+                    if let Some(transition) = self.tell(shown) {
+                        self.make(transition).await?;
+                    }
+                }
+                Err(error) if is_fatal(&error) => {
+                    return Err(Fatal(format!("{error}; this disk can't be relied on, so the node stops")));
+                }
+                Err(error) => self.reopen(&error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows events and ends commands. Tells what follows from the commands' ends.
+    fn tell(&mut self, shown: Vec<ForDriver>) -> Option<Transition> {
+        let mut transition = None;
+        for item in shown {
+            match item {
+                ForDriver::Show(event) => self.events.push(event),
+                ForDriver::Done { token, result } => {
+                    let Some(Running { reply, purpose }) = self.running.remove(&token) else { continue };
+                    transition = self.follows(purpose, &result).or(transition);
+                    // Whoever asked may have gone.
+                    let _ = reply.send(result);
+                }
+            }
+        }
+        transition
+    }
+
+    fn follows(&self, purpose: Purpose, result: &CommandResult) -> Option<Transition> {
+        let State::Live(session) = &self.state else { return None };
+        let nothing_came_of_it = || session.store.profile().is_some() && session.core.account() == Account::None;
+        match purpose {
+            Purpose::SignUp if result.is_err() && nothing_came_of_it() => Some(Transition::Unclaim),
+            Purpose::Unlock if result.is_err() => Some(Transition::Lock),
+            Purpose::SignOut if result.is_ok() => Some(Transition::Lock),
+            _ => None,
+        }
+    }
+
+    async fn make(&mut self, transition: Transition) -> Result<(), Fatal> {
+        match transition {
+            Transition::Lock => self.lock().await,
+            Transition::Unclaim => self.unclaim().await,
+        }
+    }
+
+    /// Forgets the key and everything that it opens.
+    async fn lock(&mut self) -> Result<(), Fatal> {
+        let State::Live(session) = &self.state else { return Ok(()) };
+        let Some(owner) = session.store.profile().map(|profile| profile.name().clone()) else { return Ok(()) };
+        if let State::Live(session) = std::mem::replace(&mut self.state, State::Locked(owner.clone())) {
+            session.shut_down(CloseCode::SignedOut).await;
+        }
+        self.fail_running(&sign_in_first(&owner));
+        Ok(())
+    }
+
+    /// Removes the profile of a sign-up that came to nothing, and starts anew.
+    async fn unclaim(&mut self) -> Result<(), Fatal> {
+        let (session, shown) = Self::fresh(&self.common, self.pin).map_err(Fatal)?;
+        let before = std::mem::replace(&mut self.state, State::Live(Box::new(session)));
+        if let State::Live(before) = before
+            && let Store::Disk(profile) = before.shut_down(CloseCode::Done).await
+        {
+            if let Err(error) = pin::remove(self.place.folder()) {
+                tracing::warn!(%error, "the pin of a profile that is removed stays");
+            }
+            profile.discard().map_err(|error| Fatal(error.to_string()))?;
+        }
+        let failure = Failure::new(FailureCode::Auth, "nobody is signed in here; SIGNUP NAME makes an account");
+        self.fail_running(&failure);
+        self.tell(shown);
+        Ok(())
+    }
+
+    /// After a commit that failed: nothing of what would have followed has happened. The core is dropped, and another
+    /// one opened from what is really on disk.
+    async fn reopen(&mut self, error: &crate::store::CommitError) -> Result<(), Fatal> {
+        tracing::error!(%error, "a commit failed; the core is opened again from what is stored");
+        let failure = Failure::new(FailureCode::Other, error.to_string());
+        self.fail_running(&failure);
+        let (session, shown) = Self::fresh(&self.common, self.pin).map_err(Fatal)?;
+        let before = std::mem::replace(&mut self.state, State::Live(Box::new(session)));
+        self.tell(shown);
+        let State::Live(before) = before else { return Ok(()) };
+        let mut store = before.shut_down(CloseCode::Done).await;
+        let stored = store.as_mut().reopen().map_err(|error| Fatal(error.to_string()))?;
+        self.go_live(store, stored).map_err(|(error, _)| Fatal(error.to_string()))
+    }
+
+    /// Opens a core over a store; the one before, if any, is dropped.
+    fn go_live(&mut self, store: Store, stored: node_core::stored::Stored) -> Result<(), (OpenError, Store)> {
+        let (session, shown) = Session::open(&self.common, store, stored, self.pin)?;
+        self.state = State::Live(Box::new(session));
+        self.tell(shown);
+        Ok(())
+    }
+
+    fn absorb(&mut self, happened: Happened) {
+        let State::Live(session) = &mut self.state else { return };
+        match happened {
+            Happened::Timer => session.on_timer(),
+            Happened::Stretched(done) => session.feed(Input::Stretched { done }),
+            Happened::Peers(events) => events.into_iter().for_each(|event| session.on_peer(event)),
+            Happened::Directory(events) => events.into_iter().for_each(|event| self.on_directory(event)),
+        }
+    }
+
+    fn on_directory(&mut self, event: DirectoryEvent) {
+        let State::Live(session) = &mut self.state else { return };
+        match event {
+            DirectoryEvent::Connected { generation, exporter, addresses, fingerprint } => {
+                session.on_connected(generation, Input::DirectoryConnected { exporter, addresses });
+                self.keep_pin(fingerprint);
+            }
+            DirectoryEvent::Disconnected { reason } => session.on_disconnected(reason),
+            DirectoryEvent::Answered { call, answer } => session.feed(Input::Reply { call, answer }),
+            DirectoryEvent::Push(push) => session.feed(Input::Push(push)),
+            DirectoryEvent::KeyChanged { pinned, found } => {
+                let failure = changed_key(&self.common.surroundings.directory.host_port, pinned, found);
+                session.on_disconnected(failure.message.clone());
+                let waiting: Vec<CommandToken> = self.running.keys().copied().collect();
+                waiting.into_iter().for_each(|token| session.feed(Input::Abandoned { token }));
+                self.fail_running(&failure);
+                self.blocked = Some(failure);
+            }
+        }
+    }
+
+    /// From the first contact on this directory and no other: shown once, and kept beside the profile.
+    fn keep_pin(&mut self, found: Fingerprint) {
+        if self.pin.is_none() {
+            self.first_contact.send_replace(Some(found));
+        }
+        self.pin = Some(found);
+        self.store_pin();
+    }
+
+    fn store_pin(&self) {
+        let State::Live(session) = &self.state else { return };
+        let (Some(pin), Some(_)) = (self.pin, session.store.profile()) else { return };
+        let stored = match pin::load(self.place.folder()) {
+            Ok(Some(stored)) if stored == pin => Ok(()),
+            _ => pin::store(self.place.folder(), pin),
+        };
+        if let Err(error) = stored {
+            tracing::error!(%error, "the directory's key could not be kept; the next start takes it for a first contact");
+        }
+    }
+
+    /// Starts a command, or answers it at once.
+    async fn begin(&mut self, token: CommandToken, command: NodeCommand, reply: oneshot::Sender<CommandResult>) {
+        let begun = match &self.blocked {
+            Some(failure) => Err(failure.clone()),
+            None => match command {
+                NodeCommand::SignUp { name, password, invite }
+                | NodeCommand::Core(Command::SignUp { name, password, invite }) => self.sign_up(name, password, invite),
+                NodeCommand::SignIn { name, password } | NodeCommand::Core(Command::SignIn { name, password }) => {
+                    self.sign_in(name, password)
+                }
+                NodeCommand::Core(Command::SignOut) => Ok((Command::SignOut, Purpose::SignOut)),
+                NodeCommand::Core(command) => Ok((command, Purpose::Plain)),
+            },
+        };
+        let failure = match (begun, &mut self.state) {
+            (Ok((command, purpose)), State::Live(session)) => {
+                session.hint();
+                session.feed(Input::Command { token, command });
+                self.running.insert(token, Running { reply, purpose });
+                return;
+            }
+            (Ok(_), State::Locked(owner)) => sign_in_first(owner),
+            (Err(failure), _) => failure,
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(Err(failure));
+    }
+
+    fn abandon(&mut self, token: CommandToken) {
+        if let State::Live(session) = &mut self.state
+            && self.running.contains_key(&token)
+        {
+            session.feed(Input::Abandoned { token });
+        }
+    }
+
+    fn sign_up(
+        &mut self,
+        name: Name,
+        password: Password,
+        invite: Option<String>,
+    ) -> Result<(Command, Purpose), Failure> {
+        match &mut self.state {
+            State::Locked(owner) if *owner != name => return Err(foreign(owner, &name)),
+            State::Locked(_) => {
+                self.unlock(&password)?;
+                if let State::Live(session) = &self.state
+                    && session.core.account_name().is_some()
+                {
+                    // The profile is open now, as after SIGNIN: the password was right.
+                    return Err(taken(&name));
+                }
+            }
+            State::Live(session) => match session.store.profile() {
+                Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
+                Some(_) if session.core.account_name().is_some() => return Err(taken(&name)),
+                Some(profile) => profile.check(&password)?,
+                None => {
+                    let claimed = session.store.claim(self.place.folder(), &name, &password, self.common.stretch);
+                    claimed.map_err(claim_failure)?;
+                    self.store_pin();
+                }
+            },
+        }
+        Ok((Command::SignUp { name, password, invite }, Purpose::SignUp))
+    }
+
+    fn sign_in(&mut self, name: Name, password: Password) -> Result<(Command, Purpose), Failure> {
+        let purpose = match &self.state {
+            State::Locked(owner) if *owner != name => return Err(foreign(owner, &name)),
+            State::Locked(_) => {
+                self.unlock(&password)?;
+                Purpose::Unlock
+            }
+            State::Live(session) => match session.store.profile() {
+                Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
+                Some(profile) => {
+                    profile.check(&password)?;
+                    Purpose::Plain
+                }
+                // No profile here: the core says what is possible.
+                None => Purpose::Plain,
+            },
+        };
+        let command = match &self.state {
+            State::Live(session) if session.core.account() == Account::SignedIn => Command::Resume,
+            _ => Command::SignIn { name, password },
+        };
+        Ok((command, purpose))
+    }
+
+    fn unlock(&mut self, password: &Password) -> Result<(), Failure> {
+        let (profile, stored) = Profile::open(self.place.folder(), password)?;
+        self.go_live(Store::Disk(Box::new(profile)), stored)
+            .map_err(|(error, _)| Failure::new(FailureCode::Other, error.to_string()))
+    }
+
+    fn fail_running(&mut self, failure: &Failure) {
+        for (_, Running { reply, .. }) in self.running.drain() {
+            let _ = reply.send(Err(failure.clone()));
+        }
+    }
+
+    async fn end(self) {
+        if let State::Live(session) = self.state {
+            session.shut_down(CloseCode::ShuttingDown).await;
+        }
+    }
+}
+
+fn sign_in_first(owner: &Name) -> Failure {
+    Failure::new(FailureCode::Auth, format!("sign in first: SIGNIN {owner}"))
+}
+
+fn foreign(owner: &Name, name: &Name) -> Failure {
+    let text = format!("this profile belongs to {owner}; start with `node --profile {name}` for another one");
+    Failure::new(FailureCode::Conflict, text)
+}
+
+fn taken(name: &Name) -> Failure {
+    let text = format!(
+        "this profile has the account {name} already; SIGNIN {name} opens it, `node --profile NAME` makes another"
+    );
+    Failure::new(FailureCode::Conflict, text)
+}
+
+fn claim_failure(error: super::profile::ClaimError) -> Failure {
+    match error {
+        super::profile::ClaimError::Profile(error) => error.into(),
+        error => Failure::new(FailureCode::Other, error.to_string()),
+    }
+}
+
+fn changed_key(place: &str, pinned: Fingerprint, found: Fingerprint) -> Failure {
+    let text = format!(
+        "the directory at {place} has another key than the one pinned here ({pinned}): it may be somebody else's. If \
+         its operator confirms the new key, start again with --directory {place}#{found}"
+    );
+    Failure::new(FailureCode::Trust, text)
+}
