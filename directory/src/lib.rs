@@ -1,6 +1,8 @@
 //! Tuppence's directory: who has an account, where its devices are, and what waits for them.
 
 pub mod config;
+pub mod core;
 pub mod logging;
 pub mod server;
+pub mod store;
 pub mod tls;

@@ -1,0 +1,312 @@
+//! What the directory answers: rules over a store, without sockets, clocks or ambient randomness.
+//!
+//! `handle(now, caller, request) -> Handled`: the answer, and what is to be done besides. Presence, rate limits and
+//! exchanges under way live here in memory and are gone with the process; everything else is in the store before the
+//! answer leaves.
+
+mod accounts;
+mod conversations;
+pub mod limits;
+mod mailbox;
+mod opaque;
+mod packages;
+mod presence;
+
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use protocol::{
+    AccountId, DeviceId, PublicKey, Timestamp,
+    directory::{Push, Refusal, Registration, Reply, Request},
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use crate::store::{Store, StoreError};
+
+use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence};
+
+/// What the operator chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// How one gets an account.
+    pub registration: Registration,
+    /// Whether presence is told to everybody; else to whom the person accepted.
+    pub presence_to_everyone: bool,
+    /// Seed of the service's generator: from the system in production, fixed in tests.
+    pub seed: [u8; 32],
+}
+
+/// Something to do besides answering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceEffect {
+    /// Tell a device something, if it is connected.
+    Push {
+        /// Whom.
+        device: DeviceId,
+        /// What.
+        push: Push,
+    },
+    /// End a device's connection: its session is over.
+    CloseSession {
+        /// Whose.
+        device: DeviceId,
+    },
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer.
+    pub answer: Result<Reply, Refusal>,
+    /// What to do besides.
+    pub effects: Vec<ServiceEffect>,
+}
+
+/// A connection, as the service knows it.
+#[derive(Debug)]
+pub struct Caller {
+    tls_key: PublicKey,
+    exporter: [u8; 32],
+    observed: SocketAddr,
+    session: Option<(AccountId, DeviceId)>,
+    login: Option<opaque::PendingLogin>,
+}
+
+impl Caller {
+    /// A new connection: the key that TLS has proven, the connection's exporter, and where it comes from.
+    #[must_use]
+    pub fn new(tls_key: PublicKey, exporter: [u8; 32], observed: SocketAddr) -> Self {
+        Self { tls_key, exporter, observed, session: None, login: None }
+    }
+
+    /// The device that is signed in on it.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceId> {
+        self.session.map(|(_, device)| device)
+    }
+
+    /// The account that is signed in on it.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.session.map(|(account, _)| account)
+    }
+}
+
+/// Why a request is not answered with a reply.
+#[derive(Debug)]
+enum Stop {
+    /// It is refused.
+    Refused(Refusal),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+type Answer = Result<Reply, Stop>;
+
+/// The directory's rules over a store.
+pub struct Service<S> {
+    store: S,
+    config: ServiceConfig,
+    passwords: PasswordServer,
+    observer: Observer,
+    presence: Presence,
+    limits: Limits,
+    rng: Mutex<ChaCha20Rng>,
+    on_fatal: Box<dyn Fn(&StoreError) + Send + Sync>,
+}
+
+impl<S> std::fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// A service over a store. `on_fatal` hears of a store that failed: nothing is answered from it any more, and the
+    /// process has to end.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store's secrets cannot be read or made.
+    pub fn new(
+        store: S,
+        config: ServiceConfig,
+        on_fatal: impl Fn(&StoreError) + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        let mut rng = ChaCha20Rng::from_seed(config.seed);
+        let passwords = PasswordServer::open(&store, &mut rng)?;
+        Ok(Self {
+            store,
+            config,
+            passwords,
+            observer: Observer::new(),
+            presence: Presence::default(),
+            limits: Limits::default(),
+            rng: Mutex::new(rng),
+            on_fatal: Box::new(on_fatal),
+        })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// A connection stands: a device that is signed in needs no password.
+    pub fn connected(&self, _now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
+        match self.store.device_by_key(&caller.tls_key) {
+            Ok(Some(device)) if device.signed_in => caller.session = Some((device.account, device.device)),
+            Ok(_) => {}
+            Err(error) => (self.on_fatal)(&error),
+        }
+        Vec::new()
+    }
+
+    /// A connection is gone, and its presence with it.
+    pub fn disconnected(&self, now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
+        let Some((account, device)) = caller.session else { return Vec::new() };
+        self.leave(now, account, device).unwrap_or_else(|error| {
+            (self.on_fatal)(&error);
+            Vec::new()
+        })
+    }
+
+    /// Looks after what passes with time: leases and mail.
+    pub fn sweep(&self, now: Timestamp) -> Vec<ServiceEffect> {
+        let swept = self.expire_leases(now).and_then(|mut effects| {
+            effects.extend(self.expire_mail(now)?);
+            Ok(effects)
+        });
+        self.limits.sweep(now);
+        swept.unwrap_or_else(|error| {
+            (self.on_fatal)(&error);
+            Vec::new()
+        })
+    }
+
+    /// Answers a request.
+    pub fn handle(&self, now: Timestamp, caller: &mut Caller, request: Request) -> Handled {
+        let mut effects = Vec::new();
+        let answer = match self.answer(now, caller, request, &mut effects) {
+            Ok(reply) => Ok(reply),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Store(error)) => {
+                (self.on_fatal)(&error);
+                effects.clear();
+                Err(Refusal::Unavailable)
+            }
+        };
+        Handled { answer, effects }
+    }
+
+    fn answer(
+        &self,
+        now: Timestamp,
+        caller: &mut Caller,
+        request: Request,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
+        match request {
+            Request::Ping => Ok(Reply::Pong {
+                time: now,
+                observed: caller.observed,
+                account: caller.account(),
+                registration: self.config.registration,
+            }),
+            Request::SignUpStart { name, invite, registration } => {
+                self.limits.attempt(now, caller.observed.ip())?;
+                self.sign_up_start(&name, invite.as_deref(), &registration)
+            }
+            Request::SignUpFinish(sign_up) => self.sign_up_finish(now, caller, &sign_up),
+            Request::SignInStart { name, credential } => {
+                self.limits.attempt(now, caller.observed.ip())?;
+                self.limits.guess(now, &name, caller.observed.ip())?;
+                self.sign_in_start(caller, &name, &credential)
+            }
+            Request::SignInFinish { credential } => self.sign_in_finish(now, caller, &credential),
+            request => {
+                let session = caller.session.ok_or(Refusal::NotSignedIn)?;
+                self.limits.request(now, session.0)?;
+                self.answer_member(now, caller, session, request, effects)
+            }
+        }
+    }
+
+    fn answer_member(
+        &self,
+        now: Timestamp,
+        caller: &mut Caller,
+        (account, device): (AccountId, DeviceId),
+        request: Request,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
+        match request {
+            Request::SignOut => {
+                self.store.set_signed_in(device, false)?;
+                effects.extend(self.leave(now, account, device)?);
+                effects.push(ServiceEffect::CloseSession { device });
+                caller.session = None;
+                Ok(Reply::Done)
+            }
+            Request::Announce { addresses, send_counter } => {
+                effects.extend(self.announce(now, caller, account, device, &addresses)?);
+                self.announced(caller, device, send_counter)
+            }
+            Request::LookUp { who } => self.look_up(account, &who),
+            Request::ListOnline { after } => self.list_online(account, after.as_ref()),
+            Request::Accept { accounts } => {
+                self.store.accept(account, &accounts)?;
+                Ok(Reply::Done)
+            }
+            Request::Addresses { account: of } => self.addresses(account, of),
+            Request::PublishKeyPackages { packages, last_resort } => {
+                self.publish(now, device, &packages, last_resort.as_deref())
+            }
+            Request::TakeKeyPackages { account: of } => self.take_packages(device, of, effects),
+            Request::CreateConversation(new) => self.create_conversation(now, device, &new, effects),
+            Request::SubmitCommit(submission) => self.submit_commit(now, device, &submission, effects),
+            Request::Group { conversation } => self.group(account, conversation),
+            Request::Deposit { items } => self.deposit(now, account, device, items, effects),
+            Request::Drain { after } => self.drain(device, after),
+            Request::Remove { cursors } => {
+                self.store.remove(device, &cursors)?;
+                Ok(Reply::Done)
+            }
+            Request::PutBook { version, book } => {
+                let stored = self.store.put_book(account, version, &book)?;
+                if stored { Ok(Reply::Done) } else { Err(Refusal::Stale.into()) }
+            }
+            // Answered before anybody is signed in.
+            Request::Ping
+            | Request::SignUpStart { .. }
+            | Request::SignUpFinish(_)
+            | Request::SignInStart { .. }
+            | Request::SignInFinish { .. } => Err(malformed("answered elsewhere")),
+        }
+    }
+
+    fn with_rng<T>(&self, draw: impl FnOnce(&mut ChaCha20Rng) -> T) -> T {
+        // A panic while drawing leaves a generator that is as good as before.
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The request contradicts itself or the protocol.
+fn malformed(reason: &str) -> Stop {
+    let reason = protocol::BoundedText::new(reason.chars().take(120).collect()).unwrap_or_default();
+    Stop::Refused(Refusal::Malformed(reason))
+}

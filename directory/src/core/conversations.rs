@@ -1,0 +1,298 @@
+//! Conversations: followed by their public half, so that only commits that their rules allow are put in order.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use membership::{
+    POLICY_EXTENSION_TYPE, account_id,
+    certificate::verify_device_list,
+    conversation_id,
+    identity::{DeviceIdentityProvider, device_of},
+    policy_of,
+    rules::ConversationRules,
+};
+use mls_rs::{
+    KeyPackage, MlsMessage,
+    error::MlsError,
+    external_client::{
+        ExternalClient, ExternalReceivedMessage, ExternalSnapshot,
+        builder::{ExternalBaseConfig, WithCryptoProvider, WithIdentityProvider, WithMlsRules},
+    },
+    group::ExportedTree,
+    time::MlsTime,
+};
+use mls_rs_crypto_awslc::AwsLcCryptoProvider;
+use protocol::{
+    AccountId, CommitHash, ConversationId, DeviceId, PublicKey, Timestamp,
+    directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Push, Refusal, Reply, TreeBytes},
+    limits::MAILBOX_RETENTION_MS,
+    policy::Policy,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::store::{CommitOutcome, ConversationMade, ConversationRecord, Delivery, Store, StoreError};
+
+use super::{Answer, Service, ServiceEffect, Stop, mailbox, malformed};
+
+type Config = WithMlsRules<
+    ConversationRules,
+    WithIdentityProvider<DeviceIdentityProvider, WithCryptoProvider<AwsLcCryptoProvider, ExternalBaseConfig>>,
+>;
+type Group = mls_rs::external_client::ExternalGroup<Config>;
+
+/// The MLS library's client for whoever is no member: it verifies and draws nothing at random.
+pub(super) struct Observer(ExternalClient<Config>);
+
+impl Observer {
+    pub(super) fn new() -> Self {
+        let client = ExternalClient::builder()
+            .crypto_provider(AwsLcCryptoProvider::default())
+            .identity_provider(DeviceIdentityProvider)
+            .mls_rules(ConversationRules)
+            .extension_type(POLICY_EXTENSION_TYPE)
+            .build();
+        Self(client)
+    }
+
+    /// Checks a key package's signature, lifetime and capabilities.
+    pub(super) fn validate(&self, message: MlsMessage, time: MlsTime) -> Result<KeyPackage, MlsError> {
+        self.0.validate_key_package(message, Some(time))
+    }
+}
+
+fn mls_time(now: Timestamp) -> MlsTime {
+    MlsTime::from_duration_since_epoch(Duration::from_secs(now.seconds()))
+}
+
+fn refused(error: &MlsError) -> Stop {
+    malformed(&format!("the conversation's bytes do not hold: {error}"))
+}
+
+fn damaged(error: &MlsError) -> Stop {
+    Stop::Store(StoreError::Damaged(format!("a conversation's public state: {error}")))
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
+}
+
+fn members(group: &Group) -> Result<Vec<(DeviceId, AccountId)>, Stop> {
+    let devices = group.roster().members_iter().map(|member| {
+        let device = device_of(&member.signing_identity).map_err(|error| malformed(&error.to_string()))?;
+        Ok((device.entry.device, device.account))
+    });
+    devices.collect()
+}
+
+impl<S: Store> Service<S> {
+    pub(super) fn create_conversation(
+        &self,
+        now: Timestamp,
+        creator: DeviceId,
+        new: &NewConversation,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
+        let made_by = hash(&[&new.group_info, &new.tree, &new.welcome]);
+        if let Some(known) = self.store.conversation(new.conversation)? {
+            if known.made_by != made_by {
+                return Ok(Reply::ConversationExists);
+            }
+            // The same request again: its Welcomes may not have been handed out.
+            self.hand_out_welcome(now, &new.welcome, &new.tree, &known, creator, effects)?;
+            return Ok(Reply::CommitAccepted);
+        }
+        let info = MlsMessage::from_bytes(&new.group_info).map_err(|error| refused(&error))?;
+        let tree = ExportedTree::from_bytes(&new.tree).map_err(|error| refused(&error))?;
+        let group = self.observer.0.observe_group(info, Some(tree), Some(mls_time(now)));
+        let group = group.map_err(|error| refused(&error))?;
+        let record = self.check_new(&group, creator, new, made_by)?;
+        match self.store.create_conversation(&record)? {
+            ConversationMade::Exists => Ok(Reply::ConversationExists),
+            ConversationMade::Made => {
+                self.store.used(creator, &record.members)?;
+                self.hand_out_welcome(now, &new.welcome, &new.tree, &record, creator, effects)?;
+                Ok(Reply::CommitAccepted)
+            }
+        }
+    }
+
+    fn check_new(
+        &self,
+        group: &Group,
+        creator: DeviceId,
+        new: &NewConversation,
+        made_by: [u8; 32],
+    ) -> Result<ConversationRecord, Stop> {
+        let policy = policy_of(&group.group_context().extensions).map_err(|error| malformed(&error.to_string()))?;
+        let right_id = conversation_id(&policy) == new.conversation;
+        if !right_id || group.group_context().group_id != new.conversation.0 {
+            return Err(malformed("the conversation's id does not follow from its policy"));
+        }
+        let Policy::Direct { roots, .. } = &policy;
+        let people = roots.each_ref().map(account_id);
+        let enrolled = self.enrolled(&people, roots)?;
+        let members = members(group)?;
+        if !members.iter().all(|(device, _)| enrolled.contains(device)) {
+            return Err(malformed("the conversation has a device that its people do not have"));
+        }
+        if !members.iter().any(|(device, _)| *device == creator) {
+            return Err(Refusal::NotMember.into());
+        }
+        Ok(ConversationRecord {
+            id: new.conversation,
+            people,
+            epoch: group.group_context().epoch,
+            snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
+            group_info: new.group_info.to_vec(),
+            members: members.into_iter().map(|(device, _)| device).collect(),
+            made_by,
+        })
+    }
+
+    /// The devices of a conversation's people, who must have accounts here with these root keys.
+    fn enrolled(&self, people: &[AccountId; 2], roots: &[PublicKey; 2]) -> Result<BTreeSet<DeviceId>, Stop> {
+        let records = self.store.accounts_by_id(people)?;
+        let mut devices = BTreeSet::new();
+        for (record, root) in records.into_iter().zip(roots) {
+            let record = record.filter(|record| record.root_key == *root).ok_or(Refusal::Unknown)?;
+            let list = verify_device_list(&record.devices);
+            let list = list.map_err(|error| Stop::Store(StoreError::Damaged(error.to_string())))?;
+            devices.extend(list.devices.iter().map(|entry| entry.device));
+        }
+        Ok(devices)
+    }
+
+    fn hand_out_welcome(
+        &self,
+        now: Timestamp,
+        welcome: &HandshakeBytes,
+        tree: &TreeBytes,
+        record: &ConversationRecord,
+        creator: DeviceId,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Result<(), Stop> {
+        let conversation = record.id;
+        let item = MailItem::Welcome { conversation, welcome: welcome.clone(), tree: tree.clone() };
+        let others = record.members.iter().copied().filter(|member| *member != creator);
+        self.hand_out(now, &item, hash(&[b"welcome", welcome]), others.collect(), effects)
+    }
+
+    fn hand_out(
+        &self,
+        now: Timestamp,
+        item: &MailItem,
+        key: [u8; 32],
+        devices: BTreeSet<DeviceId>,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Result<(), Stop> {
+        let delivery = Delivery {
+            recipients: devices.iter().map(|device| (*device, true)).collect(),
+            key,
+            replaces: false,
+            item: mailbox::encode(item)?,
+            message: None,
+            expires: now.plus_ms(MAILBOX_RETENTION_MS),
+            quota: None,
+        };
+        self.store.deliver(&[delivery])?;
+        effects.extend(devices.into_iter().map(|device| ServiceEffect::Push { device, push: Push::Mail }));
+        Ok(())
+    }
+
+    pub(super) fn submit_commit(
+        &self,
+        now: Timestamp,
+        author: DeviceId,
+        submission: &CommitSubmission,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
+        let record = self.store.conversation(submission.conversation)?.ok_or(Refusal::Unknown)?;
+        let hash = CommitHash(Sha256::digest(&*submission.commit).into());
+        if submission.epoch != record.epoch {
+            return match self.store.commit_of(record.id, submission.epoch)? {
+                Some(winner) if winner == hash => {
+                    self.hand_out_commit(now, submission, &record, author, BTreeSet::new(), effects)?;
+                    Ok(Reply::CommitAccepted)
+                }
+                Some(winner) => Ok(Reply::CommitLost { winner }),
+                None => Err(Refusal::Stale.into()),
+            };
+        }
+        let (next, committer) = self.follow(now, &record, submission)?;
+        if committer != author {
+            return Err(Refusal::NotMember.into());
+        }
+        match self.store.commit(hash, &next)? {
+            CommitOutcome::Accepted => {
+                let before = record.members.iter().copied().collect();
+                self.hand_out_commit(now, submission, &next, author, before, effects)?;
+                Ok(Reply::CommitAccepted)
+            }
+            CommitOutcome::Lost(winner) => Ok(Reply::CommitLost { winner }),
+            CommitOutcome::WrongEpoch => Err(Refusal::Stale.into()),
+        }
+    }
+
+    /// Applies a commit to the public state, and checks that the GroupInfo that it brings is of the state after it.
+    fn follow(
+        &self,
+        now: Timestamp,
+        record: &ConversationRecord,
+        submission: &CommitSubmission,
+    ) -> Result<(ConversationRecord, DeviceId), Stop> {
+        let snapshot = ExternalSnapshot::from_bytes(&record.snapshot).map_err(|error| damaged(&error))?;
+        let mut group = self.observer.0.load_group(snapshot).map_err(|error| damaged(&error))?;
+        let commit = MlsMessage::from_bytes(&submission.commit).map_err(|error| refused(&error))?;
+        let time = mls_time(now);
+        let received = group.process_incoming_message_with_time(commit, time).map_err(|error| refused(&error))?;
+        let ExternalReceivedMessage::Commit(description) = received else { return Err(malformed("no commit")) };
+        let committer = group.roster().member_with_index(description.committer).map_err(|error| refused(&error))?;
+        let committer = device_of(&committer.signing_identity).map_err(|error| malformed(&error.to_string()))?;
+        let info = MlsMessage::from_bytes(&submission.group_info).map_err(|error| refused(&error))?;
+        let tree = group.export_tree().map_err(|error| refused(&error))?;
+        let tree = ExportedTree::from_bytes(&tree).map_err(|error| refused(&error))?;
+        let observed = self.observer.0.observe_group(info, Some(tree), Some(time)).map_err(|error| refused(&error))?;
+        if observed.group_context() != group.group_context() {
+            return Err(malformed("the GroupInfo is of another state than the commit leads to"));
+        }
+        let next = ConversationRecord {
+            epoch: group.group_context().epoch,
+            snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
+            group_info: submission.group_info.to_vec(),
+            members: members(&group)?.into_iter().map(|(device, _)| device).collect(),
+            ..record.clone()
+        };
+        Ok((next, committer.entry.device))
+    }
+
+    fn hand_out_commit(
+        &self,
+        now: Timestamp,
+        submission: &CommitSubmission,
+        record: &ConversationRecord,
+        author: DeviceId,
+        mut devices: BTreeSet<DeviceId>,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Result<(), Stop> {
+        let (conversation, epoch) = (submission.conversation, submission.epoch);
+        devices.extend(&record.members);
+        devices.insert(author);
+        let commit = MailItem::Commit { conversation, epoch, commit: submission.commit.clone() };
+        self.hand_out(now, &commit, hash(&[b"commit", &submission.commit]), devices, effects)
+    }
+
+    pub(super) fn group(&self, asker: AccountId, conversation: ConversationId) -> Answer {
+        let record = self.store.conversation(conversation)?.ok_or(Refusal::Unknown)?;
+        if !record.people.contains(&asker) {
+            return Err(Refusal::Unknown.into());
+        }
+        let snapshot = ExternalSnapshot::from_bytes(&record.snapshot).map_err(|error| damaged(&error))?;
+        let group = self.observer.0.load_group(snapshot).map_err(|error| damaged(&error))?;
+        let tree = group.export_tree().map_err(|error| damaged(&error))?;
+        let too_long = |_| Stop::Store(StoreError::Damaged("a conversation beyond its limits".to_owned()));
+        Ok(Reply::Group {
+            epoch: record.epoch,
+            group_info: HandshakeBytes::new(record.group_info).map_err(too_long)?,
+            tree: TreeBytes::new(tree).map_err(too_long)?,
+        })
+    }
+}

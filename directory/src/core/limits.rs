@@ -1,0 +1,236 @@
+//! How often what may be asked. Time comes from outside; memory is bounded by forgetting whoever was seen least lately.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use protocol::{AccountId, MessageId, Name, Timestamp, directory::Refusal, limits::STRANGER_ENVELOPES_PER_HOUR};
+
+/// Requests of one account in a second. A node at full tilt makes fewer: it batches.
+const REQUESTS_PER_SECOND: u64 = 1_000;
+/// Requests that may come at once after a pause.
+const REQUESTS_BURST: u64 = 2_000;
+/// Sign-ups and sign-ins of one address in a minute: a school that starts its machines at once.
+const ATTEMPTS_PER_MINUTE: u64 = 300;
+/// Failures of one name from one address that cost nothing: slips of the finger.
+const FREE_FAILURES: u32 = 5;
+/// Failures of one address over all names that cost nothing: several people behind one address.
+const FREE_FAILURES_ADDRESS: u32 = 50;
+/// Longest wait after failures, in milliseconds: a person can bear it, a guesser gets sixty tries an hour.
+const FAILURE_WAIT_MAX_MS: u64 = 60_000;
+/// How long failures are remembered, in milliseconds.
+const FAILURE_MEMORY_MS: u64 = 3_600_000;
+/// An hour, in milliseconds: the window of a stranger's messages.
+const HOUR_MS: u64 = 3_600_000;
+/// Entries of each kind that are remembered.
+const ENTRIES_MAX: usize = 50_000;
+
+/// A bucket that fills with time.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// Thousandths of a token.
+    tokens: u64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    fn take(bucket: Option<Self>, now: Timestamp, per_second_thousandths: u64, burst: u64) -> Result<Self, u64> {
+        let full = burst * 1_000;
+        let tokens = bucket.map_or(full, |bucket| {
+            let gained = now.ms_since(bucket.at).saturating_mul(per_second_thousandths) / 1_000;
+            bucket.tokens.saturating_add(gained).min(full)
+        });
+        match tokens.checked_sub(1_000) {
+            Some(tokens) => Ok(Self { tokens, at: now }),
+            None => Err((1_000 - tokens).saturating_mul(1_000) / per_second_thousandths.max(1) + 1),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Timestamp,
+}
+
+impl Failures {
+    fn wait_until(self, free: u32) -> Timestamp {
+        let over = self.count.saturating_sub(free);
+        if over == 0 {
+            return Timestamp(0);
+        }
+        self.last.plus_ms((500_u64 << over.min(16)).min(FAILURE_WAIT_MAX_MS))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: BTreeMap<AccountId, Bucket>,
+    attempts: BTreeMap<IpAddr, Bucket>,
+    by_name: BTreeMap<(Name, IpAddr), Failures>,
+    by_address: BTreeMap<IpAddr, Failures>,
+    strangers: BTreeMap<(AccountId, AccountId), Vec<(MessageId, Timestamp)>>,
+}
+
+/// Who asked how often.
+#[derive(Debug, Default)]
+pub(super) struct Limits(Mutex<Inner>);
+
+fn limited(wait_ms: u64) -> Refusal {
+    Refusal::RateLimited { retry_after_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX) }
+}
+
+fn keep_bounded<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, age: impl Fn(&V) -> Timestamp) {
+    if map.len() > ENTRIES_MAX {
+        let oldest = map.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| key.clone());
+        if let Some(oldest) = oldest {
+            map.remove(&oldest);
+        }
+    }
+}
+
+impl Limits {
+    // Counts are whole at any moment.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request of an account.
+    pub(super) fn request(&self, now: Timestamp, account: AccountId) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let bucket = inner.requests.get(&account).copied();
+        let bucket = Bucket::take(bucket, now, REQUESTS_PER_SECOND * 1_000, REQUESTS_BURST).map_err(limited)?;
+        inner.requests.insert(account, bucket);
+        keep_bounded(&mut inner.requests, |bucket| bucket.at);
+        Ok(())
+    }
+
+    /// A sign-up or sign-in from an address.
+    pub(super) fn attempt(&self, now: Timestamp, address: IpAddr) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let bucket = inner.attempts.get(&address).copied();
+        let bucket = Bucket::take(bucket, now, ATTEMPTS_PER_MINUTE * 1_000 / 60, ATTEMPTS_PER_MINUTE);
+        inner.attempts.insert(address, bucket.map_err(limited)?);
+        keep_bounded(&mut inner.attempts, |bucket| bucket.at);
+        Ok(())
+    }
+
+    /// Whether a password may be tried now. Failures elsewhere never lock the owner out: they count by address.
+    pub(super) fn guess(&self, now: Timestamp, name: &Name, address: IpAddr) -> Result<(), Refusal> {
+        let inner = self.lock();
+        let by_name = inner.by_name.get(&(name.clone(), address)).map(|failures| failures.wait_until(FREE_FAILURES));
+        let by_address = inner.by_address.get(&address).map(|failures| failures.wait_until(FREE_FAILURES_ADDRESS));
+        match by_name.into_iter().chain(by_address).max() {
+            Some(until) if until > now => Err(limited(until.ms_since(now))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A password was wrong.
+    pub(super) fn failed(&self, now: Timestamp, name: &Name, address: IpAddr) {
+        let mut inner = self.lock();
+        let add = |failures: Option<&Failures>| Failures {
+            count: failures.map_or(0, |failures| failures.count).saturating_add(1),
+            last: now,
+        };
+        let by_name = add(inner.by_name.get(&(name.clone(), address)));
+        inner.by_name.insert((name.clone(), address), by_name);
+        keep_bounded(&mut inner.by_name, |failures| failures.last);
+        let by_address = add(inner.by_address.get(&address));
+        inner.by_address.insert(address, by_address);
+        keep_bounded(&mut inner.by_address, |failures| failures.last);
+    }
+
+    /// A password was right.
+    pub(super) fn succeeded(&self, name: &Name, address: IpAddr) {
+        self.lock().by_name.remove(&(name.clone(), address));
+    }
+
+    /// A stranger's message to somebody; the same message again counts once.
+    pub(super) fn stranger(
+        &self,
+        now: Timestamp,
+        from: AccountId,
+        to: AccountId,
+        message: MessageId,
+    ) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let sent = inner.strangers.entry((from, to)).or_default();
+        sent.retain(|(_, at)| now.ms_since(*at) < HOUR_MS);
+        if sent.iter().any(|(known, _)| *known == message) {
+            return Ok(());
+        }
+        if sent.len() >= STRANGER_ENVELOPES_PER_HOUR as usize {
+            return Err(Refusal::StrangerLimit);
+        }
+        sent.push((message, now));
+        keep_bounded(&mut inner.strangers, |sent| sent.last().map(|(_, at)| *at).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Forgets what no longer matters.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        let mut inner = self.lock();
+        inner.by_name.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
+        inner.by_address.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
+        inner.requests.retain(|_, bucket| now.ms_since(bucket.at) < 60_000);
+        inner.attempts.retain(|_, bucket| now.ms_since(bucket.at) < 120_000);
+        inner.strangers.retain(|_, sent| sent.iter().any(|(_, at)| now.ms_since(*at) < HOUR_MS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const ACCOUNT: AccountId = AccountId([1; 32]);
+
+    #[test]
+    fn five_hundred_requests_a_second_and_a_hundred_sign_ins_a_minute_always_pass() {
+        let limits = Limits::default();
+        for n in 0..5_000 {
+            assert_eq!(limits.request(Timestamp(n * 2), ACCOUNT), Ok(()), "request {n}");
+        }
+        for n in 0..1_000 {
+            assert_eq!(limits.attempt(Timestamp(n * 600), ADDRESS), Ok(()), "attempt {n}");
+        }
+    }
+
+    #[test]
+    fn a_flood_is_refused_with_the_time_to_come_back() {
+        let limits = Limits::default();
+        let passed = (0..10_000).take_while(|_| limits.request(Timestamp(0), ACCOUNT).is_ok()).count();
+        assert_eq!(passed, 2_000);
+        let Err(Refusal::RateLimited { retry_after_ms }) = limits.request(Timestamp(0), ACCOUNT) else { panic!() };
+        assert_eq!(limits.request(Timestamp(u64::from(retry_after_ms)), ACCOUNT), Ok(()));
+    }
+
+    #[test]
+    fn wrong_passwords_slow_their_own_address_and_never_the_owners() {
+        let limits = Limits::default();
+        let name = Name::parse("alice").unwrap();
+        for n in 0..10 {
+            limits.failed(Timestamp(n), &name, ADDRESS);
+        }
+        assert_eq!(limits.guess(Timestamp(10), &name, ADDRESS), Err(Refusal::RateLimited { retry_after_ms: 15_999 }));
+        let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(limits.guess(Timestamp(10), &name, elsewhere), Ok(()));
+        limits.succeeded(&name, ADDRESS);
+        assert_eq!(limits.guess(Timestamp(10), &name, ADDRESS), Ok(()));
+    }
+
+    #[test]
+    fn a_stranger_has_twenty_messages_an_hour_and_a_repetition_is_none() {
+        let limits = Limits::default();
+        let send = |n: u8, at| limits.stranger(Timestamp(at), ACCOUNT, AccountId([2; 32]), MessageId([n; 16]));
+        for n in 0..20 {
+            assert_eq!(send(n, 0), Ok(()));
+        }
+        assert_eq!(send(20, 1), Err(Refusal::StrangerLimit));
+        assert_eq!(send(3, 1), Ok(()));
+        assert_eq!(send(20, HOUR_MS), Ok(()));
+    }
+}

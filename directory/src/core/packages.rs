@@ -1,0 +1,60 @@
+//! Key packages: checked when they come, handed out one for each requester and device.
+
+use std::time::Duration;
+
+use membership::identity::device_of;
+use mls_rs::{MlsMessage, time::MlsTime};
+use protocol::{
+    AccountId, Bounded, DeviceId, Timestamp,
+    directory::{KeyPackageBytes, Push, Refusal, Reply},
+    limits::{KEY_PACKAGES, KEY_PACKAGES_LOW},
+};
+
+use crate::store::Store;
+
+use super::{Answer, Service, ServiceEffect, Stop, malformed};
+
+impl<S: Store> Service<S> {
+    pub(super) fn publish(
+        &self,
+        now: Timestamp,
+        device: DeviceId,
+        packages: &[KeyPackageBytes],
+        last_resort: Option<&[u8]>,
+    ) -> Answer {
+        for package in packages.iter().map(|package| &**package).chain(last_resort) {
+            self.check_package(now, device, package)?;
+        }
+        let (left, _) = self.store.stock(device)?;
+        let room = KEY_PACKAGES.saturating_sub(usize::try_from(left).unwrap_or(usize::MAX));
+        let taken: Vec<Vec<u8>> = packages.iter().take(room).map(|package| package.to_vec()).collect();
+        self.store.publish(device, &taken, last_resort)?;
+        Ok(Reply::KeyPackageStock { left: self.store.stock(device)?.0 })
+    }
+
+    fn check_package(&self, now: Timestamp, device: DeviceId, package: &[u8]) -> Result<(), Stop> {
+        let bad = |error: &dyn std::fmt::Display| malformed(&format!("a key package does not hold: {error}"));
+        let message = MlsMessage::from_bytes(package).map_err(|error| bad(&error))?;
+        let time = MlsTime::from_duration_since_epoch(Duration::from_secs(now.seconds()));
+        let package = self.observer.validate(message, time).map_err(|error| bad(&error))?;
+        let owner = device_of(package.signing_identity()).map_err(|error| bad(&error))?;
+        if owner.entry.device == device { Ok(()) } else { Err(malformed("a key package of another device")) }
+    }
+
+    pub(super) fn take_packages(&self, requester: DeviceId, of: AccountId, effects: &mut Vec<ServiceEffect>) -> Answer {
+        let record = self.store.accounts_by_id(&[of])?.into_iter().flatten().next().ok_or(Refusal::Unknown)?;
+        let list = record.devices.list().map_err(|_| Refusal::Unavailable)?;
+        let entries = list.devices.iter().filter_map(|certificate| certificate.entry().ok());
+        let devices: Vec<DeviceId> = entries.map(|entry| entry.device).filter(|device| *device != requester).collect();
+        let taken = self.store.take(requester, &devices)?;
+        let mut packages = Vec::new();
+        for (device, package) in devices.into_iter().zip(taken) {
+            let Some(package) = package else { continue };
+            packages.push((device, KeyPackageBytes::new(package).map_err(|_| Refusal::Unavailable)?));
+            if usize::try_from(self.store.stock(device)?.0).is_ok_and(|left| left <= KEY_PACKAGES_LOW) {
+                effects.push(ServiceEffect::Push { device, push: Push::KeyPackagesLow });
+            }
+        }
+        Ok(Reply::KeyPackages(Bounded::new(packages).unwrap_or_default()))
+    }
+}

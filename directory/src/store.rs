@@ -1,0 +1,292 @@
+//! What the directory keeps: one trait for each domain, each call atomic and idempotent.
+//!
+//! The rules live in [`crate::core`]; a store only keeps, finds and compares. No transaction spans two domains: they are
+//! linked by ids, and a call that was interrupted between two of them is made whole by being made again. There are two
+//! implementations, SQLite for use and a model in memory, and one suite that both must pass.
+
+pub mod memory;
+
+use protocol::{
+    AccountId, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
+    certificate::SignedDeviceList, directory::Cursor,
+};
+use serde::{Deserialize, Serialize};
+
+/// Why a store cannot do what it was asked. Each is the machine's fault, never the asker's.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// What was written may or may not be on the disk: the process must end and start again from the disk.
+    #[error("the store can no longer make anything durable: {0}")]
+    Fatal(String),
+    /// A newer program wrote the data; nothing was touched.
+    #[error("the data has schema version {found}, this program knows versions up to {known}: use a newer program")]
+    NewerSchema {
+        /// What the data says.
+        found: u32,
+        /// What this program knows.
+        known: u32,
+    },
+    /// A stored record does not decode.
+    #[error("a stored record is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Result of a store's call.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// An account as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// The account.
+    pub account: AccountId,
+    /// Its name, never reissued.
+    pub name: Name,
+    /// Its root key.
+    pub root_key: PublicKey,
+    /// Its devices, signed by the root key.
+    pub devices: SignedDeviceList,
+    /// OPAQUE's record of the password.
+    pub password: Vec<u8>,
+    /// The root key, sealed under the password.
+    pub root_backup: Vec<u8>,
+    /// The root key, sealed under the recovery code.
+    pub recovery_backup: Vec<u8>,
+    /// Hash of the request that made it: the same request again has the same answer.
+    pub made_by: [u8; 32],
+}
+
+/// A device as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// The device.
+    pub device: DeviceId,
+    /// Whose.
+    pub account: AccountId,
+    /// Its TLS key.
+    pub tls_key: PublicKey,
+    /// Its MLS key.
+    pub mls_key: PublicKey,
+    /// Whether its TLS key counts for signed in.
+    pub signed_in: bool,
+    /// The highest counter of messages sent that it announced.
+    pub send_counter: u64,
+}
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// The account.
+    pub record: AccountRecord,
+    /// Its first device.
+    pub device: DeviceRecord,
+    /// What its name looks like.
+    pub skeleton: String,
+    /// The invite code that must be free, where one is asked for.
+    pub invite: Option<String>,
+}
+
+/// What came of making an account. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountMade {
+    /// It is there now, or was by the same request.
+    Made,
+    /// The device's key or the account belongs to another sign-up.
+    DeviceTaken,
+    /// The name is somebody's.
+    NameTaken,
+    /// The name looks like somebody's.
+    NameConfusable,
+    /// The invite code is unknown or used.
+    InviteUsed,
+}
+
+/// Numbers for the operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Accounts.
+    pub accounts: u64,
+    /// Devices that are signed in.
+    pub signed_in: u64,
+    /// Invite codes not used yet.
+    pub invites: u64,
+    /// Conversations.
+    pub conversations: u64,
+    /// Items in mailboxes.
+    pub mail: u64,
+}
+
+/// Accounts, devices, invites, and who accepted whom.
+pub trait Accounts {
+    /// Makes an account, or says what is in the way.
+    fn create_account(&self, account: &NewAccount) -> Stored<AccountMade>;
+    /// Finds accounts by name, in the order asked.
+    fn accounts_by_name(&self, names: &[Name]) -> Stored<Vec<Option<AccountRecord>>>;
+    /// Finds accounts by id, in the order asked.
+    fn accounts_by_id(&self, accounts: &[AccountId]) -> Stored<Vec<Option<AccountRecord>>>;
+    /// Finds a device by its TLS key.
+    fn device_by_key(&self, tls_key: &PublicKey) -> Stored<Option<DeviceRecord>>;
+    /// Finds devices by id, in the order asked.
+    fn devices_by_id(&self, devices: &[DeviceId]) -> Stored<Vec<Option<DeviceRecord>>>;
+    /// Signs a device in or out.
+    fn set_signed_in(&self, device: DeviceId, signed_in: bool) -> Stored<()>;
+    /// Keeps the highest counter that a device announced, and gives it.
+    fn raise_send_counter(&self, device: DeviceId, counter: u64) -> Stored<u64>;
+    /// Keeps when an account was last connected.
+    fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()>;
+    /// When accounts were last connected, in the order asked.
+    fn last_seen(&self, accounts: &[AccountId]) -> Stored<Vec<Option<Timestamp>>>;
+    /// Keeps a sealed book if its version is above the stored one; tells whether it did.
+    fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool>;
+    /// The sealed book and its version.
+    fn book(&self, account: AccountId) -> Stored<Option<(u64, Vec<u8>)>>;
+    /// From now on `owner` has accepted `others`.
+    fn accept(&self, owner: AccountId, others: &[AccountId]) -> Stored<()>;
+    /// Whether the first of each pair has accepted the second.
+    fn has_accepted(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>>;
+    /// Adds invite codes.
+    fn add_invites(&self, codes: &[String]) -> Stored<()>;
+    /// Whether an invite code is free.
+    fn invite_is_free(&self, code: &str) -> Stored<bool>;
+    /// Numbers for the operator.
+    fn counts(&self) -> Stored<Counts>;
+}
+
+/// Key packages of devices.
+pub trait KeyPackages {
+    /// Adds one-time packages (the same again changes nothing) and sets the last-resort one, if given.
+    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()>;
+    /// One-time packages left, and whether there is a last-resort one.
+    fn stock(&self, device: DeviceId) -> Stored<(u32, bool)>;
+    /// A package of each device for a requester, reserved until it is used: the same again for the same requester.
+    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>>;
+    /// The requester has used what it took of these devices.
+    fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()>;
+}
+
+/// A conversation as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationRecord {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its two people.
+    pub people: [AccountId; 2],
+    /// The current epoch.
+    pub epoch: u64,
+    /// The public state after its last commit, as the MLS library writes it.
+    pub snapshot: Vec<u8>,
+    /// The GroupInfo of the current epoch, without its tree.
+    pub group_info: Vec<u8>,
+    /// Devices of the current epoch.
+    pub members: Vec<DeviceId>,
+    /// Hash of the request that made it.
+    pub made_by: [u8; 32],
+}
+
+/// What came of making a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConversationMade {
+    /// It is there now, or was by the same request.
+    Made,
+    /// It is there by another request.
+    Exists,
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It counts, now or since the same commit before.
+    Accepted,
+    /// Another one ended the epoch.
+    Lost(CommitHash),
+    /// The conversation is not in that epoch.
+    WrongEpoch,
+}
+
+/// Conversations and the one order of their commits.
+pub trait Conversations {
+    /// Makes a conversation unless it exists.
+    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade>;
+    /// Finds a conversation.
+    fn conversation(&self, id: ConversationId) -> Stored<Option<ConversationRecord>>;
+    /// Ends the epoch before `next.epoch` by this commit, if no other one has.
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome>;
+    /// The commit that ended an epoch.
+    fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>>;
+}
+
+/// Something for mailboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// For whom, and whether the recipient had accepted the sender.
+    pub recipients: Vec<(DeviceId, bool)>,
+    /// What makes it the same item for one recipient, whenever it comes.
+    pub key: [u8; 32],
+    /// Whether it takes the place of an earlier item of the same key instead of being dropped.
+    pub replaces: bool,
+    /// Postcard of the item.
+    pub item: Vec<u8>,
+    /// The message, for whom expiry has to be told.
+    pub message: Option<(DeviceId, ConversationId, MessageId)>,
+    /// When it is given up.
+    pub expires: Timestamp,
+    /// What one sender may have waiting for one recipient: items and bytes.
+    pub quota: Option<(u64, u64)>,
+}
+
+/// One item of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailRecord {
+    /// Its place.
+    pub cursor: Cursor,
+    /// Postcard of the item.
+    pub item: Vec<u8>,
+    /// Whether the recipient had accepted the sender.
+    pub accepted: bool,
+}
+
+/// A message that nobody came for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExpiredMessage {
+    /// The device that sent it.
+    pub sender: DeviceId,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The message.
+    pub id: MessageId,
+    /// The device that did not come.
+    pub recipient: DeviceId,
+}
+
+/// Mailboxes of devices: in order, at least once, deduplicated also after removal.
+pub trait Mailbox {
+    /// Puts items into mailboxes; for each, whether it has custody now. One that exceeds a recipient's quota is not
+    /// put anywhere.
+    fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>>;
+    /// Reads a mailbox after a place, in order: at most so many items and bytes, but at least one; and whether more
+    /// waits.
+    fn drain(
+        &self,
+        device: DeviceId,
+        after: Option<Cursor>,
+        items: usize,
+        bytes: usize,
+    ) -> Stored<(Vec<MailRecord>, bool)>;
+    /// Removes items.
+    fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()>;
+    /// Gives up what has expired, at most so many items, and forgets keys that have; names messages whose sender has to
+    /// be told.
+    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>>;
+}
+
+/// What belongs to the directory itself.
+pub trait Instance {
+    /// A named secret.
+    fn secret(&self, name: &str) -> Stored<Option<Vec<u8>>>;
+    /// Keeps a named secret if there is none, and gives the one that is there.
+    fn secret_or(&self, name: &str, value: &[u8]) -> Stored<Vec<u8>>;
+}
+
+/// Everything.
+pub trait Store: Accounts + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static {}
+
+impl<T: Accounts + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static> Store for T {}

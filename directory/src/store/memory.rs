@@ -1,0 +1,371 @@
+//! The model: everything in ordered maps. It is the oracle for SQLite, and the virtual network's store.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
+
+use super::{
+    AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
+    Delivery, DeviceRecord, ExpiredMessage, Instance, KeyPackages, MailRecord, Mailbox, NewAccount, Stored,
+};
+
+#[derive(Debug, Clone)]
+struct Item {
+    key: [u8; 32],
+    item: Arc<Vec<u8>>,
+    accepted: bool,
+    message: Option<(DeviceId, ConversationId, protocol::MessageId)>,
+    expires: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Packages {
+    free: Vec<Vec<u8>>,
+    ever: BTreeSet<Vec<u8>>,
+    last_resort: Option<Vec<u8>>,
+    reserved: BTreeMap<DeviceId, Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct MailboxOf {
+    next: u64,
+    items: BTreeMap<Cursor, Item>,
+    known: BTreeMap<[u8; 32], Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    accounts: BTreeMap<AccountId, AccountRecord>,
+    names: BTreeMap<Name, AccountId>,
+    skeletons: BTreeMap<String, AccountId>,
+    devices: BTreeMap<DeviceId, DeviceRecord>,
+    seen: BTreeMap<AccountId, Timestamp>,
+    books: BTreeMap<AccountId, (u64, Vec<u8>)>,
+    accepted: BTreeSet<(AccountId, AccountId)>,
+    invites: BTreeMap<String, Option<AccountId>>,
+    packages: BTreeMap<DeviceId, Packages>,
+    conversations: BTreeMap<ConversationId, ConversationRecord>,
+    commits: BTreeMap<(ConversationId, u64), CommitHash>,
+    boxes: BTreeMap<DeviceId, MailboxOf>,
+    secrets: BTreeMap<String, Vec<u8>>,
+}
+
+/// The store in memory. Handles share it, so that a directory can be started again over the same one.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Inner>>);
+
+impl MemoryStore {
+    // Each call leaves whole records even if a later one panics.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Accounts for MemoryStore {
+    fn create_account(&self, new: &NewAccount) -> Stored<AccountMade> {
+        let mut inner = self.lock();
+        let record = &new.record;
+        if let Some(known) = inner.accounts.get(&record.account) {
+            let same = known.made_by == record.made_by;
+            return Ok(if same { AccountMade::Made } else { AccountMade::DeviceTaken });
+        }
+        let device_known =
+            |device: &DeviceRecord| device.device == new.device.device || device.tls_key == new.device.tls_key;
+        if inner.devices.values().any(device_known) {
+            return Ok(AccountMade::DeviceTaken);
+        }
+        if inner.names.contains_key(&record.name) {
+            return Ok(AccountMade::NameTaken);
+        }
+        if inner.skeletons.contains_key(&new.skeleton) {
+            return Ok(AccountMade::NameConfusable);
+        }
+        if let Some(code) = &new.invite {
+            match inner.invites.get_mut(code) {
+                Some(used @ None) => *used = Some(record.account),
+                _ => return Ok(AccountMade::InviteUsed),
+            }
+        }
+        inner.names.insert(record.name.clone(), record.account);
+        inner.skeletons.insert(new.skeleton.clone(), record.account);
+        inner.devices.insert(new.device.device, new.device.clone());
+        inner.accounts.insert(record.account, record.clone());
+        Ok(AccountMade::Made)
+    }
+
+    fn accounts_by_name(&self, names: &[Name]) -> Stored<Vec<Option<AccountRecord>>> {
+        let inner = self.lock();
+        Ok(names.iter().map(|name| inner.names.get(name).and_then(|id| inner.accounts.get(id)).cloned()).collect())
+    }
+
+    fn accounts_by_id(&self, accounts: &[AccountId]) -> Stored<Vec<Option<AccountRecord>>> {
+        let inner = self.lock();
+        Ok(accounts.iter().map(|account| inner.accounts.get(account).cloned()).collect())
+    }
+
+    fn device_by_key(&self, tls_key: &PublicKey) -> Stored<Option<DeviceRecord>> {
+        Ok(self.lock().devices.values().find(|device| device.tls_key == *tls_key).cloned())
+    }
+
+    fn devices_by_id(&self, devices: &[DeviceId]) -> Stored<Vec<Option<DeviceRecord>>> {
+        let inner = self.lock();
+        Ok(devices.iter().map(|device| inner.devices.get(device).cloned()).collect())
+    }
+
+    fn set_signed_in(&self, device: DeviceId, signed_in: bool) -> Stored<()> {
+        if let Some(device) = self.lock().devices.get_mut(&device) {
+            device.signed_in = signed_in;
+        }
+        Ok(())
+    }
+
+    fn raise_send_counter(&self, device: DeviceId, counter: u64) -> Stored<u64> {
+        let mut inner = self.lock();
+        let Some(device) = inner.devices.get_mut(&device) else { return Ok(counter) };
+        device.send_counter = device.send_counter.max(counter);
+        Ok(device.send_counter)
+    }
+
+    fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()> {
+        self.lock().seen.insert(account, at);
+        Ok(())
+    }
+
+    fn last_seen(&self, accounts: &[AccountId]) -> Stored<Vec<Option<Timestamp>>> {
+        let inner = self.lock();
+        Ok(accounts.iter().map(|account| inner.seen.get(account).copied()).collect())
+    }
+
+    fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
+        let mut inner = self.lock();
+        let newer = inner.books.get(&account).is_none_or(|(known, _)| version > *known);
+        if newer {
+            inner.books.insert(account, (version, book.to_vec()));
+        }
+        Ok(newer)
+    }
+
+    fn book(&self, account: AccountId) -> Stored<Option<(u64, Vec<u8>)>> {
+        Ok(self.lock().books.get(&account).cloned())
+    }
+
+    fn accept(&self, owner: AccountId, others: &[AccountId]) -> Stored<()> {
+        self.lock().accepted.extend(others.iter().map(|other| (owner, *other)));
+        Ok(())
+    }
+
+    fn has_accepted(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>> {
+        let inner = self.lock();
+        Ok(pairs.iter().map(|pair| inner.accepted.contains(pair)).collect())
+    }
+
+    fn add_invites(&self, codes: &[String]) -> Stored<()> {
+        let mut inner = self.lock();
+        for code in codes {
+            inner.invites.entry(code.clone()).or_default();
+        }
+        Ok(())
+    }
+
+    fn invite_is_free(&self, code: &str) -> Stored<bool> {
+        Ok(self.lock().invites.get(code) == Some(&None))
+    }
+
+    fn counts(&self) -> Stored<Counts> {
+        let inner = self.lock();
+        Ok(Counts {
+            accounts: inner.accounts.len() as u64,
+            signed_in: inner.devices.values().filter(|device| device.signed_in).count() as u64,
+            invites: inner.invites.values().filter(|used| used.is_none()).count() as u64,
+            conversations: inner.conversations.len() as u64,
+            mail: inner.boxes.values().map(|mailbox| mailbox.items.len() as u64).sum(),
+        })
+    }
+}
+
+impl KeyPackages for MemoryStore {
+    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
+        let mut inner = self.lock();
+        let known = inner.packages.entry(device).or_default();
+        for package in packages {
+            if known.ever.insert(package.clone()) {
+                known.free.push(package.clone());
+            }
+        }
+        if let Some(package) = last_resort {
+            known.last_resort = Some(package.to_vec());
+        }
+        Ok(())
+    }
+
+    fn stock(&self, device: DeviceId) -> Stored<(u32, bool)> {
+        let inner = self.lock();
+        let Some(known) = inner.packages.get(&device) else { return Ok((0, false)) };
+        Ok((u32::try_from(known.free.len()).unwrap_or(u32::MAX), known.last_resort.is_some()))
+    }
+
+    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>> {
+        let mut inner = self.lock();
+        let take = |device: &DeviceId| {
+            let known = inner.packages.get_mut(device)?;
+            if let Some(reserved) = known.reserved.get(&requester) {
+                return Some(reserved.clone());
+            }
+            if known.free.is_empty() {
+                return known.last_resort.clone();
+            }
+            let package = known.free.remove(0);
+            known.reserved.insert(requester, package.clone());
+            Some(package)
+        };
+        Ok(devices.iter().map(take).collect())
+    }
+
+    fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()> {
+        let mut inner = self.lock();
+        for device in devices {
+            if let Some(known) = inner.packages.get_mut(device) {
+                known.reserved.remove(&requester);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Conversations for MemoryStore {
+    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade> {
+        let mut inner = self.lock();
+        match inner.conversations.get(&record.id) {
+            Some(known) if known.made_by == record.made_by => Ok(ConversationMade::Made),
+            Some(_) => Ok(ConversationMade::Exists),
+            None => {
+                inner.conversations.insert(record.id, record.clone());
+                Ok(ConversationMade::Made)
+            }
+        }
+    }
+
+    fn conversation(&self, id: ConversationId) -> Stored<Option<ConversationRecord>> {
+        Ok(self.lock().conversations.get(&id).cloned())
+    }
+
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome> {
+        let mut inner = self.lock();
+        let Some(epoch) = next.epoch.checked_sub(1) else { return Ok(CommitOutcome::WrongEpoch) };
+        if let Some(winner) = inner.commits.get(&(next.id, epoch)) {
+            return Ok(if *winner == hash { CommitOutcome::Accepted } else { CommitOutcome::Lost(*winner) });
+        }
+        if inner.conversations.get(&next.id).map(|known| known.epoch) != Some(epoch) {
+            return Ok(CommitOutcome::WrongEpoch);
+        }
+        inner.commits.insert((next.id, epoch), hash);
+        inner.conversations.insert(next.id, next.clone());
+        Ok(CommitOutcome::Accepted)
+    }
+
+    fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>> {
+        Ok(self.lock().commits.get(&(id, epoch)).copied())
+    }
+}
+
+impl Mailbox for MemoryStore {
+    fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>> {
+        let mut inner = self.lock();
+        Ok(deliveries.iter().map(|delivery| deliver(&mut inner, delivery)).collect())
+    }
+
+    fn drain(
+        &self,
+        device: DeviceId,
+        after: Option<Cursor>,
+        items: usize,
+        bytes: usize,
+    ) -> Stored<(Vec<MailRecord>, bool)> {
+        let inner = self.lock();
+        let Some(mailbox) = inner.boxes.get(&device) else { return Ok((Vec::new(), false)) };
+        let mut taken: Vec<MailRecord> = Vec::new();
+        let mut total = 0;
+        for (cursor, item) in mailbox.items.iter().filter(|(cursor, _)| after.is_none_or(|after| **cursor > after)) {
+            total += item.item.len();
+            if taken.len() == items || (total > bytes && !taken.is_empty()) {
+                return Ok((taken, true));
+            }
+            taken.push(MailRecord { cursor: *cursor, item: item.item.to_vec(), accepted: item.accepted });
+        }
+        Ok((taken, false))
+    }
+
+    fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()> {
+        if let Some(mailbox) = self.lock().boxes.get_mut(&device) {
+            for cursor in cursors {
+                mailbox.items.remove(cursor);
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>> {
+        let mut inner = self.lock();
+        let mut expired = Vec::new();
+        let mut left = items;
+        for (recipient, mailbox) in &mut inner.boxes {
+            let old: Vec<Cursor> =
+                mailbox.items.iter().filter(|(_, item)| item.expires <= now).map(|(c, _)| *c).take(left).collect();
+            left -= old.len();
+            for cursor in old {
+                if let Some((sender, conversation, id)) = mailbox.items.remove(&cursor).and_then(|item| item.message) {
+                    expired.push(ExpiredMessage { sender, conversation, id, recipient: *recipient });
+                }
+            }
+            mailbox.known.retain(|_, expires| *expires > now);
+        }
+        expired.sort_unstable();
+        Ok(expired)
+    }
+}
+
+fn deliver(inner: &mut Inner, delivery: &Delivery) -> bool {
+    let fits = |device: &DeviceId| {
+        let (Some((items, bytes)), Some(mailbox)) = (delivery.quota, inner.boxes.get(device)) else { return true };
+        let sender = delivery.message.map(|(sender, ..)| sender);
+        let same = mailbox.items.values().filter(|item| item.message.map(|(sender, ..)| sender) == sender);
+        let (count, total) = same.fold((0, 0), |(count, total), item| (count + 1, total + item.item.len() as u64));
+        mailbox.known.contains_key(&delivery.key) || count < items && total + delivery.item.len() as u64 <= bytes
+    };
+    if !delivery.recipients.iter().all(|(device, _)| fits(device)) {
+        return false;
+    }
+    let item = Arc::new(delivery.item.clone());
+    for (device, accepted) in &delivery.recipients {
+        let mailbox = inner.boxes.entry(*device).or_default();
+        if delivery.replaces {
+            mailbox.items.retain(|_, item| item.key != delivery.key);
+        } else if mailbox.known.contains_key(&delivery.key) {
+            continue;
+        }
+        mailbox.known.insert(delivery.key, delivery.expires);
+        mailbox.next += 1;
+        let item = Item {
+            key: delivery.key,
+            item: Arc::clone(&item),
+            accepted: *accepted,
+            message: delivery.message,
+            expires: delivery.expires,
+        };
+        mailbox.items.insert(Cursor(mailbox.next), item);
+    }
+    true
+}
+
+impl Instance for MemoryStore {
+    fn secret(&self, name: &str) -> Stored<Option<Vec<u8>>> {
+        Ok(self.lock().secrets.get(name).cloned())
+    }
+
+    fn secret_or(&self, name: &str, value: &[u8]) -> Stored<Vec<u8>> {
+        Ok(self.lock().secrets.entry(name.to_owned()).or_insert_with(|| value.to_vec()).clone())
+    }
+}
