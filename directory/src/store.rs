@@ -5,6 +5,7 @@
 //! implementations, SQLite for use and a model in memory, and one suite that both must pass.
 
 pub mod memory;
+pub mod sqlite;
 
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,

@@ -1,0 +1,131 @@
+//! The store on disk: one SQLite file, WAL, `synchronous=FULL`. Every call is one transaction.
+//!
+//! A commit that fails is fatal: whether it reached the disk is unknown, so nothing is answered from this connection
+//! any more and the process starts again from the disk.
+
+mod accounts;
+mod conversations;
+mod mailbox;
+mod packages;
+mod schema;
+
+use std::{
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Instance, StoreError, Stored};
+
+/// Name of the database in the data folder.
+pub const DATABASE: &str = "directory.db";
+/// How long a second process (the operator's `status` or `invite`) waits for the service's transaction, in
+/// milliseconds.
+const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// The store on disk.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Mutex<Connection>,
+    failed: AtomicBool,
+}
+
+impl SqliteStore {
+    /// Opens the database in a data folder, makes it if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], with nothing touched, if a newer program wrote it; [`StoreError::Fatal`] if the
+    /// file cannot be used.
+    pub fn open(folder: &Path) -> Stored<Self> {
+        let connection = Connection::open(folder.join(DATABASE)).map_err(fatal)?;
+        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(fatal)?;
+        // The version is read before anything is set, since setting the journal mode writes.
+        schema::check(&connection)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(fatal)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(fatal)?;
+        connection.pragma_update(None, "foreign_keys", "ON").map_err(fatal)?;
+        connection.pragma_update(None, "secure_delete", "ON").map_err(fatal)?;
+        schema::migrate(&connection)?;
+        Ok(Self { connection: Mutex::new(connection), failed: AtomicBool::new(false) })
+    }
+
+    /// Runs one transaction. If it fails, nothing of it happened or the store is dead.
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Stored<T>) -> Stored<T> {
+        self.check()?;
+        let mut connection = self.lock();
+        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fatal).and_then(
+            |transaction| {
+                let value = work(&transaction)?;
+                transaction.commit().map_err(fatal)?;
+                Ok(value)
+            },
+        );
+        if matches!(done, Err(StoreError::Fatal(_))) {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        done
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Stored<T>) -> Stored<T> {
+        self.check()?;
+        work(&self.lock())
+    }
+
+    fn check(&self) -> Stored<()> {
+        if self.failed.load(Ordering::SeqCst) {
+            return Err(StoreError::Fatal("an earlier commit failed".to_owned()));
+        }
+        Ok(())
+    }
+
+    // A transaction that a panic interrupted was rolled back when it was dropped.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fatal(error: rusqlite::Error) -> StoreError {
+    StoreError::Fatal(error.to_string())
+}
+
+/// Longest record: a conversation with its tree.
+const RECORD_MAX: usize = 16 * 1024 * 1024;
+
+fn encode<T: Serialize>(record: &T) -> Stored<Vec<u8>> {
+    protocol::frame::encode_body(record, RECORD_MAX).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
+    protocol::frame::decode_body(bytes, RECORD_MAX).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+fn number(value: i64) -> Stored<u64> {
+    u64::try_from(value).map_err(|_| StoreError::Damaged("a negative number".to_owned()))
+}
+
+/// SQLite's integers are signed; times and counters beyond them do not occur and are held at the end.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl Instance for SqliteStore {
+    fn secret(&self, name: &str) -> Stored<Option<Vec<u8>>> {
+        self.read(|db| {
+            let sql = "SELECT value FROM secret WHERE name = ?1";
+            db.query_row(sql, params![name], |row| row.get(0)).optional().map_err(fatal)
+        })
+    }
+
+    fn secret_or(&self, name: &str, value: &[u8]) -> Stored<Vec<u8>> {
+        self.write(|db| {
+            db.execute("INSERT OR IGNORE INTO secret (name, value) VALUES (?1, ?2)", params![name, value])
+                .map_err(fatal)?;
+            db.query_row("SELECT value FROM secret WHERE name = ?1", params![name], |row| row.get(0)).map_err(fatal)
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! Accounts, devices, invites, and who accepted whom.
+
+use protocol::{AccountId, DeviceId, Name, PublicKey, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{
+    super::{AccountMade, AccountRecord, Accounts, Counts, DeviceRecord, NewAccount, StoreError, Stored},
+    SqliteStore, decode, encode, fatal, integer, number,
+};
+
+const DEVICE: &str = "SELECT id, account, tls_key, mls_key, signed_in, send_counter FROM device";
+
+type DeviceRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, bool, i64);
+
+fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+}
+
+fn device((id, account, tls_key, mls_key, signed_in, send_counter): DeviceRow) -> Stored<DeviceRecord> {
+    let damaged = || StoreError::Damaged("a device".to_owned());
+    Ok(DeviceRecord {
+        device: DeviceId::from_slice(&id).ok_or_else(damaged)?,
+        account: AccountId::from_slice(&account).ok_or_else(damaged)?,
+        tls_key: PublicKey::from_slice(&tls_key).ok_or_else(damaged)?,
+        mls_key: PublicKey::from_slice(&mls_key).ok_or_else(damaged)?,
+        signed_in,
+        send_counter: number(send_counter)?,
+    })
+}
+
+fn exists(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<bool> {
+    db.prepare_cached(sql).and_then(|mut statement| statement.exists(parameters)).map_err(fatal)
+}
+
+fn account(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<Option<AccountRecord>> {
+    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+    let found: Option<Vec<u8>> = statement.query_row(parameters, |row| row.get(0)).optional().map_err(fatal)?;
+    found.map(|bytes| decode(&bytes)).transpose()
+}
+
+fn account_by_id(db: &Connection, id: AccountId) -> Stored<Option<AccountRecord>> {
+    account(db, "SELECT record FROM account WHERE id = ?1", params![id.0.as_slice()])
+}
+
+fn count(db: &Connection, sql: &str) -> Stored<u64> {
+    number(db.query_row(sql, [], |row| row.get(0)).map_err(fatal)?)
+}
+
+impl Accounts for SqliteStore {
+    fn create_account(&self, new: &NewAccount) -> Stored<AccountMade> {
+        self.write(|db| {
+            let (record, row) = (&new.record, &new.device);
+            if let Some(known) = account_by_id(db, record.account)? {
+                let same = known.made_by == record.made_by;
+                return Ok(if same { AccountMade::Made } else { AccountMade::DeviceTaken });
+            }
+            let keys = params![row.device.0.as_slice(), row.tls_key.0.as_slice()];
+            if exists(db, "SELECT 1 FROM device WHERE id = ?1 OR tls_key = ?2", keys)? {
+                return Ok(AccountMade::DeviceTaken);
+            }
+            if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? {
+                return Ok(AccountMade::NameTaken);
+            }
+            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1", params![new.skeleton])? {
+                return Ok(AccountMade::NameConfusable);
+            }
+            let id = record.account.0.as_slice();
+            if let Some(code) = &new.invite {
+                let sql = "UPDATE invite SET used_by = ?2 WHERE code = ?1 AND used_by IS NULL";
+                if db.execute(sql, params![code, id]).map_err(fatal)? == 0 {
+                    return Ok(AccountMade::InviteUsed);
+                }
+            }
+            let sql = "INSERT INTO account (id, name, skeleton, record) VALUES (?1, ?2, ?3, ?4)";
+            db.execute(sql, params![id, record.name.as_str(), new.skeleton, encode(record)?]).map_err(fatal)?;
+            let sql = "INSERT INTO device (id, account, tls_key, mls_key, signed_in, send_counter)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let (tls, mls) = (row.tls_key.0.as_slice(), row.mls_key.0.as_slice());
+            let counter = integer(row.send_counter);
+            db.execute(sql, params![row.device.0.as_slice(), id, tls, mls, row.signed_in, counter]).map_err(fatal)?;
+            Ok(AccountMade::Made)
+        })
+    }
+
+    fn accounts_by_name(&self, names: &[Name]) -> Stored<Vec<Option<AccountRecord>>> {
+        let sql = "SELECT record FROM account WHERE name = ?1";
+        self.read(|db| names.iter().map(|name| account(db, sql, params![name.as_str()])).collect())
+    }
+
+    fn accounts_by_id(&self, accounts: &[AccountId]) -> Stored<Vec<Option<AccountRecord>>> {
+        self.read(|db| accounts.iter().map(|id| account_by_id(db, *id)).collect())
+    }
+
+    fn device_by_key(&self, tls_key: &PublicKey) -> Stored<Option<DeviceRecord>> {
+        self.read(|db| {
+            let sql = format!("{DEVICE} WHERE tls_key = ?1");
+            let mut statement = db.prepare_cached(&sql).map_err(fatal)?;
+            let found = statement.query_row(params![tls_key.0.as_slice()], device_row).optional().map_err(fatal)?;
+            found.map(device).transpose()
+        })
+    }
+
+    fn devices_by_id(&self, devices: &[DeviceId]) -> Stored<Vec<Option<DeviceRecord>>> {
+        self.read(|db| {
+            let sql = format!("{DEVICE} WHERE id = ?1");
+            let mut statement = db.prepare_cached(&sql).map_err(fatal)?;
+            let found = devices.iter().map(|id| {
+                let row = statement.query_row(params![id.0.as_slice()], device_row).optional().map_err(fatal)?;
+                row.map(device).transpose()
+            });
+            found.collect()
+        })
+    }
+
+    fn set_signed_in(&self, device: DeviceId, signed_in: bool) -> Stored<()> {
+        self.write(|db| {
+            let sql = "UPDATE device SET signed_in = ?2 WHERE id = ?1";
+            db.execute(sql, params![device.0.as_slice(), signed_in]).map_err(fatal)?;
+            Ok(())
+        })
+    }
+
+    fn raise_send_counter(&self, device: DeviceId, counter: u64) -> Stored<u64> {
+        let sql = "SELECT send_counter FROM device WHERE id = ?1";
+        let stored = |db: &Connection| {
+            let found: Option<i64> =
+                db.query_row(sql, params![device.0.as_slice()], |row| row.get(0)).optional().map_err(fatal)?;
+            found.map(number).transpose()
+        };
+        // Announcements come every few seconds and seldom change anything: reading is free of the disk.
+        match self.read(stored)? {
+            Some(known) if known >= counter => Ok(known),
+            None => Ok(counter),
+            Some(_) => self.write(|db| {
+                let sql = "UPDATE device SET send_counter = max(send_counter, ?2) WHERE id = ?1";
+                db.execute(sql, params![device.0.as_slice(), integer(counter)]).map_err(fatal)?;
+                Ok(stored(db)?.unwrap_or(counter))
+            }),
+        }
+    }
+
+    fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()> {
+        self.write(|db| {
+            let sql = "UPDATE account SET last_seen = ?2 WHERE id = ?1";
+            db.execute(sql, params![account.0.as_slice(), integer(at.0)]).map_err(fatal)?;
+            Ok(())
+        })
+    }
+
+    fn last_seen(&self, accounts: &[AccountId]) -> Stored<Vec<Option<Timestamp>>> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT last_seen FROM account WHERE id = ?1").map_err(fatal)?;
+            let seen = accounts.iter().map(|id| {
+                let at = statement.query_row(params![id.0.as_slice()], |row| row.get::<_, Option<i64>>(0));
+                at.optional().map_err(fatal)?.flatten().map(|at| number(at).map(Timestamp)).transpose()
+            });
+            seen.collect()
+        })
+    }
+
+    fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
+        self.write(|db| {
+            let sql = "UPDATE account SET book_version = ?2, book = ?3
+                       WHERE id = ?1 AND (book_version IS NULL OR book_version < ?2)";
+            let changed = db.execute(sql, params![account.0.as_slice(), integer(version), book]).map_err(fatal)?;
+            Ok(changed == 1)
+        })
+    }
+
+    fn book(&self, account: AccountId) -> Stored<Option<(u64, Vec<u8>)>> {
+        self.read(|db| {
+            let sql = "SELECT book_version, book FROM account WHERE id = ?1 AND book IS NOT NULL";
+            let found: Option<(i64, Vec<u8>)> = db
+                .query_row(sql, params![account.0.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+                .map_err(fatal)?;
+            found.map(|(version, book)| Ok((number(version)?, book))).transpose()
+        })
+    }
+
+    fn accept(&self, owner: AccountId, others: &[AccountId]) -> Stored<()> {
+        self.write(|db| {
+            let sql = "INSERT OR IGNORE INTO accepted (owner, other) VALUES (?1, ?2)";
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            for other in others {
+                statement.execute(params![owner.0.as_slice(), other.0.as_slice()]).map_err(fatal)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn has_accepted(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>> {
+        let sql = "SELECT 1 FROM accepted WHERE owner = ?1 AND other = ?2";
+        self.read(|db| {
+            let asked = pairs.iter();
+            asked.map(|(owner, other)| exists(db, sql, params![owner.0.as_slice(), other.0.as_slice()])).collect()
+        })
+    }
+
+    fn add_invites(&self, codes: &[String]) -> Stored<()> {
+        self.write(|db| {
+            let mut statement = db.prepare_cached("INSERT OR IGNORE INTO invite (code) VALUES (?1)").map_err(fatal)?;
+            for code in codes {
+                statement.execute(params![code]).map_err(fatal)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn invite_is_free(&self, code: &str) -> Stored<bool> {
+        self.read(|db| exists(db, "SELECT 1 FROM invite WHERE code = ?1 AND used_by IS NULL", params![code]))
+    }
+
+    fn counts(&self) -> Stored<Counts> {
+        self.read(|db| {
+            Ok(Counts {
+                accounts: count(db, "SELECT count(*) FROM account")?,
+                signed_in: count(db, "SELECT count(*) FROM device WHERE signed_in")?,
+                invites: count(db, "SELECT count(*) FROM invite WHERE used_by IS NULL")?,
+                conversations: count(db, "SELECT count(*) FROM conversation")?,
+                mail: count(db, "SELECT count(*) FROM mail")?,
+            })
+        })
+    }
+}
