@@ -3,6 +3,7 @@
 //! It owns threads, time and the order of things: commit first, then effects. It does not know what commands, records
 //! and frames mean.
 
+mod account;
 mod event_log;
 mod machine;
 mod network;
@@ -41,7 +42,11 @@ use self::{
 };
 use crate::{
     config::DirectoryAddress,
-    net::{alarm::Alarm, directory::pin::PinError},
+    net::{
+        alarm::Alarm,
+        directory::pin::PinError,
+        endpoint::{self, EndpointError},
+    },
     store::ProfileError,
 };
 
@@ -72,6 +77,9 @@ pub enum StartError {
     /// The directory's pin can't be read.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// The socket can't be bound.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The core or its network can't be opened.
     #[error("{0}")]
     Open(String),
@@ -87,7 +95,7 @@ impl StartError {
         match self {
             Self::Profile(error) => error.code(),
             Self::Pin(PinError::Damaged(_)) => FailureCode::Trust,
-            Self::Pin(PinError::Io { .. }) | Self::Open(_) | Self::System(_) => FailureCode::Other,
+            Self::Pin(PinError::Io { .. }) | Self::Endpoint(_) | Self::Open(_) | Self::System(_) => FailureCode::Other,
         }
     }
 }
@@ -275,6 +283,7 @@ fn open<K: Machine>(
     contact: watch::Sender<Option<Fingerprint>>,
 ) -> Result<Driver<K>, StartError> {
     let NodeConfig { directory, bind, profile, stretch } = config;
-    let surroundings = Surroundings { directory, bind, alarm: Alarm::default(), last_peer: Arc::default() };
+    let socket = endpoint::bind(bind)?;
+    let surroundings = Surroundings { directory, socket, alarm: Alarm::default(), last_peer: Arc::default() };
     Driver::open(Common::new(surroundings, stretch), Place::new(profile)?, contact, writer)
 }

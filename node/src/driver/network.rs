@@ -1,7 +1,7 @@
 //! The network of one open core: its endpoint, its directory and its peers, and what comes from them.
 
 use std::{
-    net::SocketAddr,
+    net::UdpSocket,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -28,7 +28,7 @@ pub(super) enum NetworkError {
     /// This device's certificate can't be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// There is no socket.
+    /// The socket can't be used.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
@@ -37,7 +37,7 @@ pub(super) enum NetworkError {
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) directory: DirectoryAddress,
-    pub(super) bind: SocketAddr,
+    pub(super) socket: UdpSocket,
     pub(super) alarm: Alarm,
     pub(super) last_peer: Arc<AtomicU64>,
 }
@@ -54,16 +54,17 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Binds the socket, starts listening and dialling the directory.
+    /// Starts listening, and dialling the directory.
     pub(super) fn start(
         surroundings: &Surroundings,
         pkcs8: &[u8],
         pin: Option<Fingerprint>,
     ) -> Result<Self, NetworkError> {
-        let Surroundings { directory, bind, alarm, last_peer } = surroundings;
+        let Surroundings { directory, socket, alarm, last_peer } = surroundings;
         let accepted = AcceptedPeers::default();
         let tls = Tls::new(DeviceIdentity::new(pkcs8)?);
-        let endpoint = NodeEndpoint::bind(*bind, tls, accepted.clone())?;
+        let socket = socket.try_clone().map_err(EndpointError::from)?;
+        let endpoint = NodeEndpoint::new(socket, tls, accepted.clone())?;
         let (directory_sender, directory_events) = mpsc::channel(EVENTS_MAX);
         let (peer_sender, peer_events) = mpsc::channel(EVENTS_MAX);
         let directory = Directory::new(endpoint.clone(), directory.clone(), pin, directory_sender, alarm.clone());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use node_core::{
-    command::{Command, CommandResult, CommandToken, Failure, FailureCode, Password},
+    command::{Command, CommandResult, CommandToken, Failure, FailureCode},
     input::Input,
 };
 use protocol::{Fingerprint, Name, peer::CloseCode};
@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     NodeCommand, StartError,
+    account::{ending, sign_in_first},
     event_log::EventWriter,
     machine::{Account, Machine},
     profile::{Place, Store, is_fatal},
-    session::{Common, ForDriver, Happened, OpenError, Session},
+    session::{Common, ForDriver, Happened, Session},
 };
 use crate::{
     net::directory::{DirectoryEvent, pin},
@@ -41,7 +42,7 @@ pub(super) struct Fatal(pub(super) String);
 
 /// What is to be done when a command ends, besides telling its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// Nothing.
     Plain,
     /// If it came to nothing, the new profile is removed.
@@ -60,15 +61,17 @@ struct Running {
 
 /// What state the profile is in.
 #[derive(Debug)]
-enum State<K> {
+pub(super) enum State<K> {
     /// It exists, and its password was not given.
     Locked(Name),
     /// There is a core: over memory while nobody has signed up, over the encrypted profile otherwise.
     Live(Box<Session<K>>),
+    /// One session has ended and the next has not begun; never while anything is waited for but that.
+    Between,
 }
 
 /// What a result leads to.
-enum Transition {
+pub(super) enum Transition {
     Lock,
     Unclaim,
 }
@@ -76,12 +79,12 @@ enum Transition {
 /// The loop's state.
 #[derive(Debug)]
 pub(super) struct Driver<K> {
-    common: Common,
-    place: Place,
-    pin: Option<Fingerprint>,
+    pub(super) common: Common,
+    pub(super) place: Place,
+    pub(super) pin: Option<Fingerprint>,
     first_contact: watch::Sender<Option<Fingerprint>>,
     events: EventWriter,
-    state: State<K>,
+    pub(super) state: State<K>,
     running: HashMap<CommandToken, Running>,
     /// The directory's key has changed: nothing is done until the person says which one is right.
     blocked: Option<Failure>,
@@ -113,7 +116,7 @@ impl<K: Machine> Driver<K> {
     }
 
     /// A core over memory, for whoever has no account yet.
-    fn fresh(common: &Common, pin: Option<Fingerprint>) -> Result<(Session<K>, Vec<ForDriver>), String> {
+    pub(super) fn fresh(common: &Common, pin: Option<Fingerprint>) -> Result<(Session<K>, Vec<ForDriver>), String> {
         let store = Store::Memory(MemoryProfile::default());
         Session::open(common, store, node_core::stored::Stored::default(), pin).map_err(|(error, _)| error.to_string())
     }
@@ -129,7 +132,7 @@ impl<K: Machine> Driver<K> {
             let mut called = Vec::new();
             let session = match &mut self.state {
                 State::Live(session) => Some(session),
-                State::Locked(_) => None,
+                State::Locked(_) | State::Between => None,
             };
             let happened = async {
                 match session {
@@ -182,7 +185,7 @@ impl<K: Machine> Driver<K> {
     }
 
     /// Shows events and ends commands. Tells what follows from the commands' ends.
-    fn tell(&mut self, shown: Vec<ForDriver>) -> Option<Transition> {
+    pub(super) fn tell(&mut self, shown: Vec<ForDriver>) -> Option<Transition> {
         let mut transition = None;
         for item in shown {
             match item {
@@ -214,58 +217,6 @@ impl<K: Machine> Driver<K> {
             Transition::Lock => self.lock().await,
             Transition::Unclaim => self.unclaim().await,
         }
-    }
-
-    /// Forgets the key and everything that it opens.
-    async fn lock(&mut self) -> Result<(), Fatal> {
-        let State::Live(session) = &self.state else { return Ok(()) };
-        let Some(owner) = session.store.profile().map(|profile| profile.name().clone()) else { return Ok(()) };
-        if let State::Live(session) = std::mem::replace(&mut self.state, State::Locked(owner.clone())) {
-            session.shut_down(CloseCode::SignedOut).await;
-        }
-        self.fail_running(&sign_in_first(&owner));
-        Ok(())
-    }
-
-    /// Removes the profile of a sign-up that came to nothing, and starts anew.
-    async fn unclaim(&mut self) -> Result<(), Fatal> {
-        let (session, shown) = Self::fresh(&self.common, self.pin).map_err(Fatal)?;
-        let before = std::mem::replace(&mut self.state, State::Live(Box::new(session)));
-        if let State::Live(before) = before
-            && let Store::Disk(profile) = before.shut_down(CloseCode::Done).await
-        {
-            if let Err(error) = pin::remove(self.place.folder()) {
-                tracing::warn!(%error, "the pin of a profile that is removed stays");
-            }
-            profile.discard().map_err(|error| Fatal(error.to_string()))?;
-        }
-        let failure = Failure::new(FailureCode::Auth, "nobody is signed in here; SIGNUP NAME makes an account");
-        self.fail_running(&failure);
-        self.tell(shown);
-        Ok(())
-    }
-
-    /// After a commit that failed: nothing of what would have followed has happened. The core is dropped, and another
-    /// one opened from what is really on disk.
-    async fn reopen(&mut self, error: &crate::store::CommitError) -> Result<(), Fatal> {
-        tracing::error!(%error, "a commit failed; the core is opened again from what is stored");
-        let failure = Failure::new(FailureCode::Other, error.to_string());
-        self.fail_running(&failure);
-        let (session, shown) = Self::fresh(&self.common, self.pin).map_err(Fatal)?;
-        let before = std::mem::replace(&mut self.state, State::Live(Box::new(session)));
-        self.tell(shown);
-        let State::Live(before) = before else { return Ok(()) };
-        let mut store = before.shut_down(CloseCode::Done).await;
-        let stored = store.as_mut().reopen().map_err(|error| Fatal(error.to_string()))?;
-        self.go_live(store, stored).map_err(|(error, _)| Fatal(error.to_string()))
-    }
-
-    /// Opens a core over a store; the one before, if any, is dropped.
-    fn go_live(&mut self, store: Store, stored: node_core::stored::Stored) -> Result<(), (OpenError, Store)> {
-        let (session, shown) = Session::open(&self.common, store, stored, self.pin)?;
-        self.state = State::Live(Box::new(session));
-        self.tell(shown);
-        Ok(())
     }
 
     fn absorb(&mut self, happened: Happened) {
@@ -308,7 +259,7 @@ impl<K: Machine> Driver<K> {
         self.store_pin();
     }
 
-    fn store_pin(&self) {
+    pub(super) fn store_pin(&self) {
         let State::Live(session) = &self.state else { return };
         let (Some(pin), Some(_)) = (self.pin, session.store.profile()) else { return };
         let stored = match pin::load(self.place.folder()) {
@@ -342,6 +293,7 @@ impl<K: Machine> Driver<K> {
                 return;
             }
             (Ok(_), State::Locked(owner)) => sign_in_first(owner),
+            (Ok(_), State::Between) => ending(),
             (Err(failure), _) => failure,
         };
         // Whoever asked may have gone.
@@ -356,100 +308,14 @@ impl<K: Machine> Driver<K> {
         }
     }
 
-    fn sign_up(
-        &mut self,
-        name: Name,
-        password: Password,
-        invite: Option<String>,
-    ) -> Result<(Command, Purpose), Failure> {
-        match &mut self.state {
-            State::Locked(owner) if *owner != name => return Err(foreign(owner, &name)),
-            State::Locked(_) => {
-                self.unlock(&password)?;
-                if let State::Live(session) = &self.state
-                    && session.core.account_name().is_some()
-                {
-                    // The profile is open now, as after SIGNIN: the password was right.
-                    return Err(taken(&name));
-                }
-            }
-            State::Live(session) => match session.store.profile() {
-                Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
-                Some(_) if session.core.account_name().is_some() => return Err(taken(&name)),
-                Some(profile) => profile.check(&password)?,
-                None => {
-                    let claimed = session.store.claim(self.place.folder(), &name, &password, self.common.stretch);
-                    claimed.map_err(claim_failure)?;
-                    self.store_pin();
-                }
-            },
-        }
-        Ok((Command::SignUp { name, password, invite }, Purpose::SignUp))
-    }
-
-    fn sign_in(&mut self, name: Name, password: Password) -> Result<(Command, Purpose), Failure> {
-        let purpose = match &self.state {
-            State::Locked(owner) if *owner != name => return Err(foreign(owner, &name)),
-            State::Locked(_) => {
-                self.unlock(&password)?;
-                Purpose::Unlock
-            }
-            State::Live(session) => match session.store.profile() {
-                Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
-                Some(profile) => {
-                    profile.check(&password)?;
-                    Purpose::Plain
-                }
-                // No profile here: the core says what is possible.
-                None => Purpose::Plain,
-            },
-        };
-        let command = match &self.state {
-            State::Live(session) if session.core.account() == Account::SignedIn => Command::Resume,
-            _ => Command::SignIn { name, password },
-        };
-        Ok((command, purpose))
-    }
-
-    fn unlock(&mut self, password: &Password) -> Result<(), Failure> {
-        let (profile, stored) = Profile::open(self.place.folder(), password)?;
-        self.go_live(Store::Disk(Box::new(profile)), stored)
-            .map_err(|(error, _)| Failure::new(FailureCode::Other, error.to_string()))
-    }
-
-    fn fail_running(&mut self, failure: &Failure) {
+    pub(super) fn fail_running(&mut self, failure: &Failure) {
         for (_, Running { reply, .. }) in self.running.drain() {
             let _ = reply.send(Err(failure.clone()));
         }
     }
 
-    async fn end(self) {
-        if let State::Live(session) = self.state {
-            session.shut_down(CloseCode::ShuttingDown).await;
-        }
-    }
-}
-
-fn sign_in_first(owner: &Name) -> Failure {
-    Failure::new(FailureCode::Auth, format!("sign in first: SIGNIN {owner}"))
-}
-
-fn foreign(owner: &Name, name: &Name) -> Failure {
-    let text = format!("this profile belongs to {owner}; start with `node --profile {name}` for another one");
-    Failure::new(FailureCode::Conflict, text)
-}
-
-fn taken(name: &Name) -> Failure {
-    let text = format!(
-        "this profile has the account {name} already; SIGNIN {name} opens it, `node --profile NAME` makes another"
-    );
-    Failure::new(FailureCode::Conflict, text)
-}
-
-fn claim_failure(error: super::profile::ClaimError) -> Failure {
-    match error {
-        super::profile::ClaimError::Profile(error) => error.into(),
-        error => Failure::new(FailureCode::Other, error.to_string()),
+    async fn end(mut self) {
+        drop(self.end_session(CloseCode::ShuttingDown).await);
     }
 }
 

@@ -59,6 +59,9 @@ pub enum EndpointError {
         /// What the system said.
         source: io::Error,
     },
+    /// The socket can't be used.
+    #[error("the socket can't be used: {0}")]
+    Socket(#[from] io::Error),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
@@ -87,6 +90,25 @@ pub enum ConnectError {
     Tls(#[from] TlsSetupError),
 }
 
+/// Binds the one socket of a node. It outlasts the endpoints that use it one after the other.
+///
+/// # Errors
+/// [`EndpointError::Bind`] if the address is taken or not this machine's.
+pub fn bind(address: SocketAddr) -> Result<UdpSocket, EndpointError> {
+    let bound = || -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.bind(&address.into())?;
+        // Best effort: with small buffers it is slower under load, and works all the same.
+        for result in [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)] {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the socket's buffers stay small");
+            }
+        }
+        Ok(socket.into())
+    };
+    bound().map_err(|source| EndpointError::Bind { address, source })
+}
+
 /// A node's endpoint. Clones share it.
 #[derive(Debug, Clone)]
 pub struct NodeEndpoint {
@@ -96,21 +118,18 @@ pub struct NodeEndpoint {
 }
 
 impl NodeEndpoint {
-    /// Binds the socket and listens for the peers in the set. Call it within a tokio runtime.
+    /// Listens on the socket for the peers in the set. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// [`EndpointError`] if the address is taken, or the library refuses the key.
-    pub fn bind(bind: SocketAddr, tls: Tls, accepted: AcceptedPeers) -> Result<Self, EndpointError> {
+    /// [`EndpointError`] if the socket can't be used, or the library refuses the key.
+    pub fn new(socket: UdpSocket, tls: Tls, accepted: AcceptedPeers) -> Result<Self, EndpointError> {
         let mut server = ServerConfig::with_crypto(Arc::new(tls.from_peers(accepted)?));
         server.transport_config(Arc::new(peer_transport(None)));
         server.max_incoming(INCOMING_MAX);
         server.incoming_buffer_size(INCOMING_BUFFER);
         server.incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
-        let bound = |source| EndpointError::Bind { address: bind, source };
-        let socket = udp_socket(bind).map_err(bound)?;
-        let local = socket.local_addr().map_err(bound)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(endpoint_config(), Some(server), socket, runtime).map_err(bound)?;
+        let local = socket.local_addr()?;
+        let endpoint = Endpoint::new(endpoint_config(), Some(server), socket, Arc::new(quinn::TokioRuntime))?;
         Ok(Self { endpoint, tls, local })
     }
 
@@ -222,18 +241,6 @@ fn chain(connection: &Connection) -> Vec<CertificateDer<'static>> {
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
         .map_or_else(Vec::new, |chain| *chain)
-}
-
-fn udp_socket(bind: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.bind(&bind.into())?;
-    // Best effort: with small buffers it is slower under load, and works all the same.
-    for result in [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)] {
-        if let Err(error) = result {
-            tracing::debug!(%error, "the socket's buffers stay small");
-        }
-    }
-    Ok(socket.into())
 }
 
 /// The address that the system would send from towards the outside. Nothing is sent to find it out; the addresses

@@ -41,6 +41,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// The shortest pause between two attempts, also after a hint.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// A connection that lasted so long was a good one: the next is tried at once. A directory that closes every connection
+/// soon is not dialled in a hot loop.
+const STABLE: Duration = Duration::from_secs(10);
 
 /// What happens with the directory.
 #[derive(Debug)]
@@ -230,15 +233,20 @@ impl Keeper {
                 return Next::Pause;
             }
         };
-        *failures = 0;
         // From now on this directory and no other, within this run; whoever started it keeps it beyond.
         self.pin = Some(fingerprint);
         self.generation += 1;
         tracing::info!(address = %connection.remote_address(), key = ?fingerprint, "directory connected");
+        let since = Instant::now();
         let reason = self.serve(connection, fingerprint).await;
         tracing::info!(%reason, "directory disconnected");
         self.report(DirectoryEvent::Disconnected { reason }).await;
-        Next::AtOnce
+        if since.elapsed() >= STABLE {
+            *failures = 0;
+            return Next::AtOnce;
+        }
+        *failures = failures.saturating_add(1);
+        Next::Pause
     }
 
     async fn attempt(&self) -> Result<(Connection, Fingerprint), AttemptError> {
