@@ -3,6 +3,7 @@
 pub mod config;
 pub mod core;
 pub mod logging;
+pub mod operator;
 pub mod server;
 pub mod store;
 pub mod tls;

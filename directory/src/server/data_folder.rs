@@ -4,11 +4,19 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
+
+use crate::store::sqlite::DATABASE;
 
 /// Holding its lock means being the one process that serves from this folder. It stays when the process is gone: only
 /// the lock on it counts, and the system lets go of that whatever ended the process.
 const LOCK_FILE: &str = "directory.lock";
+/// How long somebody who only looks may hold the lock, and how often we wait for that.
+const LOOK: Duration = Duration::from_millis(20);
+/// See [`LOOK`].
+const LOOKS_MAX: u32 = 5;
 
 /// Why a data folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,17 +51,45 @@ impl DataFolder {
     pub fn take(folder: &Path) -> Result<Self, DataFolderError> {
         let unusable = |source| DataFolderError::Unusable { folder: folder.to_owned(), source };
         create(folder).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(folder.join(LOCK_FILE)).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(folder.to_owned())),
-            Err(TryLockError::Error(source)) => Err(unusable(source)),
+        let lock = open_lock(folder).map_err(unusable)?;
+        create_private(&folder.join(DATABASE)).map_err(unusable)?;
+        // Whoever only looks whether the folder is taken holds the lock for a moment.
+        for _ in 0..LOOKS_MAX {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { _lock: lock }),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+                Err(TryLockError::Error(source)) => return Err(unusable(source)),
+            }
         }
+        Err(DataFolderError::InUse(folder.to_owned()))
     }
+}
+
+/// Whether a process serves from the folder.
+pub(crate) fn is_taken(folder: &Path) -> io::Result<bool> {
+    match open_lock(folder)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open_lock(folder: &Path) -> io::Result<File> {
+    open_private(&folder.join(LOCK_FILE))
+}
+
+/// Makes a file for its owner alone whatever the umask, unless it is there. A database that begins as such an empty file
+/// hands its permissions on to the files beside it.
+pub(crate) fn create_private(file: &Path) -> io::Result<()> {
+    open_private(file).map(drop)
+}
+
+fn open_private(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)
 }
 
 /// Makes the folder, for its owner alone whatever the umask; one that exists keeps its permissions but for others' to it.
@@ -77,8 +113,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("new").join("folder");
         let first = DataFolder::take(&folder).unwrap();
+        assert!(is_taken(&folder).unwrap());
         assert!(matches!(DataFolder::take(&folder), Err(DataFolderError::InUse(taken)) if taken == folder));
         drop(first);
+        assert!(!is_taken(&folder).unwrap());
         DataFolder::take(&folder).unwrap();
     }
 
@@ -91,5 +129,6 @@ mod tests {
         let _taken = DataFolder::take(&folder).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(LOCK_FILE))), (0o700, 0o600));
+        assert_eq!(mode(&folder.join(DATABASE)), 0o600);
     }
 }

@@ -8,6 +8,7 @@ mod connection;
 pub mod data_folder;
 mod journal;
 mod link;
+mod opening;
 mod push;
 pub mod reception;
 mod sessions;
@@ -23,22 +24,30 @@ use std::{
 
 use protocol::{Fingerprint, Timestamp, peer::CloseCode};
 use quinn::{Endpoint, VarInt};
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     server::{
         arrivals::{Arrivals, Verdict},
         data_folder::{DataFolder, DataFolderError},
+        opening::Opened,
         reception::Reception,
         transport::EndpointError,
         workers::{Threads, Workers},
     },
+    store::StoreError,
     tls::{
         TlsError,
         identity::{InstanceIdentity, RootKey},
     },
 };
+
+pub(crate) use opening::root_key;
+pub use opening::{Settings, Storage};
 
 /// How often leases, retention and the instance's certificate are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,6 +107,12 @@ pub enum StartError {
     /// The directory's keys or certificates can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The runtime ended while the store was being opened.
+    #[error("interrupted while starting")]
+    Interrupted,
     /// The system does not say where we listen.
     #[error("the system does not say where it listens: {0}")]
     LocalAddress(std::io::Error),
@@ -129,8 +144,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the socket and accepts connections from then on, for `reception` to answer. The folder, if there is one,
-    /// stays this process's until the last answer is given.
+    /// Opens the store, binds the socket, and accepts connections from then on.
+    ///
+    /// # Errors
+    /// [`StartError`], and nothing runs.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let listening = settings.listening;
+        let Opened { reception, root, folder, failed } =
+            spawn_blocking(move || opening::open(settings)).await.map_err(|_| StartError::Interrupted)??;
+        Self::start_with(listening, reception, root, folder, failed)
+    }
+
+    /// Binds the socket and accepts connections from then on, for `reception` to answer until `failed` is cancelled.
+    /// The folder, if there is one, stays this process's until the last answer is given.
     ///
     /// # Errors
     /// [`StartError`], and nothing runs.
@@ -139,8 +165,8 @@ impl Server {
         reception: Arc<dyn Reception>,
         root: RootKey,
         folder: Option<DataFolder>,
+        failed: CancellationToken,
     ) -> Result<Self, StartError> {
-        let failed = CancellationToken::new();
         let identity = root.certify_instance(now())?;
         let endpoint = transport::listen(listening.bind, &identity)?;
         let local_addr = endpoint.local_addr().map_err(StartError::LocalAddress)?;

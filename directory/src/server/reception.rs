@@ -3,10 +3,9 @@
 
 use std::{fmt, net::SocketAddr};
 
-use protocol::{
-    AccountId, DeviceId, PublicKey, Timestamp,
-    directory::{Push, Refusal, Reply, Request},
-};
+use protocol::{AccountId, DeviceId, PublicKey, Timestamp, directory::Request};
+
+use crate::core::{Handled, ServiceEffect};
 
 /// Receives connections.
 pub trait Reception: Send + Sync {
@@ -14,19 +13,19 @@ pub trait Reception: Send + Sync {
     fn receive(&self, tls_key: PublicKey, binding: [u8; 32], observed: SocketAddr) -> Box<dyn Visit>;
 
     /// Looks after what passes with time: leases, retention.
-    fn sweep(&self, now: Timestamp) -> Vec<Effect>;
+    fn sweep(&self, now: Timestamp) -> Vec<ServiceEffect>;
 }
 
 /// One connection's dealings with the service, one call at a time.
 pub trait Visit: Send {
     /// The connection stands. A device that is signed in is so at once, without a password.
-    fn connected(&mut self, now: Timestamp) -> Vec<Effect>;
+    fn connected(&mut self, now: Timestamp) -> Vec<ServiceEffect>;
 
     /// Answers a request and says what follows from it.
     fn handle(&mut self, now: Timestamp, request: Request) -> Handled;
 
     /// The connection is gone, and no newer one of its device took its place.
-    fn disconnected(&mut self, now: Timestamp) -> Vec<Effect>;
+    fn disconnected(&mut self, now: Timestamp) -> Vec<ServiceEffect>;
 
     /// The device that is signed in on the connection, if one is.
     fn device(&self) -> Option<DeviceId>;
@@ -39,32 +38,4 @@ impl fmt::Debug for dyn Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visit").field("device", &self.device()).finish_non_exhaustive()
     }
-}
-
-/// A request's answer and what follows from it for others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handled {
-    /// For whoever asked.
-    pub answer: Result<Reply, Refusal>,
-    /// For the sessions.
-    pub effects: Vec<Effect>,
-}
-
-/// What the server does besides answering.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Tells a device something, if it is connected.
-    Push {
-        /// Which.
-        device: DeviceId,
-        /// What.
-        push: Push,
-    },
-    /// Ends a device's session.
-    CloseSession {
-        /// Which.
-        device: DeviceId,
-    },
-    /// The store failed to make something durable: nothing is answered any more, and the process must end.
-    Fail,
 }

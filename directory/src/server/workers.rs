@@ -4,12 +4,12 @@ use std::{
     io,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex as Lock, PoisonError},
+    sync::{Arc, Mutex as Lock, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use protocol::{
-    AccountId,
+    AccountId, DeviceId,
     directory::{Refusal, Reply, Request},
     peer::CloseCode,
 };
@@ -19,18 +19,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{
-    data_folder::DataFolder,
-    link::Link,
-    now,
-    reception::{Effect, Reception, Visit},
-    sessions::Sessions,
+use crate::{
+    core::ServiceEffect,
+    server::{
+        data_folder::DataFolder,
+        link::Link,
+        now,
+        reception::{Reception, Visit},
+        sessions::Sessions,
+    },
 };
 
 /// Jobs that wait for a thread. Above it connections wait, each with at most its few requests.
 const JOBS_MAX: usize = 1_024;
 /// Threads: the pure parts of one request (signatures, OPAQUE) go on while another waits for the disk.
 const THREADS_MAX: usize = 8;
+/// Locks over which devices are spread: enough that two threads seldom wait for each other.
+const TURNS: usize = 64;
 
 /// What a request came to, and on whose behalf.
 #[derive(Debug)]
@@ -125,11 +130,13 @@ struct Desk {
     sessions: Sessions,
     // Whoever waits for a job holds it; the others wait for their turn to wait.
     jobs: Lock<mpsc::Receiver<Job>>,
+    // One coming or going of a device at a time: the end of its old connection must not end the presence of its new one.
+    turns: [Lock<()>; TURNS],
     failed: CancellationToken,
     _folder: Option<DataFolder>,
 }
 
-/// Starts the threads. `failed` is cancelled when the store can no longer make anything durable.
+/// Starts the threads. They stop answering when `failed` says that the store can no longer make anything durable.
 ///
 /// # Errors
 /// The system's, if it has no thread for us.
@@ -140,7 +147,8 @@ pub(crate) fn start(
 ) -> io::Result<(Workers, Threads)> {
     let (sender, jobs) = mpsc::channel(JOBS_MAX);
     let (sessions, jobs) = (Sessions::default(), Lock::new(jobs));
-    let desk = Arc::new(Desk { reception, sessions, jobs, failed, _folder: folder });
+    let desk =
+        Arc::new(Desk { reception, sessions, jobs, turns: [const { Lock::new(()) }; TURNS], failed, _folder: folder });
     let count = thread::available_parallelism().map_or(1, NonZero::get).clamp(2, THREADS_MAX);
     let threads = (0..count).map(|number| {
         let (desk, dispatch) = (Arc::clone(&desk), tracing::dispatcher::get_default(Clone::clone));
@@ -183,11 +191,12 @@ impl Desk {
                 drop((party, done));
             }
             Job::Disconnected { mut party, done } => {
-                // A device that has a newer connection is still there.
-                let current = party.link.device().is_some_and(|device| self.sessions.remove(device, &party.link));
-                if current {
-                    let effects = party.visit.disconnected(now());
-                    self.perform(effects);
+                if let Some(device) = party.link.device() {
+                    let _turn = self.turn(device);
+                    // A device that has a newer connection is still there.
+                    if self.sessions.remove(device, &party.link) {
+                        self.perform(party.visit.disconnected(now()));
+                    }
                 }
                 drop((party, done));
             }
@@ -208,17 +217,23 @@ impl Desk {
     /// If the connection's device is signed in now, pushes for it come here from now on.
     fn note_sign_in(&self, party: &Party) {
         if let (Some(device), None) = (party.visit.device(), party.link.device()) {
+            let _turn = self.turn(device);
             party.link.sign_in(device);
             self.sessions.insert(device, &party.link);
         }
     }
 
-    fn perform(&self, effects: Vec<Effect>) {
+    fn turn(&self, device: DeviceId) -> MutexGuard<'_, ()> {
+        // The first byte is random, and there are fewer locks than it has values.
+        let [first, ..] = device.0;
+        self.turns[usize::from(first) % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn perform(&self, effects: Vec<ServiceEffect>) {
         for effect in effects {
             match effect {
-                Effect::Push { device, push } => self.sessions.push(device, push),
-                Effect::CloseSession { device } => self.sessions.end(device, CloseCode::SignedOut),
-                Effect::Fail => self.failed.cancel(),
+                ServiceEffect::Push { device, push } => self.sessions.push(device, push),
+                ServiceEffect::CloseSession { device } => self.sessions.end(device, CloseCode::SignedOut),
             }
         }
     }

@@ -24,10 +24,13 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use directory::{
+    core::{Handled, ServiceEffect},
     server::{
         Listening, Patience, Server,
-        reception::{Effect, Handled, Reception, Visit},
+        reception::{Reception, Visit},
     },
     tls::{OPAQUE_EXPORTER_LABEL, SERVER_NAME, identity::RootKey},
 };
@@ -235,13 +238,23 @@ impl Raw {
 }
 
 impl Raw {
-    /// Finishes a sign-in without having been able to open the directory's answer.
-    pub(crate) async fn force_sign_in(&self, name: &Name) -> Answer {
+    /// The first half of a sign-in, with a guess.
+    pub(crate) async fn start_sign_in(&self, name: &Name) -> Answer {
         let start = ClientLogin::<Suite>::start(&mut randomness(), b"guess").unwrap();
         let credential = message(&start.message.serialize());
-        let answer = self.ask(&Request::SignInStart { name: name.clone(), credential }).await;
-        assert!(matches!(answer, Ok(Reply::SignInStarted { .. })), "{answer:?}");
+        self.ask(&Request::SignInStart { name: name.clone(), credential }).await
+    }
+
+    /// The second half, without having been able to open the directory's answer.
+    pub(crate) async fn finish_wrongly(&self) -> Answer {
         self.ask(&Request::SignInFinish { credential: message(&[7; 32]) }).await
+    }
+
+    /// Both halves.
+    pub(crate) async fn force_sign_in(&self, name: &Name) -> Answer {
+        let answer = self.start_sign_in(name).await;
+        assert!(matches!(answer, Ok(Reply::SignInStarted { .. })), "{answer:?}");
+        self.finish_wrongly().await
     }
 }
 
@@ -348,13 +361,13 @@ impl Reception for Doorkeeper {
         Box::new(Knock(observed))
     }
 
-    fn sweep(&self, _now: Timestamp) -> Vec<Effect> {
+    fn sweep(&self, _now: Timestamp) -> Vec<ServiceEffect> {
         Vec::new()
     }
 }
 
 impl Visit for Knock {
-    fn connected(&mut self, _now: Timestamp) -> Vec<Effect> {
+    fn connected(&mut self, _now: Timestamp) -> Vec<ServiceEffect> {
         Vec::new()
     }
 
@@ -364,7 +377,7 @@ impl Visit for Knock {
         Handled { answer, effects: Vec::new() }
     }
 
-    fn disconnected(&mut self, _now: Timestamp) -> Vec<Effect> {
+    fn disconnected(&mut self, _now: Timestamp) -> Vec<ServiceEffect> {
         Vec::new()
     }
 
@@ -381,5 +394,5 @@ impl Visit for Knock {
 pub(crate) fn doorkeeper(patience: Patience) -> Server {
     let root = RootKey::from_pkcs8(&RootKey::generate_pkcs8().unwrap()).unwrap();
     let listening = Listening { patience, ..Listening::locally() };
-    Server::start_with(listening, Arc::new(Doorkeeper), root, None).unwrap()
+    Server::start_with(listening, Arc::new(Doorkeeper), root, None, CancellationToken::new()).unwrap()
 }

@@ -1,0 +1,121 @@
+//! What the operator asks on the same machine: over the data folder itself, so that it works whether the service runs or
+//! not.
+
+use std::{fmt::Write as _, io, path::Path};
+
+use data_encoding::BASE32_NOPAD;
+
+use crate::{
+    config::Command,
+    server::{StartError, data_folder},
+    store::{
+        Accounts as _, StoreError,
+        sqlite::{DATABASE, SqliteStore},
+    },
+};
+
+/// Random bytes of an invite code: eighty bits can't be guessed at the rate at which sign-ups are taken.
+const INVITE_BYTES: usize = 10;
+/// Characters of an invite code between two hyphens, so that people can read it out.
+const INVITE_GROUP: usize = 4;
+
+/// Why the operator gets no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No directory has kept anything there.
+    #[error("nothing is kept in {0} yet; start the service with `directory --data {0}`, or name another folder")]
+    Nothing(String),
+    /// The folder can't be used.
+    #[error("the data folder {folder} cannot be used: {source}; name another one with --data DIR")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The store can't do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory's key is not to be had.
+    #[error(transparent)]
+    Key(#[from] StartError),
+    /// The system has no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// Does what is asked; gives what is to be printed.
+///
+/// # Errors
+/// [`OperatorError`], which says what to do.
+pub fn perform(folder: &Path, command: &Command) -> Result<String, OperatorError> {
+    match command {
+        Command::Invite { count } => invite(folder, *count),
+        Command::Status => status(folder),
+    }
+}
+
+fn invite(folder: &Path, count: u32) -> Result<String, OperatorError> {
+    let unusable = |source| OperatorError::Folder { folder: folder.display().to_string(), source };
+    data_folder::create(folder).and_then(|()| data_folder::create_private(&folder.join(DATABASE))).map_err(unusable)?;
+    let codes = (0..count).map(|_| invite_code()).collect::<Result<Vec<_>, _>>()?;
+    SqliteStore::open(folder)?.add_invites(&codes)?;
+    Ok(codes.into_iter().map(|code| code + "\n").collect())
+}
+
+fn invite_code() -> Result<String, OperatorError> {
+    let mut bytes = [0; INVITE_BYTES];
+    getrandom::fill(&mut bytes).map_err(OperatorError::Randomness)?;
+    let letters = BASE32_NOPAD.encode(&bytes).to_lowercase();
+    let mut code = String::new();
+    for (place, letter) in letters.chars().enumerate() {
+        if place > 0 && place % INVITE_GROUP == 0 {
+            code.push('-');
+        }
+        code.push(letter);
+    }
+    Ok(code)
+}
+
+fn status(folder: &Path) -> Result<String, OperatorError> {
+    let unusable = |source| OperatorError::Folder { folder: folder.display().to_string(), source };
+    if !folder.join(DATABASE).is_file() {
+        return Err(OperatorError::Nothing(folder.display().to_string()));
+    }
+    let serving = data_folder::is_taken(folder).map_err(unusable)?;
+    let store = SqliteStore::open(folder)?;
+    let key = crate::server::root_key(&store)?.fingerprint();
+    let counts = store.counts()?;
+    let mut status = String::new();
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        // Writing to a string does not fail.
+        let _ = writeln!(status, "{name:<14}{value}");
+    };
+    line("data", &folder.display());
+    line("key", &key);
+    line("service", &if serving { "running" } else { "not running" });
+    line("accounts", &counts.accounts);
+    line("signed in", &counts.signed_in);
+    line("invites", &counts.invites);
+    line("conversations", &counts.conversations);
+    line("mail", &counts.mail);
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn an_invite_code_is_one_word_that_can_be_read_out() {
+        let codes: BTreeSet<String> = (0..100).map(|_| invite_code().unwrap()).collect();
+        assert_eq!(codes.len(), 100);
+        for code in codes {
+            assert_eq!(code.len(), 19, "{code}");
+            assert!(code.split('-').all(|group| group.len() == INVITE_GROUP), "{code}");
+            assert!(code.chars().all(|c| c == '-' || c.is_ascii_lowercase() || c.is_ascii_digit()), "{code}");
+        }
+    }
+}
