@@ -2,8 +2,13 @@
 
 pub mod config;
 pub mod driver;
+pub mod language;
 pub mod logging;
 pub mod net;
 pub mod password_source;
 pub mod prompt;
+mod run;
 pub mod store;
+pub mod view;
+
+pub use run::{RunError, run};

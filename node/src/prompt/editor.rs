@@ -132,9 +132,9 @@ impl PlainReader {
     }
 
     fn secret(&self, prompt: String, screen: &Screen) -> Answer {
-        self.modes.hide();
+        self.modes.hide(false);
         let secret = read_plain(prompt, screen);
-        self.modes.restore();
+        self.modes.restore_input();
         match secret {
             Ok(Some(secret)) => Answer::Secret(secret),
             Ok(None) => Answer::Cleared,

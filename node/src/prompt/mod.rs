@@ -4,12 +4,15 @@
 //! masking, and the way back to a sane terminal however the program ends. It does not know what a line means, nor what
 //! a message looks like: it is given text to print, and a function that finds the secret in a line.
 
+mod converse;
 mod editor;
 mod masking;
 mod modes;
 mod screen;
+mod speech;
 mod terminal;
 
+pub(crate) use converse::Conversation;
 pub use masking::SecretSpan;
 pub use modes::{Kind, kind_of_standard_input};
 pub use screen::Screen;

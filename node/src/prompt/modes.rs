@@ -53,17 +53,22 @@ impl Modes {
             let mut out = std::io::stdout();
             let _ = out.write_all(PASTE_OFF).and_then(|()| out.flush());
         }
+        self.restore_input();
+    }
+
+    /// Puts back what concerns typing.
+    pub(super) fn restore_input(&self) {
         if let Some(found) = &self.found {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, found);
         }
     }
 
-    /// Hides what is typed until [`Modes::restore`]; lines and signals go on working.
-    pub(super) fn hide(&self) {
+    /// Hides what is typed until [`Modes::restore_input`], with or without its line breaks; signals go on working.
+    pub(super) fn hide(&self, line_breaks_too: bool) {
         if let Some(found) = &self.found {
             let mut quiet = Termios::clone(found);
             quiet.local_modes.remove(LocalModes::ECHO);
-            quiet.local_modes.insert(LocalModes::ECHONL);
+            quiet.local_modes.set(LocalModes::ECHONL, !line_breaks_too);
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &quiet);
         }
     }

@@ -112,7 +112,17 @@ impl Terminal {
         self.ask(Ask::Secret { prompt: prompt.to_owned() });
     }
 
+    /// Nobody is asked for now: what is printed appears at once, and what is typed waits unseen for the next line.
+    pub fn hold(&self) {
+        self.modes.hide(true);
+        self.screen.set_open(true);
+    }
+
     fn ask(&self, ask: Ask) {
+        if self.rich {
+            self.screen.set_open(false);
+        }
+        self.modes.restore_input();
         // A reading thread that has ended is noticed where its answer is awaited.
         let _ = self.asks.send(ask);
     }

@@ -1,0 +1,249 @@
+//! The command language: one line of text to one command, or a sentence that says what is wrong with it.
+//!
+//! Pure: it reads nothing but the line. It does not know who is signed in, nor whether a name exists.
+
+mod secret;
+mod verbs;
+mod words;
+
+use node_core::{
+    command::{Command, Failure, FailureCode, ListWhat, MessageRef, Password},
+    event::ShortId,
+};
+use protocol::{MessageId, Name, limits::TEXT_MAX};
+
+pub use secret::{redact, secret_span};
+use verbs::Verb;
+use words::Words;
+pub use words::{Expanded, LINE_MAX, PLACEHOLDERS};
+
+/// Messages that HISTORY shows unless told otherwise.
+const HISTORY_DEFAULT: usize = 20;
+/// Messages that HISTORY shows at most.
+const HISTORY_MAX: usize = 10_000;
+/// Fewest characters of a password on the line.
+const PASSWORD_MIN: usize = 8;
+
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Makes an account; without a password somebody has to be asked for it.
+    SignUp {
+        /// The name wished for.
+        name: Name,
+        /// The password, if it was on the line.
+        password: Option<Password>,
+        /// An invite code.
+        invite: Option<String>,
+    },
+    /// Opens the profile and signs in.
+    SignIn {
+        /// The account's name.
+        name: Name,
+        /// The password, if it was on the line.
+        password: Option<Password>,
+    },
+    /// What the core does.
+    Core(Command),
+    /// Explains a verb, or lists all.
+    Help(Option<String>),
+    /// Leaves.
+    Quit,
+}
+
+/// Reads one line as a person typed it; `None` if there is nothing in it.
+///
+/// # Errors
+/// A [`Failure`] of class `usage` or `conflict`, with the command that would have been right.
+pub fn parse(line: &str) -> Result<Option<Line>, Failure> {
+    parse_expanded(&Expanded::literal(line))
+}
+
+/// Reads one line of a script whose variables were expanded.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
+    let text = line.as_str();
+    if text.len() > LINE_MAX {
+        return Err(usage(format!("a line has at most {LINE_MAX} bytes; split it")));
+    }
+    let mut words = Words::new(text);
+    let Some(first) = words.next() else { return Ok(None) };
+    if let Some(user) = first.strip_prefix('@') {
+        return send_text(&name(user)?, words.text()).map(Some);
+    }
+    let verb = Verb::find(first).ok_or_else(|| unknown(first))?;
+    let parsed = match verb {
+        Verb::SignUp => sign_up(&mut words)?,
+        Verb::SignIn => sign_in(&mut words)?,
+        Verb::SignOut => Line::Core(Command::SignOut),
+        Verb::WhoAmI => Line::Core(Command::WhoAmI),
+        Verb::Ping => Line::Core(Command::Ping),
+        Verb::Send => send(&mut words)?,
+        Verb::Resend => Line::Core(Command::Resend { id: message_ref(words.next().unwrap_or_default())? }),
+        Verb::List => Line::Core(list(&mut words)?),
+        Verb::Contacts => Line::Core(Command::Contacts),
+        Verb::History => Line::Core(history(&mut words)?),
+        Verb::Status => Line::Core(Command::Status),
+        Verb::Help => Line::Help(words.next().map(str::to_owned)),
+        Verb::Quit => Line::Quit,
+    };
+    if !matches!(parsed, Line::Core(Command::Send { .. }))
+        && let Some(extra) = words.next()
+    {
+        return Err(usage(format!("{} takes no {extra:?}; it is {}", verb.word(), verb.syntax())));
+    }
+    Ok(Some(parsed))
+}
+
+/// What HELP says: about one verb, or about all.
+///
+/// # Errors
+/// A [`Failure`] of class `usage` for a verb that does not exist.
+pub fn help(topic: Option<&str>) -> Result<String, Failure> {
+    match topic {
+        Some(topic) => Verb::find(topic).map(Verb::help).ok_or_else(|| unknown(topic)),
+        None => Ok(verbs::overview()),
+    }
+}
+
+/// Reads a message's id, short (`m12`) or in full.
+///
+/// # Errors
+/// A [`Failure`] of class `usage`.
+pub fn message_ref(text: &str) -> Result<MessageRef, Failure> {
+    if let Ok(uid) = text.parse::<MessageId>() {
+        return Ok(MessageRef::Full(uid));
+    }
+    let digits = text.strip_prefix(['m', 'M']).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(number) => Ok(MessageRef::Short(ShortId::Message(number))),
+        None => Err(usage(format!("{text:?} is no message's id, which looks like m12; HISTORY shows them"))),
+    }
+}
+
+/// Reads a name.
+///
+/// # Errors
+/// A [`Failure`] of class `usage`.
+pub fn name(text: &str) -> Result<Name, Failure> {
+    Name::parse(text).map_err(|error| usage(format!("{text:?} is no name: {error}")))
+}
+
+pub(crate) fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Usage, message)
+}
+
+fn unknown(word: &str) -> Failure {
+    match verbs::nearest(word) {
+        Some(verb) => usage(format!("there is no command {word:?}; did you mean {}? HELP lists all", verb.syntax())),
+        None => usage(format!("there is no command {word:?}; HELP lists all, SEND NAME text sends a message")),
+    }
+}
+
+fn needed(words: &mut Words<'_>, verb: Verb) -> Result<Name, Failure> {
+    match words.next() {
+        Some(word) => name(word),
+        None => Err(usage(format!("{} needs a name: {}", verb.word(), verb.syntax()))),
+    }
+}
+
+fn sign_up(words: &mut Words<'_>) -> Result<Line, Failure> {
+    let name = needed(words, Verb::SignUp)?;
+    let mut password = None;
+    let mut next = words.next();
+    if let Some(word) = next.filter(|word| !word.eq_ignore_ascii_case("invite")) {
+        password = Some(new_password(word)?);
+        next = words.next();
+    }
+    let invite = match next {
+        None => None,
+        Some(word) if word.eq_ignore_ascii_case("invite") => match words.next() {
+            Some(code) => Some(code.to_owned()),
+            None => return Err(usage(format!("INVITE needs a code: {}", Verb::SignUp.syntax()))),
+        },
+        // The word is not repeated: it may be the rest of a password with a blank in it.
+        Some(_) => {
+            return Err(usage("a password on the line is one word; leave it out to be asked for one with blanks"));
+        }
+    };
+    Ok(Line::SignUp { name, password, invite })
+}
+
+fn sign_in(words: &mut Words<'_>) -> Result<Line, Failure> {
+    let name = needed(words, Verb::SignIn)?;
+    let password = words.next().map(|word| Password::new(words::restore(word)));
+    if words.next().is_some() {
+        return Err(usage("a password on the line is one word; leave it out to be asked for one with blanks"));
+    }
+    Ok(Line::SignIn { name, password })
+}
+
+fn new_password(word: &str) -> Result<Password, Failure> {
+    let word = words::restore(word);
+    if word.chars().count() < PASSWORD_MIN {
+        return Err(usage(format!("a password has {PASSWORD_MIN} or more characters")));
+    }
+    Ok(Password::new(word))
+}
+
+fn send(words: &mut Words<'_>) -> Result<Line, Failure> {
+    let before = *words;
+    match words.next() {
+        Some(word) if word.eq_ignore_ascii_case("group") => {
+            Err(usage("messages to groups are not possible yet; SEND NAME text writes to a person"))
+        }
+        Some(user) => {
+            let to = name(user)?;
+            if words.clone().next().is_some_and(|word| word.eq_ignore_ascii_case("file")) {
+                let text = format!("files can't be sent yet; SEND {to} -- FILE … sends these words as a message");
+                return Err(usage(text));
+            }
+            send_text(&to, words.text())
+        }
+        None => {
+            *words = before;
+            Err(usage(format!("SEND needs a name and a text: {}", Verb::Send.syntax())))
+        }
+    }
+}
+
+fn send_text(to: &Name, text: &str) -> Result<Line, Failure> {
+    // Whatever would be taken for something else can be sent after this mark, which is removed once.
+    let text = words::restore(text.strip_prefix("-- ").unwrap_or(text));
+    match text.len() {
+        0 => Err(usage(format!("there is no text; SEND {to} text sends one"))),
+        1..=TEXT_MAX => Ok(Line::Core(Command::Send { to: to.clone(), text })),
+        length => Err(usage(format!("a text has at most {TEXT_MAX} bytes, this one has {length}; send it in parts"))),
+    }
+}
+
+fn list(words: &mut Words<'_>) -> Result<Command, Failure> {
+    let what = match words.next().map(str::to_ascii_lowercase).as_deref() {
+        None => ListWhat::All,
+        Some("users") => ListWhat::Users,
+        Some("groups") => ListWhat::Groups,
+        Some("mine") => ListWhat::Mine,
+        Some(other) => return Err(usage(format!("LIST takes no {other:?}; it is {}", Verb::List.syntax()))),
+    };
+    Ok(Command::List { what })
+}
+
+fn history(words: &mut Words<'_>) -> Result<Command, Failure> {
+    let (mut with, mut count) = (None, HISTORY_DEFAULT);
+    let mut next = words.next();
+    if let Some(word) = next.filter(|word| !word.bytes().all(|digit| digit.is_ascii_digit())) {
+        with = Some(name(word.strip_prefix('@').unwrap_or(word))?);
+        next = words.next();
+    }
+    if let Some(word) = next {
+        count = word.parse().ok().filter(|count| (1..=HISTORY_MAX).contains(count)).ok_or_else(|| {
+            usage(format!("{word:?} is no number of messages from 1 to {HISTORY_MAX}: {}", Verb::History.syntax()))
+        })?;
+    }
+    Ok(Command::History { with, count })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The verbs, their older names, and what HELP says about them.
+
+use std::fmt::Write as _;
+
+/// A verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    SignUp,
+    SignIn,
+    SignOut,
+    WhoAmI,
+    Ping,
+    Send,
+    Resend,
+    List,
+    Contacts,
+    History,
+    Status,
+    Help,
+    Quit,
+}
+
+struct Entry {
+    verb: Verb,
+    word: &'static str,
+    older: &'static [&'static str],
+    syntax: &'static str,
+    about: &'static str,
+}
+
+const ENTRIES: [Entry; 13] = [
+    Entry {
+        verb: Verb::SignUp,
+        word: "SIGNUP",
+        older: &["register", "r"],
+        syntax: "SIGNUP name [password] [INVITE code]",
+        about: "makes an account and this profile; without a password it is asked for, hidden",
+    },
+    Entry {
+        verb: Verb::SignIn,
+        word: "SIGNIN",
+        older: &["login", "i"],
+        syntax: "SIGNIN name [password]",
+        about: "opens this profile and goes online",
+    },
+    Entry {
+        verb: Verb::SignOut,
+        word: "SIGNOUT",
+        older: &["logout"],
+        syntax: "SIGNOUT",
+        about: "ends the session and locks the profile; messages go on collecting",
+    },
+    Entry {
+        verb: Verb::WhoAmI,
+        word: "WHOAMI",
+        older: &[],
+        syntax: "WHOAMI",
+        about: "shows the name, and the fingerprint that others can compare",
+    },
+    Entry {
+        verb: Verb::Ping,
+        word: "PING",
+        older: &["hello", "hi"],
+        syntax: "PING",
+        about: "asks the directory whether it is there",
+    },
+    Entry {
+        verb: Verb::Send,
+        word: "SEND",
+        older: &["message", "msg"],
+        syntax: "SEND name text",
+        about: "sends a message; @name text does too, and SEND name -- text takes any text",
+    },
+    Entry {
+        verb: Verb::Resend,
+        word: "RESEND",
+        older: &[],
+        syntax: "RESEND id",
+        about: "sends a message once more that failed",
+    },
+    Entry {
+        verb: Verb::List,
+        word: "LIST",
+        older: &[],
+        syntax: "LIST [USERS|GROUPS|MINE]",
+        about: "shows who is online, and contacts",
+    },
+    Entry {
+        verb: Verb::Contacts,
+        word: "CONTACTS",
+        older: &[],
+        syntax: "CONTACTS",
+        about: "shows the people you know, and what is known of their keys",
+    },
+    Entry {
+        verb: Verb::History,
+        word: "HISTORY",
+        older: &[],
+        syntax: "HISTORY [name] [count]",
+        about: "shows the latest messages, with one person or all",
+    },
+    Entry {
+        verb: Verb::Status,
+        word: "STATUS",
+        older: &[],
+        syntax: "STATUS",
+        about: "shows the connection, and what waits to be delivered",
+    },
+    Entry {
+        verb: Verb::Help,
+        word: "HELP",
+        older: &[],
+        syntax: "HELP [verb]",
+        about: "lists the commands, or explains one",
+    },
+    Entry {
+        verb: Verb::Quit,
+        word: "QUIT",
+        older: &["exit"],
+        syntax: "QUIT",
+        about: "leaves; this device stays signed in",
+    },
+];
+
+/// Most slips of the finger that are still taken for a verb.
+const SLIPS_MAX: usize = 2;
+
+impl Verb {
+    /// By its word or an older name, in any case.
+    pub(super) fn find(word: &str) -> Option<Self> {
+        let is_meant = |entry: &&Entry| {
+            entry.word.eq_ignore_ascii_case(word) || entry.older.iter().any(|older| older.eq_ignore_ascii_case(word))
+        };
+        ENTRIES.iter().find(is_meant).map(|entry| entry.verb)
+    }
+
+    fn entry(self) -> &'static Entry {
+        #[expect(clippy::expect_used, reason = "each verb has its entry, which a test counts")]
+        ENTRIES.iter().find(|entry| entry.verb == self).expect("an entry")
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        self.entry().word
+    }
+
+    pub(super) fn syntax(self) -> &'static str {
+        self.entry().syntax
+    }
+
+    pub(super) fn help(self) -> String {
+        let entry = self.entry();
+        let mut text = format!("{}  {}", entry.syntax, entry.about);
+        if !entry.older.is_empty() {
+            let _ = write!(text, " (also: {})", entry.older.join(", "));
+        }
+        text
+    }
+}
+
+/// All verbs, a line each.
+pub(super) fn overview() -> String {
+    let width = ENTRIES.iter().map(|entry| entry.syntax.len()).max().unwrap_or_default();
+    let lines: Vec<_> = ENTRIES.iter().map(|entry| format!("{:width$}  {}", entry.syntax, entry.about)).collect();
+    lines.join("\n")
+}
+
+/// The verb that was probably meant.
+pub(super) fn nearest(word: &str) -> Option<Verb> {
+    let word = word.to_ascii_lowercase();
+    let (distance, entry) = ENTRIES
+        .iter()
+        .map(|entry| (distance(&word, &entry.word.to_ascii_lowercase()), entry))
+        .min_by_key(|(d, _)| *d)?;
+    // A short word is near to everything.
+    (distance <= SLIPS_MAX && distance < word.chars().count().min(entry.word.len()) - 1).then_some(entry.verb)
+}
+
+/// Letters to be changed, added or left out (Levenshtein); letters beyond a verb's length don't matter.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().take(other.len() + SLIPS_MAX + 1).enumerate() {
+        let mut diagonal = row.first().copied().unwrap_or_default();
+        let mut left = line + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (above, candidate) in row.iter_mut().skip(1).zip(&other) {
+            let changed = diagonal + usize::from(letter != *candidate);
+            diagonal = *above;
+            left = changed.min(*above + 1).min(left + 1);
+            *above = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

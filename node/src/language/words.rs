@@ -1,0 +1,86 @@
+//! Words of a line, and the text after them.
+
+/// Longest line, in bytes.
+pub const LINE_MAX: usize = 64 * 1024;
+
+/// What stands for a blank, a tab, a line feed and a carriage return of a variable's value while the line is cut into
+/// words: a value never adds words or lines. They are noncharacters, which no text holds.
+pub const PLACEHOLDERS: [(char, char); 4] =
+    [(' ', '\u{fdd0}'), ('\t', '\u{fdd1}'), ('\n', '\u{fdd2}'), ('\r', '\u{fdd3}')];
+
+/// A line whose variables are expanded, each value still one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expanded(String);
+
+impl Expanded {
+    /// A line without variables.
+    #[must_use]
+    pub fn literal(line: &str) -> Self {
+        Self(line.to_owned())
+    }
+
+    /// Nothing yet.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(String::new())
+    }
+
+    /// Appends what stands in the line itself.
+    pub fn push_literal(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// Appends a variable's value.
+    pub fn push_value(&mut self, value: &str) {
+        let placeholder = |c: char| PLACEHOLDERS.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, held)| *held);
+        self.0.extend(value.chars().map(placeholder));
+    }
+
+    /// The line, with placeholders in the values.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text that is meant.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        restore(&self.0)
+    }
+}
+
+/// Puts the blanks of values back.
+pub(super) fn restore(text: &str) -> String {
+    let plain = |c: char| PLACEHOLDERS.iter().find(|(_, held)| *held == c).map_or(c, |(plain, _)| *plain);
+    text.chars().map(plain).collect()
+}
+
+/// What is left of a line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(line: &'a str) -> Self {
+        Self { rest: line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']) }
+    }
+
+    /// Everything after the one blank that follows the last word, verbatim.
+    pub(super) fn text(&mut self) -> &'a str {
+        let rest = std::mem::take(&mut self.rest);
+        rest.strip_prefix([' ', '\t']).unwrap_or(rest)
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest.trim_start_matches([' ', '\t']);
+        let end = rest.find([' ', '\t', '\n']).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(end);
+        self.rest = rest;
+        if word.is_empty() { None } else { Some(word) }
+    }
+}

@@ -1,0 +1,373 @@
+//! The conversation with the person at the prompt: lines in, commands to the node, results and events out.
+//!
+//! Commands run one after the other, while the next line is being typed already; only those that change who is at the
+//! prompt hold it up until they are done.
+
+use std::{collections::VecDeque, pin::Pin, time::Duration};
+
+use node_core::{
+    command::{Command, CommandResult, Failure, FailureCode, Outcome, Password},
+    event::{ConnectionState, Event, EventKind},
+};
+use protocol::Name;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::Instant,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    speech::{self, Said},
+    terminal::{Answer, Terminal},
+};
+use crate::{
+    config::PasswordSource,
+    driver::{EventStream, Node, NodeCommand},
+    view::{Style, event_text, failure_text, outcome_text},
+};
+
+/// How long a command may take; the same as in scripts.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long somebody who waits at an empty screen is left without a word.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Commands that may wait for the one that runs: more than a person types ahead, less than a pasted book.
+const WAITING_MAX: usize = 64;
+/// What a process that a person interrupted exits with.
+const INTERRUPTED: u8 = 130;
+/// What a process that was terminated exits with.
+const TERMINATED: u8 = 143;
+
+type Running = Pin<Box<dyn Future<Output = CommandResult> + Send>>;
+
+/// Who asks for a secret, and why.
+enum Wanted {
+    SignUp {
+        name: Name,
+        invite: Option<String>,
+    },
+    /// The same word once more, since nobody could see the first.
+    Again {
+        name: Name,
+        invite: Option<String>,
+        first: Zeroizing<String>,
+    },
+    SignIn {
+        name: Name,
+    },
+}
+
+/// What the person sees next.
+enum Next {
+    Ask,
+    Wait,
+    Leave(u8),
+}
+
+/// One person's conversation with one node.
+pub(crate) struct Conversation {
+    node: Node,
+    terminal: Terminal,
+    events: EventStream,
+    first_contact: watch::Receiver<Option<protocol::Fingerprint>>,
+    password: Option<PasswordSource>,
+    style: Style,
+    name: Option<Name>,
+    /// What is asked for: a secret, or a line if absent.
+    wanted: Option<Wanted>,
+    /// Whether the reading thread has been asked and has not answered.
+    asked: bool,
+    waiting: VecDeque<Said>,
+    running: Option<Running>,
+    /// Whether the prompt comes back only when the running command is done.
+    holding: bool,
+    /// When to say that it takes long.
+    impatient_at: Option<Instant>,
+}
+
+impl Conversation {
+    pub(crate) fn new(node: Node, terminal: Terminal, password: Option<PasswordSource>, style: Style) -> Self {
+        Self {
+            events: node.events(),
+            first_contact: node.first_contact(),
+            node,
+            terminal,
+            password,
+            style,
+            name: None,
+            wanted: None,
+            asked: false,
+            waiting: VecDeque::new(),
+            running: None,
+            holding: false,
+            impatient_at: None,
+        }
+    }
+
+    /// Talks until the person leaves or a signal ends it; gives back the node to be shut down, and the exit code.
+    ///
+    /// # Errors
+    /// What the system says if signals can't be listened to.
+    pub(crate) async fn run(mut self, owner: Option<Name>) -> std::io::Result<(Node, u8)> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut next = self.greet(owner);
+        loop {
+            match next {
+                Next::Ask => self.ask(),
+                Next::Wait if self.holding && !self.asked => self.terminal.hold(),
+                Next::Wait => {}
+                Next::Leave(code) => return Ok((self.node, code)),
+            }
+            next = tokio::select! {
+                _ = terminate.recv() => Next::Leave(TERMINATED),
+                _ = hang_up.recv() => Next::Leave(TERMINATED),
+                _ = interrupt.recv() => self.on_interrupt(),
+                answer = self.terminal.answer(), if self.asked => self.on_answer(answer),
+                result = finished(&mut self.running) => self.on_result(result),
+                () = patience_ends(self.impatient_at) => self.on_impatience(),
+                Some(event) = self.events.next() => self.on_event(&event),
+                Ok(()) = self.first_contact.changed() => self.on_first_contact(),
+            };
+        }
+    }
+
+    fn say(&self, text: impl Into<String>) {
+        self.terminal.screen().print(text);
+    }
+
+    fn complain(&self, failure: &Failure) {
+        self.say(failure_text(failure, &self.style));
+    }
+
+    /// Says where one is, and unlocks the profile if there is one.
+    fn greet(&mut self, owner: Option<Name>) -> Next {
+        match owner {
+            None => {
+                self.say("Nobody has signed up here yet: SIGNUP NAME makes an account, HELP lists the commands.");
+            }
+            Some(name) => {
+                self.say(format!("This is {name}'s profile. HELP lists the commands, Ctrl-D leaves."));
+                return self.need_password(Wanted::SignIn { name });
+            }
+        }
+        Next::Ask
+    }
+
+    /// Asks for what comes next, unless that was done already or the running command holds the prompt.
+    fn ask(&mut self) {
+        if self.asked || self.holding {
+            return;
+        }
+        self.asked = true;
+        match &self.wanted {
+            None => self.terminal.ask_line(self.name.as_ref().map(Name::as_str)),
+            Some(Wanted::SignUp { name, .. }) => {
+                self.terminal.ask_secret(&format!("New password for {name} (8 or more characters): "));
+            }
+            Some(Wanted::Again { .. }) => self.terminal.ask_secret("The same again: "),
+            Some(Wanted::SignIn { name }) => self.terminal.ask_secret(&format!("Password of {name}: ")),
+        }
+    }
+
+    /// Ctrl-C while no line is read, or a signal from elsewhere.
+    fn on_interrupt(&mut self) -> Next {
+        if self.asked {
+            return Next::Leave(INTERRUPTED);
+        }
+        self.running = None;
+        self.impatient_at = None;
+        self.holding = false;
+        self.say("Not waited for any longer; Ctrl-C twice leaves.");
+        self.start_next()
+    }
+
+    fn on_answer(&mut self, answer: Answer) -> Next {
+        self.asked = false;
+        match answer {
+            Answer::Line(line) => self.on_line(&line),
+            Answer::Secret(secret) => self.on_secret(secret),
+            Answer::Cleared => {
+                let text = if self.wanted.take().is_some() { "No password given." } else { "Ctrl-C again leaves." };
+                self.say(text);
+                Next::Ask
+            }
+            Answer::Leave => Next::Leave(INTERRUPTED),
+            Answer::EndOfInput => Next::Leave(0),
+            Answer::Failed(error) => {
+                tracing::warn!(%error, "the terminal is gone");
+                Next::Leave(FailureCode::Other as u8)
+            }
+        }
+    }
+
+    fn on_line(&mut self, line: &str) -> Next {
+        match speech::understand(line) {
+            Ok(None) => Next::Ask,
+            Ok(Some(Said::SignUp { name, invite })) => self.need_password(Wanted::SignUp { name, invite }),
+            Ok(Some(Said::SignIn { name })) => self.need_password(Wanted::SignIn { name }),
+            Ok(Some(said)) => self.enqueue(said),
+            Err(failure) => {
+                self.complain(&failure);
+                Next::Ask
+            }
+        }
+    }
+
+    /// Takes the password from where the command line says, or asks for it.
+    fn need_password(&mut self, wanted: Wanted) -> Next {
+        let Some(source) = &self.password else {
+            self.wanted = Some(wanted);
+            return Next::Ask;
+        };
+        match source.read() {
+            Ok(password) => self.enqueue(Said::Node(command(wanted, password))),
+            Err(error) => {
+                self.complain(&error.into());
+                Next::Ask
+            }
+        }
+    }
+
+    fn on_secret(&mut self, secret: Zeroizing<String>) -> Next {
+        let Some(wanted) = self.wanted.take() else { return Next::Ask };
+        if secret.is_empty() {
+            self.say("No password given.");
+            return Next::Ask;
+        }
+        match wanted {
+            Wanted::SignUp { name, invite } => {
+                self.wanted = Some(Wanted::Again { name, invite, first: secret });
+                Next::Ask
+            }
+            Wanted::Again { first, .. } if *first != *secret => {
+                self.say("These were two different passwords; SIGNUP asks again.");
+                Next::Ask
+            }
+            wanted => self.enqueue(Said::Node(command(wanted, Password::new(secret.to_string())))),
+        }
+    }
+
+    fn enqueue(&mut self, said: Said) -> Next {
+        if self.waiting.len() >= WAITING_MAX {
+            let text = "too many commands wait already; Ctrl-C twice leaves";
+            self.complain(&Failure::new(FailureCode::Refused, text));
+            return Next::Ask;
+        }
+        // Nothing can follow these two until they are done: one ends the conversation, the other changes who talks.
+        self.holding |= matches!(said, Said::Quit) || changes_person(&said);
+        self.waiting.push_back(said);
+        self.start_next()
+    }
+
+    fn start_next(&mut self) -> Next {
+        while self.running.is_none()
+            && let Some(said) = self.waiting.pop_front()
+        {
+            match said {
+                Said::Node(command) => {
+                    let node = self.node.clone();
+                    self.running = Some(Box::pin(async move { node.perform(command, TIMEOUT).await }));
+                    self.impatient_at = self.holding.then(|| Instant::now() + PATIENCE);
+                }
+                Said::Help(text) => self.say(text),
+                Said::Quit => return Next::Leave(0),
+                // Asked for before it came here.
+                Said::SignUp { .. } | Said::SignIn { .. } => {}
+            }
+        }
+        if self.holding { Next::Wait } else { Next::Ask }
+    }
+
+    fn on_impatience(&mut self) -> Next {
+        self.impatient_at = None;
+        self.say("No answer yet; still trying. Ctrl-C stops waiting.");
+        Next::Wait
+    }
+
+    fn on_result(&mut self, result: CommandResult) -> Next {
+        self.running = None;
+        self.impatient_at = None;
+        match result {
+            Ok(outcome) => {
+                self.notice(&outcome);
+                self.say(outcome_text(&outcome, &self.style));
+            }
+            Err(failure) => self.complain(&failure),
+        }
+        self.holding = self.waiting.iter().any(|said| matches!(said, Said::Quit) || changes_person(said));
+        self.start_next()
+    }
+
+    /// Who is at the prompt now?
+    fn notice(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::SignedUp { name, .. } => {
+                self.name = Some(name.clone());
+                self.terminal.set_online(true);
+            }
+            Outcome::SignedIn { name, online, .. } => {
+                self.name = Some(name.clone());
+                self.terminal.set_online(*online);
+            }
+            Outcome::SignedOut => {
+                self.name = None;
+                self.terminal.set_online(false);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) -> Next {
+        if let EventKind::Connection { state } = event.kind {
+            self.terminal.set_online(state == ConnectionState::Online);
+        }
+        if let Some(text) = event_text(event, &self.style) {
+            self.say(text);
+        }
+        Next::Wait
+    }
+
+    fn on_first_contact(&mut self) -> Next {
+        if let Some(fingerprint) = *self.first_contact.borrow_and_update() {
+            self.terminal.screen().print(format!(
+                "First contact with this directory. Its key from now on: {fingerprint}\n\
+                 Compare it with what `directory` printed when it was started."
+            ));
+        }
+        Next::Wait
+    }
+}
+
+fn command(wanted: Wanted, password: Password) -> NodeCommand {
+    match wanted {
+        Wanted::SignUp { name, invite } | Wanted::Again { name, invite, .. } => {
+            NodeCommand::SignUp { name, password, invite }
+        }
+        Wanted::SignIn { name } => NodeCommand::SignIn { name, password },
+    }
+}
+
+fn changes_person(said: &Said) -> bool {
+    matches!(
+        said,
+        Said::Node(NodeCommand::SignUp { .. } | NodeCommand::SignIn { .. } | NodeCommand::Core(Command::SignOut))
+    )
+}
+
+/// The moment when it has taken long; never, if nobody waits.
+async fn patience_ends(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The running command's result; never, if none runs.
+async fn finished(running: &mut Option<Running>) -> CommandResult {
+    match running {
+        Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}

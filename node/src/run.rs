@@ -1,0 +1,80 @@
+//! From a configuration to an exit code: what `main` calls, and what tests call with cheaper stretching.
+
+use std::process::ExitCode;
+
+use node_core::{command::FailureCode, stretch::StretchParameters};
+
+use crate::{
+    config::{Config, Source},
+    driver::{Node, NodeConfig, ProfileLocation, StartError},
+    language,
+    logging::{self, LogError},
+    prompt::{Conversation, Terminal, TerminalError},
+    store::{Profile, ProfileError},
+    view::Style,
+};
+
+/// Why a node did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The profile can't be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The node does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is no prompt.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// This version has no scripts.
+    #[error("scripts can't be played; start `node` at a terminal")]
+    NoScripts,
+    /// The system refuses threads or signals.
+    #[error("the system refuses what a node needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl RunError {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(&self) -> FailureCode {
+        match self {
+            Self::Profile(error) => error.code(),
+            Self::Start(error) => error.code(),
+            Self::NoScripts => FailureCode::Usage,
+            Self::Log(_) | Self::Terminal(_) | Self::System(_) => FailureCode::Other,
+        }
+    }
+}
+
+/// Runs a node to its end: the prompt until the person leaves, or a script until it is played.
+///
+/// # Errors
+/// [`RunError`] if it could not begin.
+pub async fn run(config: Config, stretch: StretchParameters) -> Result<ExitCode, RunError> {
+    logging::start(&config.log)?;
+    match &config.source {
+        Source::Prompt => at_prompt(config, stretch).await.map(ExitCode::from),
+        _ => Err(RunError::NoScripts),
+    }
+}
+
+async fn at_prompt(config: Config, stretch: StretchParameters) -> Result<u8, RunError> {
+    let folder = config.profile.folder;
+    let owner = Profile::peek(&folder)?;
+    let node = Node::start(NodeConfig {
+        directory: config.directory,
+        bind: config.bind,
+        profile: ProfileLocation::Folder(folder),
+        stretch,
+    })
+    .await?;
+    let terminal = Terminal::start(config.terminal, language::secret_span, config.color)?;
+    let (node, code) =
+        Conversation::new(node, terminal, config.password, Style::local(config.color)).run(owner).await?;
+    node.shutdown().await;
+    Ok(code)
+}

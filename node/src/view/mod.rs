@@ -1,0 +1,15 @@
+//! What events, results and failures look like: as text for people, as JSON for programs.
+//!
+//! Pure. Whatever came from elsewhere (messages, reasons) passes [`visible`] on its way to a screen, here and nowhere
+//! else; JSON carries it exactly.
+
+mod json;
+mod remote;
+mod text;
+
+pub use json::{event_json, failure_json, outcome_json};
+pub use remote::visible;
+pub use text::{Style, event_text, failure_text, outcome_text};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Text for people.
+
+use jiff::tz::TimeZone;
+use node_core::{
+    command::{Failure, HistoryEntry, Outcome, PersonView, StatusView},
+    event::{ConnectionState, DeliveryState, Event, EventKind, Trust},
+};
+use protocol::Timestamp;
+
+use super::remote::visible;
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const PLAIN: &str = "\x1b[0m";
+/// Digits of a fingerprint that are set apart from each other, so that people can read it aloud.
+const FINGERPRINT_GROUP: usize = 4;
+
+/// How text is dressed.
+#[derive(Debug, Clone)]
+pub struct Style {
+    /// Whether colours may be used.
+    pub color: bool,
+    /// In whose hours and minutes times are shown.
+    pub zone: TimeZone,
+}
+
+impl Style {
+    /// In the system's time zone.
+    #[must_use]
+    pub fn local(color: bool) -> Self {
+        Self { color, zone: TimeZone::system() }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("{code}{text}{PLAIN}") } else { text.to_owned() }
+    }
+
+    fn time(&self, at: Timestamp, pattern: &str) -> String {
+        let moment = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        moment.map_or_else(
+            || "at some time".to_owned(),
+            |moment| moment.to_zoned(self.zone.clone()).strftime(pattern).to_string(),
+        )
+    }
+
+    fn clock(&self, at: Timestamp) -> String {
+        self.paint(DIM, &self.time(at, "%H:%M"))
+    }
+}
+
+/// What an event looks like; nothing for what people need not see.
+#[must_use]
+pub fn event_text(event: &Event, style: &Style) -> Option<String> {
+    let clock = style.clock(event.at);
+    Some(match &event.kind {
+        EventKind::Message { id, from, text, trust, gap, .. } => {
+            let mark = match trust {
+                Trust::Stranger => style.paint(YELLOW, " (a stranger)"),
+                Trust::Changed => style.paint(RED, " (key changed)"),
+                Trust::Pinned | Trust::Verified => String::new(),
+            };
+            let gap = if *gap {
+                format!("{}\n", style.paint(YELLOW, "(messages before this one are missing)"))
+            } else {
+                String::new()
+            };
+            let from = style.paint(BOLD, from.as_str());
+            format!("{gap}{clock} {from}{mark}: {} {}", visible(text), style.paint(DIM, &id.to_string()))
+        }
+        EventKind::Receipt { id, to, state, reason, .. } => match (state, reason) {
+            (DeliveryState::Failed, reason) => {
+                let reason = reason.as_deref().map_or_else(String::new, |reason| format!(": {}", visible(reason)));
+                let text = format!("{id} to {to} failed{reason}; RESEND {id} tries again");
+                format!("{clock} {}", style.paint(RED, &text))
+            }
+            (DeliveryState::Delivered | DeliveryState::Read, _) => {
+                format!("{clock} {}", style.paint(DIM, &format!("{id} to {to} {}", state.word())))
+            }
+            // Said by SEND itself already.
+            (DeliveryState::Queued | DeliveryState::Sent, _) => return None,
+        },
+        EventKind::Presence { user, online } => {
+            let text = format!("{user} is {}", if *online { "online" } else { "offline" });
+            format!("{clock} {}", style.paint(DIM, &text))
+        }
+        EventKind::KeyChanged { user, fingerprint } => {
+            let text = format!(
+                "The key of {user} has changed to {}. Nothing is sent to {user} until this is resolved: ask {user} over \
+                 another channel.",
+                grouped(fingerprint)
+            );
+            format!("{clock} {}", style.paint(RED, &text))
+        }
+        EventKind::Connection { state } => {
+            let (color, text) = match state {
+                ConnectionState::Online => (GREEN, "online"),
+                ConnectionState::Offline => (YELLOW, "offline; messages wait here until the directory answers"),
+                ConnectionState::SignedOut => return None,
+            };
+            format!("{clock} {}", style.paint(color, text))
+        }
+    })
+}
+
+/// What a result looks like.
+#[must_use]
+pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
+    match outcome {
+        Outcome::Done => "done".to_owned(),
+        Outcome::SignedUp { name, recovery_code } => format!(
+            "Welcome, {name}. Your recovery code, shown only now: {}\nWrite it down: it opens the account if the \
+             password is lost.",
+            style.paint(BOLD, recovery_code)
+        ),
+        Outcome::SignedIn { name, online, unread } => {
+            let place = if *online { style.paint(GREEN, "online") } else { style.paint(YELLOW, "offline") };
+            let unread = match unread {
+                0 => String::new(),
+                1 => ", 1 new message".to_owned(),
+                many => format!(", {many} new messages"),
+            };
+            format!("Signed in as {name}, {place}{unread}.")
+        }
+        Outcome::SignedOut => "Signed out; the profile is locked.".to_owned(),
+        Outcome::WhoAmI { name, account, device, fingerprint } => {
+            format!("{name}\naccount      {account}\ndevice       {device}\nfingerprint  {}", grouped(fingerprint))
+        }
+        Outcome::Pong { round_trip_ms } => format!("The directory answered after {round_trip_ms} ms."),
+        Outcome::Sent { id, to, state, .. } => {
+            let state = match state {
+                DeliveryState::Queued => style.paint(YELLOW, "queued here until somebody can be reached"),
+                state => state.word().to_owned(),
+            };
+            style.paint(DIM, &format!("{id} to {to}: {state}"))
+        }
+        Outcome::People { people } => people_text(people, style),
+        Outcome::History { messages } if messages.is_empty() => "No messages.".to_owned(),
+        Outcome::History { messages } => {
+            messages.iter().map(|entry| history_line(entry, style)).collect::<Vec<_>>().join("\n")
+        }
+        Outcome::Status(status) => status_text(status, style),
+        Outcome::Online(online) => if *online { "online" } else { "offline" }.to_owned(),
+        Outcome::State(state) => state.word().to_owned(),
+    }
+}
+
+/// What a failure looks like.
+#[must_use]
+pub fn failure_text(failure: &Failure, style: &Style) -> String {
+    format!("{} {}", style.paint(RED, &format!("{}:", failure.code.name())), visible(&failure.message))
+}
+
+fn people_text(people: &[PersonView], style: &Style) -> String {
+    if people.is_empty() {
+        return "Nobody yet; SEND name text writes to somebody.".to_owned();
+    }
+    let width = people.iter().map(|person| person.name.as_str().chars().count()).max().unwrap_or_default();
+    let line = |person: &PersonView| {
+        let presence = match (person.online, person.last_seen) {
+            (true, _) => style.paint(GREEN, "online "),
+            (false, Some(at)) => format!("offline since {}", style.time(at, "%Y-%m-%d %H:%M")),
+            (false, None) => "offline".to_owned(),
+        };
+        let contact = if person.contact { format!("  contact, key {}", person.trust.word()) } else { String::new() };
+        format!("{:width$}  {presence}{contact}", person.name.as_str())
+    };
+    people.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn history_line(entry: &HistoryEntry, style: &Style) -> String {
+    let gap = if entry.gap { "(messages before this one are missing)\n" } else { "" };
+    let state = entry.state.map_or_else(String::new, |state| format!(" [{}]", state.word()));
+    let time = style.paint(DIM, &style.time(entry.at, "%Y-%m-%d %H:%M"));
+    format!("{gap}{} {time} {} → {}: {}{state}", entry.id, entry.from, entry.to, visible(&entry.text))
+}
+
+fn status_text(status: &StatusView, style: &Style) -> String {
+    let name = status.name.as_ref().map_or("nobody", |name| name.as_str());
+    let connection = if status.online { style.paint(GREEN, "online") } else { style.paint(YELLOW, "offline") };
+    let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+    format!(
+        "signed in as   {name}\ndirectory      {connection}\nreachable at   {}\ndirectly with  {}\n\
+         waiting here   {}\nin mailboxes   {}\nconversations  {}",
+        list(status.addresses.clone()),
+        list(status.peers.iter().map(ToString::to_string).collect()),
+        status.queued,
+        status.sent,
+        status.conversations
+    )
+}
+
+/// A fingerprint in groups.
+fn grouped(fingerprint: &str) -> String {
+    let digits: Vec<char> = fingerprint.chars().collect();
+    digits.chunks(FINGERPRINT_GROUP).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
