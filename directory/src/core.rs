@@ -220,6 +220,10 @@ impl<S: Store> Service<S> {
         request: Request,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
+        match caller.account() {
+            Some(account) => self.limits.request(now, account)?,
+            None => self.limits.unknown(now, caller.observed.ip())?,
+        }
         match request {
             Request::Ping => Ok(Reply::Pong {
                 time: now,
@@ -235,12 +239,12 @@ impl<S: Store> Service<S> {
             Request::SignInStart { name, credential } => {
                 self.limits.attempt(now, caller.observed.ip())?;
                 self.limits.guess(now, &name, caller.observed.ip())?;
+                self.limits.tried(now, &name, caller.observed.ip());
                 self.sign_in_start(caller, &name, &credential)
             }
-            Request::SignInFinish { credential } => self.sign_in_finish(now, caller, &credential),
+            Request::SignInFinish { credential } => self.sign_in_finish(caller, &credential),
             request => {
                 let session = caller.session.ok_or(Refusal::NotSignedIn)?;
-                self.limits.request(now, session.0)?;
                 self.answer_member(now, caller, session, request, effects)
             }
         }

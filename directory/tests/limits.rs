@@ -39,6 +39,21 @@ async fn an_account_may_ask_five_hundred_things_at_once() {
 }
 
 #[tokio::test]
+async fn a_guess_counts_even_if_the_guesser_never_comes_back_to_finish() {
+    let server = directory().await;
+    let alice = Person::new("alice", 1);
+    alice.arrive(server.local_addr()).await;
+    let mut refused = false;
+    // With OPAQUE the guesser knows after the first half; a new connection for each guess changes nothing.
+    for _ in 0..20 {
+        let guesser = connect(server.local_addr(), &Device::new(9)).await;
+        refused |= matches!(guesser.start_sign_in(&alice.name).await, Err(Refusal::RateLimited { .. }));
+    }
+    assert!(refused);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn guessing_one_password_is_slowed_and_harms_nobody_else_behind_the_address() {
     let server = directory().await;
     let (alice, bob) = (Person::new("alice", 1), Person::new("bob", 2));

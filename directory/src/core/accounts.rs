@@ -101,12 +101,11 @@ impl<S: Store> Service<S> {
         Ok(Reply::SignInStarted { credential })
     }
 
-    pub(super) fn sign_in_finish(&self, now: Timestamp, caller: &mut Caller, credential: &[u8]) -> Answer {
+    pub(super) fn sign_in_finish(&self, caller: &mut Caller, credential: &[u8]) -> Answer {
         let login = caller.login.take().ok_or_else(|| malformed("there was no start"))?;
         let name = login.name.clone();
         let address = caller.observed.ip();
         if !login.finish(credential) {
-            self.limits.failed(now, &name, address);
             return Err(Refusal::WrongCredentials.into());
         }
         let record = self.store.accounts_by_name(std::slice::from_ref(&name))?.into_iter().flatten().next();

@@ -14,10 +14,15 @@ const REQUESTS_PER_SECOND: u64 = 1_000;
 const REQUESTS_BURST: u64 = 2_000;
 /// Sign-ups and sign-ins of one address in a minute: a school that starts its machines at once.
 const ATTEMPTS_PER_MINUTE: u64 = 300;
+/// Requests of one address in a second on connections that nobody has signed in on.
+const STRANGERS_PER_SECOND: u64 = 100;
+/// Such requests that may come at once: a sign-up has three, and a school starts its machines at once.
+const STRANGERS_BURST: u64 = 2_000;
 /// Failures of one name from one address that cost nothing: slips of the finger.
 const FREE_FAILURES: u32 = 5;
-/// Failures of one address over all names that cost nothing: several people behind one address.
-const FREE_FAILURES_ADDRESS: u32 = 50;
+/// Failures of one address over all names that cost nothing: several people behind one address, a hundred of them in
+/// the middle of signing in.
+const FREE_FAILURES_ADDRESS: u32 = 150;
 /// Longest wait after failures, in milliseconds: a person can bear it, a guesser gets sixty tries an hour.
 const FAILURE_WAIT_MAX_MS: u64 = 60_000;
 /// How long failures are remembered, in milliseconds.
@@ -69,6 +74,7 @@ impl Failures {
 struct Inner {
     requests: BTreeMap<AccountId, Bucket>,
     attempts: BTreeMap<IpAddr, Bucket>,
+    unknown: BTreeMap<IpAddr, Bucket>,
     by_name: BTreeMap<(Name, IpAddr), Failures>,
     by_address: BTreeMap<IpAddr, Failures>,
     strangers: BTreeMap<(AccountId, AccountId), Vec<(MessageId, Timestamp)>>,
@@ -80,6 +86,14 @@ pub(super) struct Limits(Mutex<Inner>);
 
 fn limited(wait_ms: u64) -> Refusal {
     Refusal::RateLimited { retry_after_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX) }
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, of which one machine has all it likes.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+    }
 }
 
 fn keep_bounded<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, age: impl Fn(&V) -> Timestamp) {
@@ -107,9 +121,19 @@ impl Limits {
         Ok(())
     }
 
+    /// A request on a connection that nobody has signed in on.
+    pub(super) fn unknown(&self, now: Timestamp, address: IpAddr) -> Result<(), Refusal> {
+        let (mut inner, address) = (self.lock(), network(address));
+        let bucket = inner.unknown.get(&address).copied();
+        let bucket = Bucket::take(bucket, now, STRANGERS_PER_SECOND * 1_000, STRANGERS_BURST).map_err(limited)?;
+        inner.unknown.insert(address, bucket);
+        keep_bounded(&mut inner.unknown, |bucket| bucket.at);
+        Ok(())
+    }
+
     /// A sign-up or sign-in from an address.
     pub(super) fn attempt(&self, now: Timestamp, address: IpAddr) -> Result<(), Refusal> {
-        let mut inner = self.lock();
+        let (mut inner, address) = (self.lock(), network(address));
         let bucket = inner.attempts.get(&address).copied();
         let bucket = Bucket::take(bucket, now, ATTEMPTS_PER_MINUTE * 1_000 / 60, ATTEMPTS_PER_MINUTE);
         inner.attempts.insert(address, bucket.map_err(limited)?);
@@ -119,7 +143,7 @@ impl Limits {
 
     /// Whether a password may be tried now. Failures elsewhere never lock the owner out: they count by address.
     pub(super) fn guess(&self, now: Timestamp, name: &Name, address: IpAddr) -> Result<(), Refusal> {
-        let inner = self.lock();
+        let (inner, address) = (self.lock(), network(address));
         let by_name = inner.by_name.get(&(name.clone(), address)).map(|failures| failures.wait_until(FREE_FAILURES));
         let by_address = inner.by_address.get(&address).map(|failures| failures.wait_until(FREE_FAILURES_ADDRESS));
         match by_name.into_iter().chain(by_address).max() {
@@ -128,9 +152,10 @@ impl Limits {
         }
     }
 
-    /// A password was wrong.
-    pub(super) fn failed(&self, now: Timestamp, name: &Name, address: IpAddr) {
-        let mut inner = self.lock();
+    /// A password is tried. It counts as a failure until it succeeds: with OPAQUE whoever guesses finds out from our
+    /// first answer, and need not come back to tell us.
+    pub(super) fn tried(&self, now: Timestamp, name: &Name, address: IpAddr) {
+        let (mut inner, address) = (self.lock(), network(address));
         let add = |failures: Option<&Failures>| Failures {
             count: failures.map_or(0, |failures| failures.count).saturating_add(1),
             last: now,
@@ -145,7 +170,11 @@ impl Limits {
 
     /// A password was right.
     pub(super) fn succeeded(&self, name: &Name, address: IpAddr) {
-        self.lock().by_name.remove(&(name.clone(), address));
+        let (mut inner, address) = (self.lock(), network(address));
+        inner.by_name.remove(&(name.clone(), address));
+        if let Some(failures) = inner.by_address.get_mut(&address) {
+            failures.count = failures.count.saturating_sub(1);
+        }
     }
 
     /// A stranger's message to somebody; the same message again counts once.
@@ -176,6 +205,7 @@ impl Limits {
         inner.by_name.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
         inner.by_address.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
         inner.requests.retain(|_, bucket| now.ms_since(bucket.at) < 60_000);
+        inner.unknown.retain(|_, bucket| now.ms_since(bucket.at) < 60_000);
         inner.attempts.retain(|_, bucket| now.ms_since(bucket.at) < 120_000);
         inner.strangers.retain(|_, sent| sent.iter().any(|(_, at)| now.ms_since(*at) < HOUR_MS));
     }
@@ -213,13 +243,53 @@ mod tests {
         let limits = Limits::default();
         let name = Name::parse("alice").unwrap();
         for n in 0..10 {
-            limits.failed(Timestamp(n), &name, ADDRESS);
+            limits.tried(Timestamp(n), &name, ADDRESS);
         }
         assert_eq!(limits.guess(Timestamp(10), &name, ADDRESS), Err(Refusal::RateLimited { retry_after_ms: 15_999 }));
         let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(limits.guess(Timestamp(10), &name, elsewhere), Ok(()));
         limits.succeeded(&name, ADDRESS);
         assert_eq!(limits.guess(Timestamp(10), &name, ADDRESS), Ok(()));
+    }
+
+    #[test]
+    fn an_ipv6_machine_is_its_network_and_a_mapped_address_is_ipv4() {
+        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(!same("::ffff:192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
+    fn people_who_sign_in_rightly_never_slow_their_address() {
+        let limits = Limits::default();
+        for n in 0..1_000_u64 {
+            let name = Name::parse(&format!("person-{n}")).unwrap();
+            assert_eq!(limits.guess(Timestamp(n), &name, ADDRESS), Ok(()), "person {n}");
+            limits.tried(Timestamp(n), &name, ADDRESS);
+            limits.succeeded(&name, ADDRESS);
+        }
+    }
+
+    #[test]
+    fn one_password_tried_on_many_names_slows_the_address() {
+        let limits = Limits::default();
+        for n in 0..=FREE_FAILURES_ADDRESS {
+            limits.tried(Timestamp(0), &Name::parse(&format!("person-{n}")).unwrap(), ADDRESS);
+        }
+        let next = Name::parse("next").unwrap();
+        assert_eq!(limits.guess(Timestamp(0), &next, ADDRESS), Err(Refusal::RateLimited { retry_after_ms: 1_000 }));
+        assert_eq!(limits.guess(Timestamp(1_000), &next, ADDRESS), Ok(()));
+    }
+
+    #[test]
+    fn strangers_of_one_address_have_a_rate_and_others_have_theirs() {
+        let limits = Limits::default();
+        let passed = (0..10_000).take_while(|_| limits.unknown(Timestamp(0), ADDRESS).is_ok()).count();
+        assert_eq!(passed, 2_000);
+        let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(limits.unknown(Timestamp(0), elsewhere), Ok(()));
     }
 
     #[test]
