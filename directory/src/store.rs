@@ -4,6 +4,8 @@
 //! linked by ids, and a call that was interrupted between two of them is made whole by being made again. There are two
 //! implementations, SQLite for use and a model in memory, and one suite that both must pass.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;
 pub mod sqlite;
 

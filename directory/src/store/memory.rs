@@ -130,7 +130,10 @@ impl Accounts for MemoryStore {
     }
 
     fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()> {
-        self.lock().seen.insert(account, at);
+        let mut inner = self.lock();
+        if inner.accounts.contains_key(&account) {
+            inner.seen.insert(account, at);
+        }
         Ok(())
     }
 
@@ -141,7 +144,8 @@ impl Accounts for MemoryStore {
 
     fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
         let mut inner = self.lock();
-        let newer = inner.books.get(&account).is_none_or(|(known, _)| version > *known);
+        let newer = inner.books.get(&account).is_none_or(|(known, _)| version > *known)
+            && inner.accounts.contains_key(&account);
         if newer {
             inner.books.insert(account, (version, book.to_vec()));
         }
@@ -329,11 +333,15 @@ impl Mailbox for MemoryStore {
 
 fn deliver(inner: &mut Inner, delivery: &Delivery) -> bool {
     let fits = |device: &DeviceId| {
-        let (Some((items, bytes)), Some(mailbox)) = (delivery.quota, inner.boxes.get(device)) else { return true };
-        let sender = delivery.message.map(|(sender, ..)| sender);
-        let same = mailbox.items.values().filter(|item| item.message.map(|(sender, ..)| sender) == sender);
+        let (Some((items, bytes)), Some((sender, ..))) = (delivery.quota, delivery.message) else { return true };
+        let mailbox = inner.boxes.get(device);
+        if mailbox.is_some_and(|mailbox| mailbox.known.contains_key(&delivery.key)) {
+            return true;
+        }
+        let all = mailbox.into_iter().flat_map(|mailbox| mailbox.items.values());
+        let same = all.filter(|item| item.message.is_some_and(|(from, ..)| from == sender));
         let (count, total) = same.fold((0, 0), |(count, total), item| (count + 1, total + item.item.len() as u64));
-        mailbox.known.contains_key(&delivery.key) || count < items && total + delivery.item.len() as u64 <= bytes
+        count < items && total + delivery.item.len() as u64 <= bytes
     };
     if !delivery.recipients.iter().all(|(device, _)| fits(device)) {
         return false;

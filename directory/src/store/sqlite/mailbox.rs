@@ -42,6 +42,8 @@ fn deliver(db: &Transaction<'_>, delivery: &Delivery) -> Stored<bool> {
             let rows = statement.query_map(params![id, delivery.key.as_slice()], |row| row.get(0)).map_err(fatal)?;
             let old: Vec<i64> = rows.collect::<Result<_, _>>().map_err(fatal)?;
             drop_unused(db, &old)?;
+            // A device named twice has just lost this very item, and its payload with it.
+            payload = payload.filter(|payload| !old.contains(payload));
         } else if is_known(db, delivery, *device)? {
             continue;
         }

@@ -1,0 +1,387 @@
+//! What every store must do, checked on each: the same cases over the model and SQLite, and long random histories in
+//! which SQLite, closed and opened again now and then, must answer exactly as the model does.
+
+use protocol::{
+    AccountId, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
+    certificate::SignedDeviceList, directory::Cursor,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore as _, SeedableRng as _};
+use tempfile::TempDir;
+
+use super::{
+    AccountMade, AccountRecord, CommitOutcome, ConversationMade, ConversationRecord, Counts, Delivery, DeviceRecord,
+    ExpiredMessage, NewAccount, Store, memory::MemoryStore, sqlite::SqliteStore,
+};
+
+/// Each case as a test of its own for each store.
+macro_rules! conformance {
+    ($($case:ident),* $(,)?) => {
+        mod model {
+            $(#[test] fn $case() { super::$case(&super::MemoryStore::default()); })*
+        }
+        mod sqlite {
+            $(#[test] fn $case() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$case(&super::SqliteStore::open(folder.path()).unwrap());
+            })*
+        }
+    };
+}
+
+conformance!(
+    an_account_is_made_once_and_its_repetition_is_the_same,
+    what_is_in_the_way_of_an_account_is_named_in_order,
+    an_invite_is_good_for_one_account,
+    devices_are_found_by_key_and_keep_their_highest_counter,
+    only_a_newer_book_is_kept,
+    acceptance_has_a_direction,
+    a_key_package_is_reserved_until_it_is_used_and_never_stocked_again,
+    the_first_commit_of_an_epoch_wins_for_good,
+    a_conversation_is_made_once,
+    mail_is_in_order_and_delivered_once_also_after_removal,
+    a_replacing_item_takes_the_place_of_the_earlier_one,
+    one_full_mailbox_refuses_the_whole_delivery,
+    a_drain_stops_at_its_limits_but_gives_at_least_one,
+    expiry_names_the_messages_that_nobody_came_for,
+    a_secret_is_kept_once,
+);
+
+const NOW: Timestamp = Timestamp(1_000);
+
+fn account(n: u8) -> AccountId {
+    AccountId([n; 32])
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId([n; 16])
+}
+
+fn key(n: u8) -> PublicKey {
+    PublicKey([n; 65])
+}
+
+fn name(n: u8) -> Name {
+    Name::parse(["alice", "bob", "carol", "dave", "erin", "frank"][usize::from(n) % 6]).unwrap()
+}
+
+/// An account whose parts can be chosen apart, so that each can be in another's way.
+fn new_account(id: u8, named: u8, looks: u8, of: u8, invite: Option<&str>) -> NewAccount {
+    let list = BoundedBytes::new(vec![id; 8]).unwrap();
+    let record = AccountRecord {
+        account: account(id),
+        name: name(named),
+        root_key: key(id),
+        devices: SignedDeviceList { list, signature: Signature([id; 64]) },
+        password: vec![id; 3],
+        root_backup: vec![id; 4],
+        recovery_backup: vec![id; 5],
+        made_by: [named ^ of.rotate_left(4); 32],
+    };
+    let (signed_in, send_counter) = (true, 0);
+    let device = DeviceRecord {
+        device: device(of),
+        account: account(id),
+        tls_key: key(of),
+        mls_key: key(of.wrapping_add(100)),
+        signed_in,
+        send_counter,
+    };
+    NewAccount { record, device, skeleton: format!("looks-{looks}"), invite: invite.map(str::to_owned) }
+}
+
+fn simple(n: u8) -> NewAccount {
+    new_account(n, n, n, n, None)
+}
+
+fn an_account_is_made_once_and_its_repetition_is_the_same(store: &impl Store) {
+    let new = simple(1);
+    assert_eq!(store.create_account(&new).unwrap(), AccountMade::Made);
+    assert_eq!(store.create_account(&new).unwrap(), AccountMade::Made);
+    let other = NewAccount { record: AccountRecord { made_by: [9; 32], ..new.record.clone() }, ..new.clone() };
+    assert_eq!(store.create_account(&other).unwrap(), AccountMade::DeviceTaken);
+    assert_eq!(store.accounts_by_name(&[name(2), name(1)]).unwrap(), [None, Some(new.record.clone())]);
+    assert_eq!(store.accounts_by_id(&[account(1), account(2)]).unwrap(), [Some(new.record), None]);
+    let counts = Counts { accounts: 1, signed_in: 1, ..Counts::default() };
+    assert_eq!(store.counts().unwrap(), counts);
+}
+
+fn what_is_in_the_way_of_an_account_is_named_in_order(store: &impl Store) {
+    store.create_account(&simple(1)).unwrap();
+    let cases = [
+        (new_account(2, 1, 1, 1, Some("none")), AccountMade::DeviceTaken),
+        (new_account(2, 1, 1, 2, Some("none")), AccountMade::NameTaken),
+        (new_account(2, 2, 1, 2, Some("none")), AccountMade::NameConfusable),
+        (new_account(2, 2, 2, 2, Some("none")), AccountMade::InviteUsed),
+        (new_account(2, 2, 2, 2, None), AccountMade::Made),
+    ];
+    for (new, outcome) in cases {
+        assert_eq!(store.create_account(&new).unwrap(), outcome);
+    }
+}
+
+fn an_invite_is_good_for_one_account(store: &impl Store) {
+    store.add_invites(&["one".to_owned(), "one".to_owned(), "two".to_owned()]).unwrap();
+    assert_eq!(store.counts().unwrap().invites, 2);
+    assert!(store.invite_is_free("one").unwrap());
+    assert!(!store.invite_is_free("three").unwrap());
+    // A name that is taken costs no invite.
+    store.create_account(&simple(1)).unwrap();
+    assert_eq!(store.create_account(&new_account(2, 1, 2, 2, Some("one"))).unwrap(), AccountMade::NameTaken);
+    assert!(store.invite_is_free("one").unwrap());
+    assert_eq!(store.create_account(&new_account(2, 2, 2, 2, Some("one"))).unwrap(), AccountMade::Made);
+    assert_eq!(store.create_account(&new_account(2, 2, 2, 2, Some("one"))).unwrap(), AccountMade::Made);
+    assert_eq!(store.create_account(&new_account(3, 3, 3, 3, Some("one"))).unwrap(), AccountMade::InviteUsed);
+    store.add_invites(&["one".to_owned()]).unwrap();
+    assert!(!store.invite_is_free("one").unwrap(), "a used code that is added again stays used");
+}
+
+fn devices_are_found_by_key_and_keep_their_highest_counter(store: &impl Store) {
+    let new = simple(1);
+    store.create_account(&new).unwrap();
+    assert_eq!(store.device_by_key(&key(2)).unwrap(), None);
+    assert_eq!(store.raise_send_counter(device(1), 7).unwrap(), 7);
+    assert_eq!(store.raise_send_counter(device(1), 3).unwrap(), 7);
+    store.set_signed_in(device(1), false).unwrap();
+    let found = DeviceRecord { signed_in: false, send_counter: 7, ..new.device };
+    assert_eq!(store.device_by_key(&key(1)).unwrap(), Some(found.clone()));
+    assert_eq!(store.devices_by_id(&[device(2), device(1)]).unwrap(), [None, Some(found)]);
+    store.note_seen(account(1), NOW).unwrap();
+    assert_eq!(store.last_seen(&[account(1), account(2)]).unwrap(), [Some(NOW), None]);
+}
+
+fn only_a_newer_book_is_kept(store: &impl Store) {
+    store.create_account(&simple(1)).unwrap();
+    assert_eq!(store.book(account(1)).unwrap(), None);
+    assert!(store.put_book(account(1), 2, b"two").unwrap());
+    assert!(!store.put_book(account(1), 2, b"again").unwrap());
+    assert!(!store.put_book(account(1), 1, b"one").unwrap());
+    assert!(!store.put_book(account(9), 1, b"nobody's").unwrap());
+    assert_eq!(store.book(account(1)).unwrap(), Some((2, b"two".to_vec())));
+}
+
+fn acceptance_has_a_direction(store: &impl Store) {
+    store.accept(account(1), &[account(2), account(3)]).unwrap();
+    store.accept(account(1), &[account(2)]).unwrap();
+    let pairs = [(account(1), account(2)), (account(2), account(1)), (account(1), account(3))];
+    assert_eq!(store.has_accepted(&pairs).unwrap(), [true, false, true]);
+}
+
+fn a_key_package_is_reserved_until_it_is_used_and_never_stocked_again(store: &impl Store) {
+    let (one, two, last) = (b"one".to_vec(), b"two".to_vec(), b"last".to_vec());
+    assert_eq!(store.stock(device(1)).unwrap(), (0, false));
+    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [None]);
+    store.publish(device(1), &[one.clone(), two.clone()], Some(&last)).unwrap();
+    store.publish(device(1), std::slice::from_ref(&one), None).unwrap();
+    assert_eq!(store.stock(device(1)).unwrap(), (2, true));
+    assert_eq!(store.take(device(8), &[device(1), device(2)]).unwrap(), [Some(one.clone()), None]);
+    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [Some(one.clone())]);
+    assert_eq!(store.take(device(9), &[device(1)]).unwrap(), [Some(two)]);
+    assert_eq!(store.take(device(7), &[device(1)]).unwrap(), [Some(last.clone())]);
+    store.used(device(8), &[device(1)]).unwrap();
+    store.publish(device(1), &[one], None).unwrap();
+    assert_eq!(store.stock(device(1)).unwrap(), (0, true));
+    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [Some(last)]);
+}
+
+fn conversation(id: u8, epoch: u64, made_by: u8) -> ConversationRecord {
+    ConversationRecord {
+        id: ConversationId([id; 32]),
+        people: [account(1), account(2)],
+        epoch,
+        snapshot: vec![id, u8::try_from(epoch).unwrap()],
+        group_info: vec![made_by],
+        members: vec![device(1), device(2)],
+        made_by: [made_by; 32],
+    }
+}
+
+fn a_conversation_is_made_once(store: &impl Store) {
+    assert_eq!(store.create_conversation(&conversation(1, 1, 1)).unwrap(), ConversationMade::Made);
+    assert_eq!(store.create_conversation(&conversation(1, 1, 1)).unwrap(), ConversationMade::Made);
+    assert_eq!(store.create_conversation(&conversation(1, 1, 2)).unwrap(), ConversationMade::Exists);
+    assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 1, 1)));
+    assert_eq!(store.conversation(ConversationId([2; 32])).unwrap(), None);
+}
+
+fn the_first_commit_of_an_epoch_wins_for_good(store: &impl Store) {
+    let (first, second) = (CommitHash([1; 32]), CommitHash([2; 32]));
+    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::WrongEpoch);
+    store.create_conversation(&conversation(1, 1, 1)).unwrap();
+    assert_eq!(store.commit(first, &conversation(1, 3, 1)).unwrap(), CommitOutcome::WrongEpoch);
+    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Accepted);
+    assert_eq!(store.commit(second, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Lost(first));
+    assert_eq!(store.commit(second, &conversation(1, 3, 1)).unwrap(), CommitOutcome::Accepted);
+    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Accepted, "a repetition");
+    assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 3, 1)));
+    let commits = [0, 1, 2, 3].map(|epoch| store.commit_of(ConversationId([1; 32]), epoch).unwrap());
+    assert_eq!(commits, [None, Some(first), Some(second), None]);
+}
+
+/// A message for devices 1 and, if asked, 2, from device 9.
+fn mail(n: u8, recipients: &[u8]) -> Delivery {
+    Delivery {
+        recipients: recipients.iter().map(|n| (device(*n), n % 2 == 1)).collect(),
+        key: [n; 32],
+        replaces: false,
+        item: vec![n; 10],
+        message: Some((device(9), ConversationId([1; 32]), MessageId([n; 16]))),
+        expires: Timestamp(2_000 + u64::from(n)),
+        quota: None,
+    }
+}
+
+/// Cursors and first bytes of all that waits for a device.
+fn waiting(store: &impl Store, of: u8) -> Vec<(u64, u8, bool)> {
+    let (items, more) = store.drain(device(of), None, 1_000, usize::MAX).unwrap();
+    assert!(!more);
+    items.into_iter().map(|item| (item.cursor.0, item.item[0], item.accepted)).collect()
+}
+
+fn mail_is_in_order_and_delivered_once_also_after_removal(store: &impl Store) {
+    assert_eq!(store.deliver(&[mail(1, &[1, 2]), mail(2, &[1])]).unwrap(), [true, true]);
+    assert_eq!(store.deliver(&[mail(1, &[1, 2])]).unwrap(), [true]);
+    assert_eq!(waiting(store, 1), [(1, 1, true), (2, 2, true)]);
+    assert_eq!(waiting(store, 2), [(1, 1, false)]);
+    store.remove(device(1), &[Cursor(1), Cursor(77)]).unwrap();
+    assert_eq!(store.deliver(&[mail(1, &[1, 2]), mail(3, &[1])]).unwrap(), [true, true]);
+    assert_eq!(waiting(store, 1), [(2, 2, true), (3, 3, true)]);
+    assert_eq!(waiting(store, 2), [(1, 1, false)], "another's removal is not ours");
+    store.remove(device(1), &[Cursor(2), Cursor(3)]).unwrap();
+    assert_eq!(store.deliver(&[mail(4, &[1])]).unwrap(), [true]);
+    assert_eq!(waiting(store, 1), [(4, 4, true)], "an order that never begins again");
+}
+
+fn a_replacing_item_takes_the_place_of_the_earlier_one(store: &impl Store) {
+    let receipt = |n: u8| Delivery { key: [50; 32], replaces: true, message: None, item: vec![n; 3], ..mail(n, &[1]) };
+    store.deliver(&[receipt(1), mail(2, &[1]), receipt(3)]).unwrap();
+    assert_eq!(waiting(store, 1), [(2, 2, true), (3, 3, true)]);
+    store.remove(device(1), &[Cursor(3)]).unwrap();
+    store.deliver(&[receipt(4)]).unwrap();
+    assert_eq!(waiting(store, 1), [(2, 2, true), (4, 4, true)]);
+    assert_eq!(store.counts().unwrap().mail, 2);
+}
+
+fn one_full_mailbox_refuses_the_whole_delivery(store: &impl Store) {
+    let limited = |n: u8, recipients: &[u8]| Delivery { quota: Some((2, 25)), ..mail(n, recipients) };
+    assert_eq!(store.deliver(&[limited(1, &[1]), limited(2, &[1])]).unwrap(), [true, true]);
+    assert_eq!(store.deliver(&[limited(3, &[2, 1]), limited(4, &[2])]).unwrap(), [false, true]);
+    assert_eq!(waiting(store, 2), [(1, 4, false)]);
+    assert_eq!(store.deliver(&[limited(1, &[1])]).unwrap(), [true], "what is there already has custody");
+    let long = Delivery { item: vec![5; 26], ..limited(5, &[3]) };
+    assert_eq!(store.deliver(&[long]).unwrap(), [false]);
+}
+
+fn a_drain_stops_at_its_limits_but_gives_at_least_one(store: &impl Store) {
+    store.deliver(&[mail(1, &[1]), mail(2, &[1]), mail(3, &[1])]).unwrap();
+    let drain = |after: Option<u64>, items, bytes| {
+        let (taken, more) = store.drain(device(1), after.map(Cursor), items, bytes).unwrap();
+        (taken.into_iter().map(|item| item.cursor.0).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(drain(None, 2, 1_000), (vec![1, 2], true));
+    assert_eq!(drain(Some(1), 2, 1_000), (vec![2, 3], false));
+    assert_eq!(drain(None, 9, 25), (vec![1, 2], true));
+    assert_eq!(drain(None, 9, 1), (vec![1], true));
+    assert_eq!(drain(Some(3), 9, 1_000), (vec![], false));
+}
+
+fn expiry_names_the_messages_that_nobody_came_for(store: &impl Store) {
+    let welcome = Delivery { message: None, ..mail(3, &[1]) };
+    store.deliver(&[mail(1, &[2, 1]), mail(2, &[1]), welcome]).unwrap();
+    assert_eq!(store.expire(Timestamp(2_000), 10).unwrap(), []);
+    let expired = |n: u8, of: u8| ExpiredMessage {
+        sender: device(9),
+        conversation: ConversationId([1; 32]),
+        id: MessageId([n; 16]),
+        recipient: device(of),
+    };
+    assert_eq!(store.expire(Timestamp(2_001), 10).unwrap(), [expired(1, 1), expired(1, 2)]);
+    assert_eq!(waiting(store, 1), [(2, 2, true), (3, 3, true)]);
+    assert_eq!(store.expire(Timestamp(3_000), 1).unwrap(), [expired(2, 1)]);
+    assert_eq!(store.expire(Timestamp(3_000), 1).unwrap(), [], "a welcome has no sender to be told");
+    assert_eq!(waiting(store, 1), []);
+}
+
+fn a_secret_is_kept_once(store: &impl Store) {
+    assert_eq!(store.secret("key").unwrap(), None);
+    assert_eq!(store.secret_or("key", b"first").unwrap(), b"first");
+    assert_eq!(store.secret_or("key", b"second").unwrap(), b"first");
+    assert_eq!(store.secret("key").unwrap(), Some(b"first".to_vec()));
+}
+
+/// SQLite in a folder, closed and opened again in the middle.
+struct Reopened {
+    folder: TempDir,
+    store: Option<SqliteStore>,
+}
+
+impl Reopened {
+    fn store(&mut self) -> &SqliteStore {
+        let Self { folder, store } = self;
+        store.get_or_insert_with(|| SqliteStore::open(folder.path()).unwrap())
+    }
+}
+
+/// One step, drawn from few ids, so that steps meet; what it came to, in words.
+fn step(store: &impl Store, seed: u64) -> String {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let mut draw = |below: u32| u8::try_from(rng.next_u32() % below).unwrap();
+    let (a, b, c, d) = (draw(4), draw(4), draw(4), draw(4));
+    let time = Timestamp(2_000 + u64::from(draw(30)));
+    let invite = ["one", "two", "three"].get(usize::from(draw(6))).copied();
+    match draw(24) {
+        0..=2 => format!("{:?}", store.create_account(&new_account(a, b, c, d, invite))),
+        3 => format!("{:?}", store.accounts_by_name(&[name(a), name(b)])),
+        4 => format!("{:?}", store.accounts_by_id(&[account(a), account(b)])),
+        5 => format!("{:?} {:?}", store.device_by_key(&key(a)), store.devices_by_id(&[device(b), device(c)])),
+        6 => format!("{:?}", store.set_signed_in(device(a), b % 2 == 0)),
+        7 => format!("{:?}", store.raise_send_counter(device(a), u64::from(b))),
+        8 => format!("{:?} {:?}", store.note_seen(account(a), time), store.last_seen(&[account(a), account(b)])),
+        9 => format!("{:?} {:?}", store.put_book(account(a), u64::from(b), &[c]), store.book(account(d))),
+        10 => format!("{:?}", store.accept(account(a), &[account(b), account(c)])),
+        11 => format!("{:?}", store.has_accepted(&[(account(a), account(b)), (account(c), account(d))])),
+        12 => format!("{:?}", store.add_invites(&invite.map(str::to_owned).into_iter().collect::<Vec<_>>())),
+        13 => format!("{:?} {:?}", store.invite_is_free(invite.unwrap_or("none")), store.counts()),
+        14 => {
+            let last = (d == 0).then(|| vec![a, 200]);
+            format!("{:?} {:?}", store.publish(device(a), &[vec![b], vec![c]], last.as_deref()), store.stock(device(a)))
+        }
+        15 => format!("{:?}", store.take(device(a), &[device(b), device(c)])),
+        16 => format!("{:?}", store.used(device(a), &[device(b)])),
+        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b))),
+        18 => {
+            let committed = store.commit(CommitHash([b; 32]), &conversation(a, u64::from(c) + 1, d));
+            format!("{committed:?} {:?}", store.conversation(ConversationId([a; 32])))
+        }
+        19 | 20 => {
+            let replaces = d == 0;
+            let message = if replaces { None } else { mail(b, &[]).message };
+            let quota = (c == 0).then_some((2, 25));
+            let deliveries =
+                [Delivery { replaces, message, quota, ..mail(b, &[a, c]) }, Delivery { quota, ..mail(b + 4, &[d]) }];
+            format!("{:?}", store.deliver(&deliveries))
+        }
+        21 => format!("{:?}", store.drain(device(a), Some(Cursor(u64::from(b))), usize::from(c) + 1, 25)),
+        22 => format!("{:?}", store.remove(device(a), &[Cursor(u64::from(b)), Cursor(u64::from(c))])),
+        _ => format!("{:?}", store.expire(time, usize::from(a) + 1)),
+    }
+}
+
+#[test]
+fn sqlite_answers_as_the_model_does_through_long_histories_and_reopening() {
+    for seed in 0..24_u64 {
+        let model = MemoryStore::default();
+        let mut sqlite = Reopened { folder: tempfile::tempdir().unwrap(), store: None };
+        for number in 0..250_u64 {
+            let step_seed = seed * 1_000_000 + number;
+            if step_seed % 41 == 0 {
+                sqlite.store = None;
+            }
+            let (expected, found) = (step(&model, step_seed), step(sqlite.store(), step_seed));
+            assert_eq!(found, expected, "seed {seed}, step {number}");
+        }
+        for of in 0..4 {
+            assert_eq!(waiting(sqlite.store(), of), waiting(&model, of), "seed {seed}");
+        }
+    }
+}
