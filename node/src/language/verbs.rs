@@ -34,7 +34,7 @@ const ENTRIES: [Entry; 13] = [
         word: "SIGNUP",
         older: &["register", "r"],
         syntax: "SIGNUP name [password] [INVITE code]",
-        about: "makes an account and this profile; without a password it is asked for, hidden",
+        about: "makes an account; asks for a password not given",
     },
     Entry {
         verb: Verb::SignIn,
@@ -48,14 +48,14 @@ const ENTRIES: [Entry; 13] = [
         word: "SIGNOUT",
         older: &["logout"],
         syntax: "SIGNOUT",
-        about: "ends the session and locks the profile; messages go on collecting",
+        about: "ends the session and locks the profile",
     },
     Entry {
         verb: Verb::WhoAmI,
         word: "WHOAMI",
         older: &[],
         syntax: "WHOAMI",
-        about: "shows the name, and the fingerprint that others can compare",
+        about: "shows your name, and the fingerprint others can compare",
     },
     Entry {
         verb: Verb::Ping,
@@ -69,7 +69,7 @@ const ENTRIES: [Entry; 13] = [
         word: "SEND",
         older: &["message", "msg"],
         syntax: "SEND name text",
-        about: "sends a message; @name text does too, and SEND name -- text takes any text",
+        about: "sends a message, as @name text does; -- before any text",
     },
     Entry {
         verb: Verb::Resend,
@@ -90,7 +90,7 @@ const ENTRIES: [Entry; 13] = [
         word: "CONTACTS",
         older: &[],
         syntax: "CONTACTS",
-        about: "shows the people you know, and what is known of their keys",
+        about: "shows the people you know, and the state of their keys",
     },
     Entry {
         verb: Verb::History,
@@ -122,6 +122,8 @@ const ENTRIES: [Entry; 13] = [
     },
 ];
 
+/// Width of the column that the syntaxes stand in.
+const SYNTAX_COLUMN: usize = 22;
 /// Most slips of the finger that are still taken for a verb.
 const SLIPS_MAX: usize = 2;
 
@@ -157,11 +159,16 @@ impl Verb {
     }
 }
 
-/// All verbs, a line each.
+/// All verbs. A syntax too long for its column has a line of its own, so that nothing is wider than a terminal.
 pub(super) fn overview() -> String {
-    let width = ENTRIES.iter().map(|entry| entry.syntax.len()).max().unwrap_or_default();
-    let lines: Vec<_> = ENTRIES.iter().map(|entry| format!("{:width$}  {}", entry.syntax, entry.about)).collect();
-    lines.join("\n")
+    let entry = |entry: &Entry| {
+        if entry.syntax.len() > SYNTAX_COLUMN {
+            format!("{}\n{:SYNTAX_COLUMN$}  {}", entry.syntax, "", entry.about)
+        } else {
+            format!("{:SYNTAX_COLUMN$}  {}", entry.syntax, entry.about)
+        }
+    };
+    ENTRIES.iter().map(entry).collect::<Vec<_>>().join("\n")
 }
 
 /// The verb that was probably meant.

@@ -7,9 +7,9 @@ use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use node_core::{
     command::{Command, CommandResult, Failure, FailureCode, Outcome, Password},
-    event::{ConnectionState, Event, EventKind},
+    event::{ConnectionState, DeliveryState, Event, EventKind},
 };
-use protocol::Name;
+use protocol::{MessageId, Name};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -83,6 +83,8 @@ pub(crate) struct Conversation {
     holding: bool,
     /// When to say that it takes long.
     impatient_at: Option<Instant>,
+    /// The last message that was told to be delivered.
+    delivered: Option<MessageId>,
 }
 
 impl Conversation {
@@ -101,6 +103,7 @@ impl Conversation {
             running: None,
             holding: false,
             impatient_at: None,
+            delivered: None,
         }
     }
 
@@ -292,7 +295,13 @@ impl Conversation {
         match result {
             Ok(outcome) => {
                 self.notice(&outcome);
-                self.say(outcome_text(&outcome, &self.style));
+                let is_news = match &outcome {
+                    Outcome::Sent { uid, state: DeliveryState::Delivered, .. } => self.is_news(*uid),
+                    _ => true,
+                };
+                if is_news {
+                    self.say(outcome_text(&outcome, &self.style));
+                }
             }
             Err(failure) => self.complain(&failure),
         }
@@ -319,9 +328,18 @@ impl Conversation {
         }
     }
 
+    /// A delivery is told once, whether the command or the event tells it first.
+    fn is_news(&mut self, delivered: MessageId) -> bool {
+        self.delivered.replace(delivered) != Some(delivered)
+    }
+
     fn on_event(&mut self, event: &Event) -> Next {
-        if let EventKind::Connection { state } = event.kind {
-            self.terminal.set_online(state == ConnectionState::Online);
+        match &event.kind {
+            EventKind::Connection { state } => self.terminal.set_online(*state == ConnectionState::Online),
+            EventKind::Receipt { uid, state: DeliveryState::Delivered, .. } if !self.is_news(*uid) => {
+                return Next::Wait;
+            }
+            _ => {}
         }
         if let Some(text) = event_text(event, &self.style) {
             self.say(text);

@@ -72,8 +72,9 @@ impl RichReader {
 
     /// An editor of its own for each secret, so that neither undo nor the kill ring can bring it back. What arrives
     /// meanwhile waits for the next line.
-    fn secret(&mut self, prompt: &str) -> Answer {
+    fn secret(&mut self, prompt: &str, screen: &Screen) -> Answer {
         self.interrupted = false;
+        screen.flush();
         let read = || -> rustyline::Result<String> {
             let config = config()?;
             let history = MemHistory::with_config(&config);
@@ -173,7 +174,7 @@ impl Reader {
         while let Ok(ask) = asked.recv() {
             let answer = match (&mut self, ask) {
                 (Self::Rich(rich), Ask::Line { prompt }) => rich.line(&prompt, screen),
-                (Self::Rich(rich), Ask::Secret { prompt }) => rich.secret(&prompt),
+                (Self::Rich(rich), Ask::Secret { prompt }) => rich.secret(&prompt, screen),
                 (Self::Plain(_), Ask::Line { prompt }) => PlainReader::line(prompt, screen),
                 (Self::Plain(plain), Ask::Secret { prompt }) => plain.secret(prompt, screen),
             };

@@ -15,7 +15,7 @@ use rustyline::ExternalPrinter;
 
 /// Texts that wait for the screen at most; older ones give way, since HISTORY has them.
 const WAITING_MAX: usize = 4_096;
-/// How long the end of the program waits for the last texts to be printed: a terminal that takes longer is stuck.
+/// How long somebody waits for texts to be printed: a terminal that takes longer is stuck.
 const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -87,6 +87,15 @@ impl Screen {
     pub(super) fn set_open(&self, open: bool) {
         self.lock().open = open;
         self.queue.1.notify_all();
+    }
+
+    /// Prints what waits now, at a moment when nobody is asked for anything.
+    pub(super) fn flush(&self) {
+        self.set_open(true);
+        let waiting = |queue: &mut Queue| queue.printing || !queue.texts.is_empty();
+        let flushed = self.queue.1.wait_timeout_while(self.lock(), FLUSH_WAIT, waiting);
+        drop(flushed.unwrap_or_else(PoisonError::into_inner));
+        self.set_open(false);
     }
 
     /// What a plain terminal asks with from now on, or that the line has been read.

@@ -70,6 +70,8 @@ pub struct Terminal {
     online: Arc<AtomicBool>,
     modes: Modes,
     rich: bool,
+    /// Whether somebody sits before a prompt now.
+    asked: bool,
 }
 
 impl Terminal {
@@ -93,11 +95,11 @@ impl Terminal {
         let (sender, answers) = async_mpsc::channel(ANSWERS_WAITING);
         let shown = screen.clone();
         std::thread::Builder::new().name("prompt".into()).spawn(move || reader.serve(&asked, &sender, &shown))?;
-        Ok(Self { asks, answers, screen, online, modes, rich })
+        Ok(Self { asks, answers, screen, online, modes, rich, asked: false })
     }
 
     /// Asks for a line; the answer comes by [`Terminal::answer`]. Ask once for each answer.
-    pub fn ask_line(&self, name: Option<&str>) {
+    pub fn ask_line(&mut self, name: Option<&str>) {
         let prompt = match (name, self.rich) {
             (Some(name), true) => format!("{name} {MARK} › "),
             (Some(name), false) => format!("{name}> "),
@@ -108,7 +110,7 @@ impl Terminal {
     }
 
     /// Asks for a secret.
-    pub fn ask_secret(&self, prompt: &str) {
+    pub fn ask_secret(&mut self, prompt: &str) {
         self.ask(Ask::Secret { prompt: prompt.to_owned() });
     }
 
@@ -118,7 +120,8 @@ impl Terminal {
         self.screen.set_open(true);
     }
 
-    fn ask(&self, ask: Ask) {
+    fn ask(&mut self, ask: Ask) {
+        self.asked = true;
         if self.rich {
             self.screen.set_open(false);
         }
@@ -129,7 +132,9 @@ impl Terminal {
 
     /// The next answer.
     pub async fn answer(&mut self) -> Answer {
-        self.answers.recv().await.unwrap_or(Answer::EndOfInput)
+        let answer = self.answers.recv().await.unwrap_or(Answer::EndOfInput);
+        self.asked = false;
+        answer
     }
 
     /// What the mark in the prompt says; it changes when something is printed, or with the next line.
@@ -147,6 +152,10 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.modes.restore();
+        if self.asked {
+            // Whatever comes next does not stand on the line that was being typed.
+            self.screen.print("");
+        }
         self.screen.finish();
     }
 }

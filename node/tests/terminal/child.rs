@@ -1,7 +1,7 @@
 //! The process under the pseudo-terminal: the real prompt, and a session that only says what it was given.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
 };
 
@@ -74,6 +74,7 @@ fn say_secret(terminal: &Terminal, secret: &str) {
 fn follow(control: UnixStream, screen: Screen) -> mpsc::Receiver<oneshot::Sender<()>> {
     let (online, told) = mpsc::channel(1);
     std::thread::spawn(move || {
+        let mut obeyed = control.try_clone().unwrap();
         for order in BufReader::new(control).lines().map_while(Result::ok) {
             match order.split_once(' ') {
                 Some(("print", text)) => screen.print(text),
@@ -85,6 +86,7 @@ fn follow(control: UnixStream, screen: Screen) -> mpsc::Receiver<oneshot::Sender
                 }
                 _ => panic!("as it was told to: {order}"),
             }
+            obeyed.write_all(b".").unwrap();
         }
     });
     told

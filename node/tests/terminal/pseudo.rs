@@ -80,8 +80,10 @@ impl Pseudo {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Has the process do something, and waits until it has; it may not survive that.
     pub(crate) fn tell(&mut self, order: &str) {
         writeln!(self.control, "{order}").unwrap();
+        let _ = self.control.read(&mut [0]);
     }
 
     /// Waits until the last line that is not empty starts so; blanks at its end don't count.
