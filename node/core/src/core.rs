@@ -216,8 +216,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.reconcile_conversations();
         self.reconcile_mail();
         self.reconcile_peers();
-        self.reconcile_delivery();
+        // Receipts first: what a connection carries now need not be deposited too.
         self.reconcile_receipts();
+        self.reconcile_delivery();
         self.reconcile_waiters();
     }
 

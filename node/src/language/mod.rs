@@ -15,6 +15,7 @@ use protocol::{MessageId, Name, limits::TEXT_MAX};
 pub use secret::{redact, secret_span};
 use verbs::Verb;
 use words::Words;
+pub(crate) use words::restore;
 pub use words::{Expanded, LINE_MAX, PLACEHOLDERS};
 
 /// Messages that HISTORY shows unless told otherwise.

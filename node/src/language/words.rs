@@ -50,7 +50,7 @@ impl Expanded {
 }
 
 /// Puts the blanks of values back.
-pub(super) fn restore(text: &str) -> String {
+pub(crate) fn restore(text: &str) -> String {
     let plain = |c: char| PLACEHOLDERS.iter().find(|(_, held)| *held == c).map_or(c, |(plain, _)| *plain);
     text.chars().map(plain).collect()
 }

@@ -1,0 +1,162 @@
+//! Expectations: what an event must be like, and which events of an actor's log are not taken yet.
+
+use std::collections::BTreeMap;
+
+use node_core::event::{DeliveryState, Event, EventKind};
+use protocol::{MessageId, Name};
+use regex::Regex;
+
+/// Kinds of events that scripts can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Message,
+    Receipt,
+    Presence,
+    KeyChange,
+}
+
+impl Kind {
+    /// Reads a kind; `Err` with the reason if it is one of a later version.
+    pub(super) fn read(word: &str) -> Option<Result<Self, String>> {
+        Some(match word.to_uppercase().as_str() {
+            "MESSAGE" => Ok(Self::Message),
+            "RECEIPT" => Ok(Self::Receipt),
+            "PRESENCE" => Ok(Self::Presence),
+            "KEYCHANGE" => Ok(Self::KeyChange),
+            later @ ("FILE" | "REQUEST" | "PAYMENT" | "MEMBER" | "CLOSED") => {
+                Err(format!("there are no {later} events in this version; MESSAGE, RECEIPT, PRESENCE, KEYCHANGE are"))
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The text that an event must have.
+#[derive(Debug, Clone)]
+pub(super) enum Text {
+    /// The whole text.
+    Whole(String),
+    /// Somewhere in it.
+    Matching(Regex),
+}
+
+/// What an event must be like.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filters {
+    pub(super) from: Option<Name>,
+    pub(super) to: Option<Name>,
+    /// Nothing of this version is in a group, so that nothing matches.
+    pub(super) in_group: Option<Name>,
+    pub(super) state: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) text: Option<Text>,
+}
+
+/// What of an event filters look at.
+struct Facts<'a> {
+    kind: Kind,
+    /// Whose cursor it moves.
+    party: &'a Name,
+    to: Option<&'a Name>,
+    state: Option<&'static str>,
+    id: Option<(String, MessageId)>,
+    text: Option<&'a str>,
+}
+
+fn facts(event: &Event) -> Option<Facts<'_>> {
+    Some(match &event.kind {
+        EventKind::Message { id, uid, from, text, .. } => Facts {
+            kind: Kind::Message,
+            party: from,
+            to: None,
+            state: None,
+            id: Some((id.to_string(), *uid)),
+            text: Some(text),
+        },
+        EventKind::Receipt { id, uid, to, state, reason } => Facts {
+            kind: Kind::Receipt,
+            party: to,
+            to: Some(to),
+            state: Some(state.word()),
+            id: Some((id.to_string(), *uid)),
+            text: reason.as_deref(),
+        },
+        EventKind::Presence { user, online } => Facts {
+            kind: Kind::Presence,
+            party: user,
+            to: None,
+            state: Some(if *online { "online" } else { "offline" }),
+            id: None,
+            text: None,
+        },
+        EventKind::KeyChanged { user, .. } => {
+            Facts { kind: Kind::KeyChange, party: user, to: None, state: None, id: None, text: None }
+        }
+        EventKind::Connection { .. } => return None,
+    })
+}
+
+/// States of a receipt in their order; `failed` counts for itself only.
+fn reaches(wanted: &str, state: &str) -> bool {
+    let order = [DeliveryState::Queued, DeliveryState::Sent, DeliveryState::Delivered, DeliveryState::Read];
+    let place = |word: &str| order.iter().position(|state| state.word() == word);
+    match (place(wanted), place(state)) {
+        (Some(wanted), Some(state)) => state >= wanted,
+        _ => wanted == state,
+    }
+}
+
+impl Filters {
+    fn match_facts(&self, facts: &Facts<'_>) -> bool {
+        // A receipt is from nobody: its party is its recipient.
+        let from = self.from.as_ref().is_none_or(|from| facts.kind != Kind::Receipt && from == facts.party);
+        let to = self.to.as_ref().is_none_or(|to| Some(to) == facts.to);
+        let state = self.state.as_deref().is_none_or(|wanted| {
+            facts.state.is_some_and(|state| match facts.kind {
+                Kind::Receipt => reaches(wanted, state),
+                _ => wanted == state,
+            })
+        });
+        let id = self.id.as_deref().is_none_or(|wanted| {
+            facts.id.as_ref().is_some_and(|(short, full)| *short == wanted || full.to_string() == wanted)
+        });
+        let text = match (&self.text, facts.text) {
+            (None, _) => true,
+            (Some(Text::Whole(wanted)), Some(text)) => wanted == text,
+            (Some(Text::Matching(pattern)), Some(text)) => pattern.is_match(text),
+            (Some(_), None) => false,
+        };
+        from && to && state && id && text && self.in_group.is_none()
+    }
+}
+
+/// An actor's events since it was opened, and what of them was taken.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    events: Vec<Event>,
+    cursors: BTreeMap<(Kind, Name), usize>,
+}
+
+impl Log {
+    pub(super) fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Where the earliest match is that was not taken yet.
+    pub(super) fn find(&self, kind: Kind, filters: &Filters) -> Option<usize> {
+        self.events.iter().enumerate().find_map(|(at, event)| {
+            let facts = facts(event).filter(|facts| facts.kind == kind)?;
+            let cursor = self.cursors.get(&(kind, facts.party.clone())).copied().unwrap_or_default();
+            (at >= cursor && filters.match_facts(&facts)).then_some(at)
+        })
+    }
+
+    /// Takes the earliest match and moves its cursor behind it; its 128-bit id, if it has one.
+    pub(super) fn take(&mut self, kind: Kind, filters: &Filters) -> Option<Option<String>> {
+        let at = self.find(kind, filters)?;
+        let facts = facts(self.events.get(at)?)?;
+        let (party, id) = (facts.party.clone(), facts.id.as_ref().map(|(_, full)| full.to_string()));
+        self.cursors.insert((kind, party), at + 1);
+        Some(id)
+    }
+}

@@ -1,0 +1,110 @@
+//! What a script shows: on a terminal every step and what each actor sees; elsewhere what the commands return.
+
+use std::io::Write;
+
+use node_core::{
+    command::{CommandResult, Failure},
+    event::Event,
+};
+use protocol::Timestamp;
+
+use crate::view::{Style, event_json, event_text, failure_json, failure_text, outcome_json, outcome_text};
+
+/// How results are shown.
+#[derive(Debug, Clone)]
+pub(super) enum Form {
+    /// Text on a terminal: steps and events too.
+    Terminal(Style),
+    /// Text elsewhere: results only.
+    Plain(Style),
+    /// One object a line.
+    Json,
+}
+
+/// Where a script's results and failures go.
+pub(super) struct Output {
+    pub(super) form: Form,
+    pub(super) data: Box<dyn Write + Send>,
+    pub(super) words: Box<dyn Write + Send>,
+    /// Whether to name the actor before each line.
+    pub(super) named: bool,
+}
+
+impl Output {
+    fn line(&mut self, text: &str) {
+        // Whoever reads may have gone; the script goes on and its exit code still says how it ended.
+        let _ = writeln!(self.data, "{text}").and_then(|()| self.data.flush());
+    }
+
+    fn actor_lines(&mut self, actor: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let text = if self.named { text.replace('\n', "\n    ") } else { text.to_owned() };
+        let head = if self.named { format!("{actor}| ") } else { String::new() };
+        self.line(&format!("{head}{text}"));
+    }
+
+    /// A step that is about to run. What it says is shown without its password.
+    pub(super) fn step(&mut self, actor: Option<&str>, text: &str) {
+        if let Form::Terminal(_) = self.form {
+            let actor = actor.map(|actor| format!("{actor}> ")).unwrap_or_default();
+            let text = crate::view::visible(text).into_owned();
+            self.line(&format!("{actor}{text}"));
+        }
+    }
+
+    /// Something that an actor saw.
+    pub(super) fn event(&mut self, actor: &str, event: &Event) {
+        match &self.form {
+            Form::Terminal(style) => {
+                if let Some(text) = event_text(event, style) {
+                    self.actor_lines(actor, &text);
+                }
+            }
+            Form::Plain(_) => {}
+            Form::Json => self.line(&event_json(event, actor)),
+        }
+    }
+
+    /// What a command came to.
+    pub(super) fn result(&mut self, actor: &str, verb: &str, result: &CommandResult, line: usize, at: Timestamp) {
+        match (&self.form, result) {
+            (Form::Json, Ok(outcome)) => self.line(&outcome_json(outcome, verb, actor, Some(line), at)),
+            (Form::Json, Err(failure)) => self.line(&failure_json(failure, verb, actor, Some(line), at)),
+            (Form::Terminal(style) | Form::Plain(style), Ok(outcome)) => {
+                let text = outcome_text(outcome, style);
+                self.actor_lines(actor, &text);
+            }
+            // A failure stops the script, and is then said with its place.
+            (Form::Terminal(_) | Form::Plain(_), Err(_)) => {}
+        }
+    }
+
+    /// Plain words of the script itself: HELP and ECHO.
+    pub(super) fn say(&mut self, text: &str) {
+        let text = crate::view::visible(text).into_owned();
+        match self.form {
+            Form::Json => {
+                let _ = writeln!(self.words, "{text}");
+            }
+            Form::Terminal(_) | Form::Plain(_) => self.line(&text),
+        }
+    }
+
+    /// A failure that ends the script.
+    pub(super) fn failed(&mut self, place: &str, failure: &Failure) {
+        let style = match &self.form {
+            Form::Terminal(style) | Form::Plain(style) => Style { color: false, ..style.clone() },
+            Form::Json => Style::local(false),
+        };
+        let _ = writeln!(self.words, "{place}{}", failure_text(failure, &style));
+    }
+
+    /// The last line of a script on a terminal.
+    pub(super) fn summary(&mut self, steps: usize, actors: usize, seconds: f64) {
+        if let Form::Terminal(_) = self.form {
+            self.line(&format!("{steps} steps, {actors} actors, {seconds:.1} s"));
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Plays steps: finds each one's actor, runs it, and stops at the first failure.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
+use protocol::{MessageId, Timestamp};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    Actor, Stage,
+    expect::{Filters, Kind, Log},
+    output::Output,
+    parse::{Body, Place, STEPS_MAX, Step, body, parse},
+    variables::Variables,
+};
+use crate::{
+    driver::NodeCommand,
+    language::{Line, help, secret_span},
+};
+
+/// How long every command may take unless the script says otherwise.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Includes within includes.
+const INCLUDE_DEPTH_MAX: usize = 16;
+
+/// An actor of the script: its node while it is open, and what it has seen.
+struct Player<A> {
+    actor: Option<A>,
+    log: Log,
+    last: Option<MessageId>,
+}
+
+/// A failure and where it happened.
+pub(super) struct Failed {
+    pub(super) place: Place,
+    pub(super) failure: Failure,
+}
+
+/// A script on its way.
+pub(super) struct Runner<S: Stage> {
+    stage: S,
+    players: BTreeMap<Option<String>, Player<S::Actor>>,
+    variables: Variables,
+    timeout: Duration,
+    output: Output,
+    only: Vec<String>,
+    steps: usize,
+}
+
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Usage, message)
+}
+
+fn not_met(message: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Timeout, message)
+}
+
+impl<S: Stage> Runner<S> {
+    pub(super) fn new(stage: S, variables: Variables, only: Vec<String>, output: Output) -> Self {
+        Self { stage, players: BTreeMap::new(), variables, timeout: TIMEOUT_DEFAULT, output, only, steps: 0 }
+    }
+
+    /// Plays a whole script and ends its actors; the exit code.
+    pub(super) async fn play(mut self, steps: Vec<Step>, folder: &Path) -> u8 {
+        let begun = Instant::now();
+        let named = steps.iter().any(|step| step.actor.is_some());
+        self.output.named = named;
+        let played = self.run(&steps, folder, &mut Vec::new()).await;
+        let ended = match played {
+            Ok(()) => self.settle().await.map_err(|failure| (String::new(), failure)),
+            Err(Failed { place, failure }) => Err((format!("{}:{}: ", place.file, place.line), failure)),
+        };
+        let code = match ended {
+            Ok(()) => 0,
+            Err((place, failure)) => {
+                self.output.failed(&place, &failure);
+                failure.code as u8
+            }
+        };
+        self.output.summary(self.steps, self.players.len(), begun.elapsed().as_secs_f64());
+        self.close().await;
+        code
+    }
+
+    /// Ends every actor's node.
+    pub(super) async fn close(&mut self) {
+        for player in self.players.values_mut() {
+            if let Some(actor) = player.actor.take() {
+                actor.close().await;
+            }
+        }
+    }
+
+    async fn run(&mut self, steps: &[Step], folder: &Path, within: &mut Vec<PathBuf>) -> Result<(), Failed> {
+        for step in steps {
+            let failed = |failure| Failed { place: step.place.clone(), failure };
+            let several = steps.iter().filter_map(|step| step.actor.as_deref()).any(|a| Some(a) != step.actor.as_deref());
+            if let Some(actor) = &step.actor
+                && !self.only.is_empty()
+                && !self.only.contains(actor)
+            {
+                continue;
+            }
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                return Err(failed(usage(format!("a script has at most {STEPS_MAX} steps"))));
+            }
+            let last = self.last_id(step.actor.as_deref());
+            let expanded = self.variables.expand(&step.text, last.as_deref()).map_err(failed)?;
+            let parsed = body(&expanded).map_err(failed)?;
+            self.check_arguments(&step.text, &parsed).map_err(failed)?;
+            if step.actor.is_none() && several && !parsed.is_global() {
+                let text = "with several actors this line needs one; as in `alice> PING`";
+                return Err(failed(usage(text)));
+            }
+            let shown = secret_span(&step.text).map_or(step.text.clone(), |span| {
+                format!("{}••••••••", step.text.get(..span.start).unwrap_or_default())
+            });
+            self.output.step(step.actor.as_deref(), &shown);
+            if let Body::Include(path) = parsed {
+                Box::pin(self.include(&folder.join(path), within, &failed)).await?;
+                continue;
+            }
+            self.perform(step, parsed).await.map_err(failed)?;
+            self.see_all();
+        }
+        Ok(())
+    }
+
+    async fn include(
+        &mut self,
+        path: &Path,
+        within: &mut Vec<PathBuf>,
+        failed: &impl Fn(Failure) -> Failed,
+    ) -> Result<(), Failed> {
+        let shown = path.display().to_string();
+        if within.len() >= INCLUDE_DEPTH_MAX || within.iter().any(|outer| outer == path) {
+            return Err(failed(usage(format!("{shown} includes itself, or too deep"))));
+        }
+        let text = self.stage.read(path);
+        let text = text.map_err(|error| {
+            failed(Failure::new(FailureCode::Conflict, format!("{shown} can't be included: {error}")))
+        })?;
+        let steps = parse(&shown, &text).map_err(|(place, failure)| Failed { place, failure })?;
+        within.push(path.to_owned());
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let played = self.run(&steps, &folder, within).await;
+        within.pop();
+        played
+    }
+
+    /// A password must not come in by the arguments of the process.
+    fn check_arguments(&self, text: &str, parsed: &Body) -> Result<(), Failure> {
+        let has_password = matches!(
+            parsed,
+            Body::Command(Line::SignUp { password: Some(_), .. } | Line::SignIn { password: Some(_), .. })
+        );
+        let secret = secret_span(text).and_then(|span| text.get(span)).unwrap_or_default();
+        if has_password && self.variables.takes_from_arguments(secret) {
+            return Err(usage("a password in --set can be read by everybody on this machine; use the environment"));
+        }
+        Ok(())
+    }
+
+    fn last_id(&self, actor: Option<&str>) -> Option<String> {
+        let player = self.players.get(&actor.map(str::to_owned))?;
+        player.last.map(|id| id.to_string())
+    }
+
+    async fn perform(&mut self, step: &Step, parsed: Body) -> Result<(), Failure> {
+        let name = step.actor.as_deref();
+        let line = step.place.line;
+        match parsed {
+            Body::Command(command) => self.command(name, &step.text, command, line).await.map(|_| ()),
+            Body::Must { code, command } => {
+                let verb = command.to_text();
+                let ended = match body(&command) {
+                    Ok(Body::Command(command)) => self.command(name, &verb, command, line).await,
+                    Ok(_) => return Err(usage("only commands can be required to fail")),
+                    Err(failure) => Err(failure),
+                };
+                must_fail(code, ended)
+            }
+            Body::Expect { not, kind, filters, within, bind } => {
+                let text = &step.text;
+                if not { self.expect_not(name, kind, &filters, within, text).await } else {
+                    self.expect(name, kind, &filters, within, bind, text).await
+                }
+            }
+            Body::WaitOnline { user, online, within } => {
+                let within = within.unwrap_or(self.timeout);
+                self.ask(name, Command::WaitOnline { user, online }, within).await.map(|_| ())
+            }
+            Body::WaitIdle { within } => {
+                let within = within.unwrap_or(self.timeout);
+                self.ask(name, Command::WaitIdle, within).await.map(|_| ())
+            }
+            Body::Sleep(time) => {
+                sleep_until(Instant::now() + time).await;
+                Ok(())
+            }
+            Body::AssertOnline(user) => match self.ask(name, Command::AskOnline { user: user.clone() }, self.timeout).await? {
+                Outcome::Online(true) => Ok(()),
+                _ => Err(not_met(format!("{user} is not online"))),
+            },
+            Body::AssertState { id, state } => match self.ask(name, Command::AskState { id }, self.timeout).await? {
+                Outcome::State(found) if found.word() == state => Ok(()),
+                Outcome::State(found) => Err(not_met(format!("the state is {}, not {state}", found.word()))),
+                _ => Err(not_met("the message has no state")),
+            },
+            Body::Let { name, value } => self.variables.set(&name, value),
+            Body::Timeout(time) => {
+                self.timeout = time;
+                Ok(())
+            }
+            Body::Echo(text) => {
+                self.output.say(&text);
+                Ok(())
+            }
+            Body::Include(_) => Ok(()),
+        }
+    }
+
+    async fn ask(&mut self, name: Option<&str>, command: Command, within: Duration) -> CommandResult {
+        let actor = self.actor(name).await?;
+        actor.perform(NodeCommand::Core(command), within).await
+    }
+
+    /// A command; its result is shown, and its id kept as `${_}`.
+    async fn command(&mut self, name: Option<&str>, text: &str, line: Line, number: usize) -> Result<(), Failure> {
+        let command = match line {
+            Line::Help(topic) => {
+                let text = help(topic.as_deref())?;
+                self.output.say(&text);
+                return Ok(());
+            }
+            Line::Quit => return self.quit(name).await,
+            Line::SignUp { name, password, invite } => {
+                let password = self.password(password)?;
+                NodeCommand::SignUp { name, password, invite }
+            }
+            Line::SignIn { name, password } => NodeCommand::SignIn { name, password: self.password(password)? },
+            Line::Core(command) => NodeCommand::Core(command),
+        };
+        let timeout = self.timeout;
+        let result = self.actor(name).await?.perform(command, timeout).await;
+        self.see_all();
+        let verb = text.split_whitespace().next().unwrap_or_default();
+        let verb = if verb.starts_with('@') { "send".to_owned() } else { verb.to_lowercase() };
+        self.output.result(name.unwrap_or("me"), &verb, &result, number, now());
+        let outcome = result?;
+        if let Outcome::Sent { uid, .. } = outcome
+            && let Some(player) = self.players.get_mut(&name.map(str::to_owned))
+        {
+            player.last = Some(uid);
+        }
+        Ok(())
+    }
+
+    fn password(
+        &mut self,
+        given: Option<node_core::command::Password>,
+    ) -> Result<node_core::command::Password, Failure> {
+        if let Some(password) = given {
+            return Ok(password);
+        }
+        let found = self.stage.password()?;
+        let found = found.ok_or_else(|| usage("a script can't be asked for a password; give --password-file F"))?;
+        Ok(node_core::command::Password::new(found))
+    }
+
+    async fn quit(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        if let Some(player) = self.players.get_mut(&name.map(str::to_owned))
+            && let Some(actor) = player.actor.take()
+        {
+            actor.close().await;
+        }
+        Ok(())
+    }
+
+    async fn actor(&mut self, name: Option<&str>) -> Result<&mut S::Actor, Failure> {
+        let key = name.map(str::to_owned);
+        let closed = self.players.get(&key).is_none_or(|player| player.actor.is_none());
+        if closed {
+            let actor = self.stage.open(name).await?;
+            let player = self.players.entry(key.clone());
+            player.or_insert_with(|| Player { actor: None, log: Log::default(), last: None }).actor = Some(actor);
+        }
+        let player = self.players.get_mut(&key).and_then(|player| player.actor.as_mut());
+        player.ok_or_else(|| Failure::new(FailureCode::Other, "the actor has ended"))
+    }
+
+    /// Takes in what every actor has seen.
+    fn see_all(&mut self) {
+        for (name, player) in &mut self.players {
+            while let Some(event) = player.actor.as_mut().and_then(Actor::try_next_event) {
+                self.output.event(name.as_deref().unwrap_or("me"), &event);
+                player.log.push(event);
+            }
+        }
+    }
+
+    /// Waits for an actor's next event; `false` when the time is over.
+    async fn see_next(&mut self, name: Option<&str>, until: Instant) -> Result<bool, Failure> {
+        self.actor(name).await?;
+        let Some(player) = self.players.get_mut(&name.map(str::to_owned)) else { return Ok(false) };
+        let Some(actor) = player.actor.as_mut() else { return Ok(false) };
+        match timeout_at(until, actor.next_event()).await {
+            Ok(Some(event)) => {
+                self.output.event(name.unwrap_or("me"), &event);
+                player.log.push(event);
+                Ok(true)
+            }
+            Ok(None) => Err(Failure::new(FailureCode::Other, "the actor's node has ended")),
+            Err(_) => Ok(false),
+        }
+    }
+
+    async fn expect(
+        &mut self,
+        name: Option<&str>,
+        kind: Kind,
+        filters: &Filters,
+        within: Duration,
+        bind: Option<String>,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let until = Instant::now() + within;
+        self.actor(name).await?;
+        self.see_all();
+        loop {
+            let player = self.players.get_mut(&name.map(str::to_owned));
+            if let Some(id) = player.and_then(|player| player.log.take(kind, filters)) {
+                return match (bind, id) {
+                    (Some(variable), Some(id)) => self.variables.set(&variable, id),
+                    (Some(_), None) => Err(usage("such an event has no id that AS could keep")),
+                    (None, _) => Ok(()),
+                };
+            }
+            if !self.see_next(name, until).await? {
+                return Err(not_met(format!("did not happen within {within:?}: {text}")));
+            }
+        }
+    }
+
+    async fn expect_not(
+        &mut self,
+        name: Option<&str>,
+        kind: Kind,
+        filters: &Filters,
+        within: Duration,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let until = Instant::now() + within;
+        self.actor(name).await?;
+        self.see_all();
+        loop {
+            let player = self.players.get(&name.map(str::to_owned));
+            if player.is_some_and(|player| player.log.find(kind, filters).is_some()) {
+                return Err(not_met(format!("it happened: {text}")));
+            }
+            if !self.see_next(name, until).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The end of a script waits until nothing is queued; what is still pending in a temporary profile is lost.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let open: Vec<Option<String>> =
+            self.players.iter().filter(|(_, player)| player.actor.is_some()).map(|(name, _)| name.clone()).collect();
+        let until = Instant::now() + self.timeout;
+        for name in open {
+            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let ended = self.ask(name.as_deref(), Command::WaitIdle, left).await;
+            self.see_all();
+            match ended {
+                Err(failure) if failure.code == FailureCode::Timeout && self.stage.is_temporary(name.as_deref()) => {
+                    let who = name.as_deref().unwrap_or("this profile");
+                    let text = format!("messages of {who} are still queued, and its profile is temporary: they are lost");
+                    return Err(Failure::new(FailureCode::Unreachable, text));
+                }
+                // Signed out, or never signed in: nothing of it can be waited for.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of a command that had to fail.
+fn must_fail(code: Option<FailureCode>, ended: Result<(), Failure>) -> Result<(), Failure> {
+    match (code, ended) {
+        (_, Ok(())) => Err(not_met("it succeeded, and should have failed")),
+        (Some(code), Err(failure)) if code == failure.code => Ok(()),
+        (None, Err(failure)) if (2..=7).contains(&(failure.code as u8)) => Ok(()),
+        (_, Err(failure)) => {
+            Err(not_met(format!("it failed otherwise than it should: {}: {failure}", failure.code.name())))
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

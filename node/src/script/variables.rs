@@ -1,0 +1,116 @@
+//! Variables of a script: `${VAR}`, `${VAR:-default}`, and `$${` for `${` itself.
+
+use std::collections::BTreeMap;
+
+use node_core::command::{Failure, FailureCode};
+
+use crate::language::Expanded;
+
+/// Longest value: as long as a line.
+const VALUE_MAX: usize = crate::language::LINE_MAX;
+
+/// What names stand for: LET and AS first, then `--set`, then the environment.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    own: BTreeMap<String, String>,
+    given: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
+}
+
+/// A piece of a line.
+enum Piece<'a> {
+    Literal(&'a str),
+    Variable { name: &'a str, default: Option<&'a str> },
+}
+
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Usage, message)
+}
+
+fn is_name(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn pieces(line: &str) -> Result<Vec<Piece<'_>>, Failure> {
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("${") {
+        let (before, variable) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            pieces.push(Piece::Literal(before));
+            pieces.push(Piece::Literal("${"));
+            rest = &variable[2..];
+            continue;
+        }
+        pieces.push(Piece::Literal(before));
+        let (inner, after) = variable[2..]
+            .split_once('}')
+            .ok_or_else(|| usage("`${` without `}`; write `$${` for the two characters themselves"))?;
+        let (name, default) = match inner.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inner, None),
+        };
+        if !is_name(name) {
+            return Err(usage(format!("`{name}` is no name of a variable; write `$${{` for `${{` itself")));
+        }
+        pieces.push(Piece::Variable { name, default });
+        rest = after;
+    }
+    pieces.push(Piece::Literal(rest));
+    Ok(pieces)
+}
+
+/// Whether a line has variables; refuses malformed ones.
+pub(super) fn has_variables(line: &str) -> Result<bool, Failure> {
+    Ok(pieces(line)?.iter().any(|piece| matches!(piece, Piece::Variable { .. })))
+}
+
+impl Variables {
+    pub(super) fn new(given: &[(String, String)], environment: BTreeMap<String, String>) -> Self {
+        Self { own: BTreeMap::new(), given: given.iter().cloned().collect(), environment }
+    }
+
+    /// LET and AS.
+    pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
+        if !is_name(name) {
+            return Err(usage(format!("`{name}` is no name of a variable; letters, digits and _ make one")));
+        }
+        if value.len() > VALUE_MAX {
+            return Err(usage("that value is longer than a line"));
+        }
+        self.own.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// A line with its variables' values; `last` is `${_}`.
+    pub(super) fn expand(&self, line: &str, last: Option<&str>) -> Result<Expanded, Failure> {
+        let mut expanded = Expanded::empty();
+        for piece in pieces(line)? {
+            match piece {
+                Piece::Literal(text) => expanded.push_literal(text),
+                Piece::Variable { name: "_", default } => {
+                    let value = last.or(default).ok_or_else(|| usage("`${_}`: no command of this actor made an id yet"))?;
+                    expanded.push_value(value);
+                }
+                Piece::Variable { name, default } => {
+                    let value = [&self.own, &self.given, &self.environment].into_iter().find_map(|map| map.get(name));
+                    let value = value.map(String::as_str).or(default);
+                    let unset = || usage(format!("the variable {name} is not set; use LET, --set or the environment"));
+                    expanded.push_value(value.ok_or_else(unset)?);
+                }
+            }
+        }
+        Ok(expanded)
+    }
+
+    /// Whether a piece of a line would put a value of `--set` there, which everybody on the machine can read.
+    pub(super) fn takes_from_arguments(&self, piece: &str) -> bool {
+        let Ok(pieces) = pieces(piece) else { return false };
+        pieces.iter().any(|piece| match piece {
+            Piece::Variable { name, .. } => !self.own.contains_key(*name) && self.given.contains_key(*name),
+            Piece::Literal(_) => false,
+        })
+    }
+}
