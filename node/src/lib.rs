@@ -8,6 +8,7 @@ pub mod net;
 pub mod password_source;
 pub mod prompt;
 mod run;
+pub mod script;
 pub mod store;
 pub mod view;
 

@@ -10,6 +10,7 @@ use crate::{
     language,
     logging::{self, LogError},
     prompt::{Conversation, Terminal, TerminalError},
+    script::{self, ScriptError},
     store::{Profile, ProfileError},
     view::Style,
 };
@@ -29,9 +30,9 @@ pub enum RunError {
     /// There is no prompt.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
-    /// This version has no scripts.
-    #[error("scripts can't be played; start `node` at a terminal")]
-    NoScripts,
+    /// The script can't begin.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The system refuses threads or signals.
     #[error("the system refuses what a node needs: {0}")]
     System(#[from] std::io::Error),
@@ -44,7 +45,7 @@ impl RunError {
         match self {
             Self::Profile(error) => error.code(),
             Self::Start(error) => error.code(),
-            Self::NoScripts => FailureCode::Usage,
+            Self::Script(error) => error.code(),
             Self::Log(_) | Self::Terminal(_) | Self::System(_) => FailureCode::Other,
         }
     }
@@ -58,7 +59,7 @@ pub async fn run(config: Config, stretch: StretchParameters) -> Result<ExitCode,
     logging::start(&config.log)?;
     match &config.source {
         Source::Prompt => at_prompt(config, stretch).await.map(ExitCode::from),
-        _ => Err(RunError::NoScripts),
+        _ => Ok(ExitCode::from(script::play(config, stretch).await?)),
     }
 }
 

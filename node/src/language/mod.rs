@@ -174,7 +174,7 @@ fn sign_up(words: &mut Words<'_>) -> Result<Line, Failure> {
 
 fn sign_in(words: &mut Words<'_>) -> Result<Line, Failure> {
     let name = needed(words, Verb::SignIn)?;
-    let password = words.next().map(|word| Password::new(words::restore(word)));
+    let password = words.next().map(|word| Password::new(restore(word)));
     if words.next().is_some() {
         return Err(usage("a password on the line is one word; leave it out to be asked for one with blanks"));
     }
@@ -182,7 +182,7 @@ fn sign_in(words: &mut Words<'_>) -> Result<Line, Failure> {
 }
 
 fn new_password(word: &str) -> Result<Password, Failure> {
-    let word = words::restore(word);
+    let word = restore(word);
     if word.chars().count() < PASSWORD_MIN {
         return Err(usage(format!("a password has {PASSWORD_MIN} or more characters")));
     }
@@ -212,7 +212,7 @@ fn send(words: &mut Words<'_>) -> Result<Line, Failure> {
 
 fn send_text(to: &Name, text: &str) -> Result<Line, Failure> {
     // Whatever would be taken for something else can be sent after this mark, which is removed once.
-    let text = words::restore(text.strip_prefix("-- ").unwrap_or(text));
+    let text = restore(text.strip_prefix("-- ").unwrap_or(text));
     match text.len() {
         0 => Err(usage(format!("there is no text; SEND {to} text sends one"))),
         1..=TEXT_MAX => Ok(Line::Core(Command::Send { to: to.clone(), text })),

@@ -10,12 +10,12 @@ mod runner;
 mod stage;
 mod variables;
 
-#[cfg(test)]
-mod tests;
-
-use node_core::command::{CommandResult, Failure};
-use node_core::event::Event;
 use std::time::Duration;
+
+use node_core::{
+    command::{CommandResult, Failure, Password},
+    event::Event,
+};
 
 use crate::driver::NodeCommand;
 
@@ -42,7 +42,7 @@ trait Stage: Send {
     /// Whether profiles are gone with the run.
     fn is_temporary(&self, name: Option<&str>) -> bool;
     /// A password for whoever gives none on the line.
-    fn password(&mut self) -> Result<Option<String>, Failure>;
+    fn password(&mut self) -> Result<Option<Password>, Failure>;
     /// Reads a file that a script includes.
     fn read(&mut self, path: &std::path::Path) -> std::io::Result<String>;
 }

@@ -44,14 +44,35 @@ pub(super) struct Step {
 pub(super) enum Body {
     Command(Line),
     /// The command must fail, with this code if one is named.
-    Must { code: Option<FailureCode>, command: Expanded },
-    Expect { not: bool, kind: Kind, filters: Box<Filters>, within: Duration, bind: Option<String> },
-    WaitOnline { user: Name, online: bool, within: Option<Duration> },
-    WaitIdle { within: Option<Duration> },
+    Must {
+        code: Option<FailureCode>,
+        command: Expanded,
+    },
+    Expect {
+        not: bool,
+        kind: Kind,
+        filters: Box<Filters>,
+        within: Duration,
+        bind: Option<String>,
+    },
+    WaitOnline {
+        user: Name,
+        online: bool,
+        within: Option<Duration>,
+    },
+    WaitIdle {
+        within: Option<Duration>,
+    },
     Sleep(Duration),
     AssertOnline(Name),
-    AssertState { id: MessageRef, state: String },
-    Let { name: String, value: String },
+    AssertState {
+        id: MessageRef,
+        state: String,
+    },
+    Let {
+        name: String,
+        value: String,
+    },
     Include(PathBuf),
     Timeout(Duration),
     Echo(String),
@@ -205,7 +226,8 @@ fn expect(rest: &str) -> Result<Body, Failure> {
     let (first, after) = split(rest);
     let not = first.eq_ignore_ascii_case("NOT");
     let (kind, mut rest) = if not { split(after) } else { (first, after) };
-    let kind = Kind::read(kind).ok_or_else(|| usage("the form is: EXPECT [NOT] event; MESSAGE, RECEIPT and the like"))?;
+    let kind =
+        Kind::read(kind).ok_or_else(|| usage("the form is: EXPECT [NOT] event; MESSAGE, RECEIPT and the like"))?;
     let kind = kind.map_err(usage)?;
     let mut filters = Filters::default();
     let (mut within, mut bind) = (None, None);
@@ -234,7 +256,11 @@ fn expect(rest: &str) -> Result<Body, Failure> {
             "AS" => once(&mut bind, restore(value), "AS")?,
             "WITHIN" => once(&mut within, duration(value)?, "WITHIN")?,
             "AMOUNT" => return Err(usage("no event of this version has an amount")),
-            _ => return Err(usage(format!("`{keyword}` is no filter; FROM, TO, STATE, ID, \"text\", ~/regex/ and AS are"))),
+            _ => {
+                return Err(usage(format!(
+                    "`{keyword}` is no filter; FROM, TO, STATE, ID, \"text\", ~/regex/ and AS are"
+                )));
+            }
         }
         rest = after;
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
+use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome, Password};
 use protocol::{MessageId, Timestamp};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -98,7 +98,8 @@ impl<S: Stage> Runner<S> {
     async fn run(&mut self, steps: &[Step], folder: &Path, within: &mut Vec<PathBuf>) -> Result<(), Failed> {
         for step in steps {
             let failed = |failure| Failed { place: step.place.clone(), failure };
-            let several = steps.iter().filter_map(|step| step.actor.as_deref()).any(|a| Some(a) != step.actor.as_deref());
+            let several =
+                steps.iter().filter_map(|step| step.actor.as_deref()).any(|a| Some(a) != step.actor.as_deref());
             if let Some(actor) = &step.actor
                 && !self.only.is_empty()
                 && !self.only.contains(actor)
@@ -187,7 +188,9 @@ impl<S: Stage> Runner<S> {
             }
             Body::Expect { not, kind, filters, within, bind } => {
                 let text = &step.text;
-                if not { self.expect_not(name, kind, &filters, within, text).await } else {
+                if not {
+                    self.expect_not(name, kind, &filters, within, text).await
+                } else {
                     self.expect(name, kind, &filters, within, bind, text).await
                 }
             }
@@ -203,10 +206,12 @@ impl<S: Stage> Runner<S> {
                 sleep_until(Instant::now() + time).await;
                 Ok(())
             }
-            Body::AssertOnline(user) => match self.ask(name, Command::AskOnline { user: user.clone() }, self.timeout).await? {
-                Outcome::Online(true) => Ok(()),
-                _ => Err(not_met(format!("{user} is not online"))),
-            },
+            Body::AssertOnline(user) => {
+                match self.ask(name, Command::AskOnline { user: user.clone() }, self.timeout).await? {
+                    Outcome::Online(true) => Ok(()),
+                    _ => Err(not_met(format!("{user} is not online"))),
+                }
+            }
             Body::AssertState { id, state } => match self.ask(name, Command::AskState { id }, self.timeout).await? {
                 Outcome::State(found) if found.word() == state => Ok(()),
                 Outcome::State(found) => Err(not_met(format!("the state is {}, not {state}", found.word()))),
@@ -261,16 +266,12 @@ impl<S: Stage> Runner<S> {
         Ok(())
     }
 
-    fn password(
-        &mut self,
-        given: Option<node_core::command::Password>,
-    ) -> Result<node_core::command::Password, Failure> {
+    fn password(&mut self, given: Option<Password>) -> Result<Password, Failure> {
         if let Some(password) = given {
             return Ok(password);
         }
         let found = self.stage.password()?;
-        let found = found.ok_or_else(|| usage("a script can't be asked for a password; give --password-file F"))?;
-        Ok(node_core::command::Password::new(found))
+        found.ok_or_else(|| usage("a script can't be asked for a password; give --password-file F"))
     }
 
     async fn quit(&mut self, name: Option<&str>) -> Result<(), Failure> {
@@ -381,7 +382,8 @@ impl<S: Stage> Runner<S> {
             match ended {
                 Err(failure) if failure.code == FailureCode::Timeout && self.stage.is_temporary(name.as_deref()) => {
                     let who = name.as_deref().unwrap_or("this profile");
-                    let text = format!("messages of {who} are still queued, and its profile is temporary: they are lost");
+                    let text =
+                        format!("messages of {who} are still queued, and its profile is temporary: they are lost");
                     return Err(Failure::new(FailureCode::Unreachable, text));
                 }
                 // Signed out, or never signed in: nothing of it can be waited for.

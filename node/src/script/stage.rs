@@ -21,10 +21,9 @@ use super::{
     variables::Variables,
 };
 use crate::{
-    config::{Config, DirectoryAddress, Source},
+    config::{Config, DirectoryAddress, PasswordSource, Source},
     driver::{EventStream, Node, NodeCommand, NodeConfig, ProfileLocation, StartError},
     language::secret_span,
-    password_source,
     store::Profile,
     view::Style,
 };
@@ -153,7 +152,7 @@ struct NodeStage {
     bind: std::net::SocketAddr,
     folder: PathBuf,
     given: bool,
-    password: Option<crate::config::PasswordSource>,
+    password: Option<PasswordSource>,
     stretch: StretchParameters,
     /// Named actors' profiles, unless a folder was given: gone with the run.
     temporary: Option<tempfile::TempDir>,
@@ -215,7 +214,7 @@ impl Stage for NodeStage {
         // A password that was given for the run unlocks a profile that is there.
         let owner = Profile::peek(&folder).map_err(|error| Failure::new(error.code(), error.to_string()))?;
         if let (None, Some(owner), Some(password)) = (name, owner, self.password()?) {
-            let command = NodeCommand::SignIn { name: owner, password: Password::new(password) };
+            let command = NodeCommand::SignIn { name: owner, password };
             node.perform(command, UNLOCK).await?;
         }
         Ok(NodeActor { node, events })
@@ -225,10 +224,8 @@ impl Stage for NodeStage {
         name.is_some() && !self.given
     }
 
-    fn password(&mut self) -> Result<Option<String>, Failure> {
-        let Some(source) = &self.password else { return Ok(None) };
-        let found = password_source::read(source);
-        found.map(Some).map_err(|error| Failure::new(FailureCode::Other, error.to_string()))
+    fn password(&mut self) -> Result<Option<Password>, Failure> {
+        Ok(self.password.as_ref().map(PasswordSource::read).transpose()?)
     }
 
     fn read(&mut self, path: &Path) -> io::Result<String> {

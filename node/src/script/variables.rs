@@ -91,7 +91,8 @@ impl Variables {
             match piece {
                 Piece::Literal(text) => expanded.push_literal(text),
                 Piece::Variable { name: "_", default } => {
-                    let value = last.or(default).ok_or_else(|| usage("`${_}`: no command of this actor made an id yet"))?;
+                    let value =
+                        last.or(default).ok_or_else(|| usage("`${_}`: no command of this actor made an id yet"))?;
                     expanded.push_value(value);
                 }
                 Piece::Variable { name, default } => {
