@@ -8,6 +8,9 @@ use protocol::{
     directory::{Deposit, DepositResult, Refusal, Reply, Request},
 };
 
+const SIGN_OUT: &str = "sign-out";
+const REMOVE: &str = "remove";
+
 /// What is kept of a request for its log line, because the request itself is consumed in the answering.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -33,7 +36,7 @@ impl Entry {
             Request::SignUpFinish(sign_up) => ("sign-up", Detail::Name(sign_up.name.clone())),
             Request::SignInStart { name, .. } => ("sign-in start", Detail::Name(name.clone())),
             Request::SignInFinish { .. } => ("sign-in", Detail::Nothing),
-            Request::SignOut => ("sign-out", Detail::Nothing),
+            Request::SignOut => (SIGN_OUT, Detail::Nothing),
             Request::Announce { addresses, .. } => ("announce", Detail::Count(addresses.len())),
             Request::LookUp { who } => ("look-up", Detail::Count(who.len())),
             Request::ListOnline { .. } => ("list online", Detail::Nothing),
@@ -46,7 +49,7 @@ impl Entry {
             Request::Group { .. } => ("group", Detail::Nothing),
             Request::Deposit { items } => ("deposit", Detail::Deposits(items.iter().map(deposit).collect())),
             Request::Drain { .. } => ("drain", Detail::Nothing),
-            Request::Remove { cursors } => ("remove", Detail::Count(cursors.len())),
+            Request::Remove { cursors } => (REMOVE, Detail::Count(cursors.len())),
             Request::PutBook { .. } => ("put book", Detail::Nothing),
         };
         Self { kind, detail }
@@ -72,13 +75,24 @@ impl Entry {
                 tracing::info!(kind, ?account, device, enrolled, us, "signed in");
             }
             (Ok(Reply::Deposited(results)), Detail::Deposits(items)) => {
-                items.iter().zip(results).for_each(|(item, result)| deposited(*item, result, us));
+                for ((message, recipients), result) in items.iter().zip(results) {
+                    let (message, from) = (message.map(tracing::field::debug), device.clone());
+                    match result {
+                        DepositResult::Stored if message.is_none() => tracing::debug!(from, us, "receipt stored"),
+                        DepositResult::Stored => tracing::info!(message, from, recipients, us, "stored for delivery"),
+                        DepositResult::StaleEpoch => tracing::info!(message, from, us, "not stored: the epoch is gone"),
+                        DepositResult::Refused(why) => tracing::info!(message, from, %why, us, "not stored"),
+                    }
+                }
             }
-            (Ok(Reply::Mail { items, more }), _) => {
-                tracing::debug!(kind, account, device, items = items.len(), more, us, "answered");
+            (Ok(Reply::Mail { items, .. }), _) if !items.is_empty() => {
+                tracing::info!(kind, account, device, items = items.len(), us, "handed over");
             }
-            (Ok(Reply::Done), Detail::Nothing) if *kind == "sign-out" => {
+            (Ok(Reply::Done), Detail::Nothing) if *kind == SIGN_OUT => {
                 tracing::info!(kind, account, device, us, "signed out");
+            }
+            (Ok(Reply::Done), Detail::Count(items)) if *kind == REMOVE => {
+                tracing::info!(kind, account, device, items, us, "delivered");
             }
             (Ok(_), Detail::Count(count)) => tracing::debug!(kind, account, device, count, us, "answered"),
             (Ok(_), Detail::Name(name)) => tracing::debug!(kind, account, device, %name, us, "answered"),
@@ -91,14 +105,5 @@ fn deposit(item: &Deposit) -> (Option<MessageId>, usize) {
     match item {
         Deposit::Message { envelope, recipients } => (Some(envelope.id), recipients.len()),
         Deposit::Receipt { .. } => (None, 1),
-    }
-}
-
-fn deposited((message, recipients): (Option<MessageId>, usize), result: &DepositResult, us: u64) {
-    let message = message.map(tracing::field::debug);
-    match result {
-        DepositResult::Stored => tracing::info!(message, recipients, us, "stored for delivery"),
-        DepositResult::StaleEpoch => tracing::info!(message, recipients, us, "not stored: the epoch is gone"),
-        DepositResult::Refused(why) => tracing::info!(message, recipients, %why, us, "not stored"),
     }
 }
