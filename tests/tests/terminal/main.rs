@@ -5,6 +5,7 @@
 
 mod child;
 mod pseudo;
+mod session;
 
 use pseudo::Pseudo;
 

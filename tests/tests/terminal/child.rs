@@ -5,14 +5,13 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use crate::pseudo::CONTROL;
 use node::prompt::{Answer, Kind, Screen, Terminal, kind_of_standard_input};
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
 };
-
-/// Where the child is told what to show.
-pub(crate) const CONTROL: &str = "TUPPENCE_TEST_CONTROL";
 
 #[test]
 fn child_at_a_prompt() {

@@ -17,7 +17,8 @@ use rustix::{
     termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::child::CONTROL;
+/// Names the socket on which the process is told what to show.
+pub(crate) const CONTROL: &str = "TUPPENCE_TEST_CONTROL";
 
 /// How long anything may take before a test gives up: only a failure waits this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,15 +29,28 @@ pub(crate) struct Pseudo {
     shown: Receiver<Vec<u8>>,
     bytes: Vec<u8>,
     parser: vt100::Parser,
-    control: UnixStream,
+    control: Option<UnixStream>,
     device: OwnedFd,
     before: Termios,
     child: Child,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Pseudo {
+    /// The prompt alone, over a session that does as it is told.
     pub(crate) fn start(columns: u16, term: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let environment = [("TERM", term), (CONTROL, socket.to_str().unwrap())];
+        let mut terminal = Self::run("child::child_at_a_prompt", columns, &environment);
+        terminal.control = Some(listener.accept().unwrap().0);
+        terminal._folder = Some(folder);
+        terminal
+    }
+
+    /// This test program at a terminal of its own, as this one of its tests.
+    pub(crate) fn run(test: &str, columns: u16, environment: &[(&str, &str)]) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let keyboard = openpt(flags).unwrap();
         grantpt(&keyboard).unwrap();
@@ -44,22 +58,16 @@ impl Pseudo {
         let device = ioctl_tiocgptpeer(&keyboard, flags).unwrap();
         tcsetwinsize(&device, Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let before = tcgetattr(&device).unwrap();
-
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("control");
-        let listener = UnixListener::bind(&socket).unwrap();
         let end = || device.try_clone().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child::child_at_a_prompt", "--nocapture", "--quiet"])
-            .env(CONTROL, &socket)
-            .env("TERM", term)
+            .args(["--exact", test, "--nocapture", "--quiet"])
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdin(end())
             .stdout(end())
             .stderr(end())
             .spawn()
             .unwrap();
-        let (control, _) = listener.accept().unwrap();
 
         let keyboard = File::from(keyboard);
         let mut screen = keyboard.try_clone().unwrap();
@@ -73,7 +81,7 @@ impl Pseudo {
             }
         });
         let parser = vt100::Parser::new(ROWS, columns, 0);
-        Self { keyboard, shown, bytes: Vec::new(), parser, control, device, before, child, _folder: folder }
+        Self { keyboard, shown, bytes: Vec::new(), parser, control: None, device, before, child, _folder: None }
     }
 
     pub(crate) fn type_text(&mut self, keys: &str) {
@@ -82,8 +90,9 @@ impl Pseudo {
 
     /// Has the process do something, and waits until it has; it may not survive that.
     pub(crate) fn tell(&mut self, order: &str) {
-        writeln!(self.control, "{order}").unwrap();
-        let _ = self.control.read(&mut [0]);
+        let control = self.control.as_mut().unwrap();
+        writeln!(control, "{order}").unwrap();
+        let _ = control.read(&mut [0]);
     }
 
     /// Waits until the last line that is not empty starts so; blanks at its end don't count.
