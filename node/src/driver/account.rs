@@ -79,7 +79,7 @@ impl<K: Machine> Driver<K> {
     fn unlock(&mut self, password: &Password) -> Result<(), Failure> {
         let (profile, stored) = Profile::open(self.place.folder(), password)?;
         self.go_live(Store::Disk(Box::new(profile)), stored)
-            .map_err(|(error, _)| Failure::new(FailureCode::Other, error.to_string()))
+            .map_err(|error| Failure::new(FailureCode::Other, error.to_string()))
     }
 
     /// Ends the session and gives its store back. The node's socket is free for the next one then.
@@ -125,13 +125,13 @@ impl<K: Machine> Driver<K> {
         tracing::error!(%error, "a commit failed; the core is opened again from what is stored");
         let Some(mut store) = self.end_session(CloseCode::Done).await else { return Ok(()) };
         let stored = store.as_mut().reopen().map_err(|error| Fatal(error.to_string()))?;
-        self.go_live(store, stored).map_err(|(error, _)| Fatal(error.to_string()))?;
+        self.go_live(store, stored).map_err(|error| Fatal(error.to_string()))?;
         self.fail_running(&Failure::new(FailureCode::Other, error.to_string()));
         Ok(())
     }
 
     /// Opens a core over a store; the one before, if any, is dropped.
-    pub(super) fn go_live(&mut self, store: Store, stored: Stored) -> Result<(), (OpenError, Store)> {
+    pub(super) fn go_live(&mut self, store: Store, stored: Stored) -> Result<(), OpenError> {
         let (session, shown) = Session::open(&self.common, store, stored, self.pin)?;
         self.state = State::Live(Box::new(session));
         self.tell(shown);

@@ -118,7 +118,7 @@ impl<K: Machine> Driver<K> {
     /// A core over memory, for whoever has no account yet.
     pub(super) fn fresh(common: &Common, pin: Option<Fingerprint>) -> Result<(Session<K>, Vec<ForDriver>), String> {
         let store = Store::Memory(MemoryProfile::default());
-        Session::open(common, store, node_core::stored::Stored::default(), pin).map_err(|(error, _)| error.to_string())
+        Session::open(common, store, node_core::stored::Stored::default(), pin).map_err(|error| error.to_string())
     }
 
     /// Runs until it is shut down, every handle is gone, or something fatal happens.

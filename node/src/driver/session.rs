@@ -99,24 +99,18 @@ pub(super) fn now() -> Timestamp {
 }
 
 impl<K: Machine> Session<K> {
-    /// Opens a core over what is stored and connects it. On failure the store is given back.
+    /// Opens a core over what is stored and connects it.
     pub(super) fn open(
         common: &Common,
         mut store: Store,
         stored: Stored,
         pin: Option<Fingerprint>,
-    ) -> Result<(Self, Vec<ForDriver>), (OpenError, Store)> {
-        let opened = K::open(common.stretch, stored, now()).map_err(OpenError::Core).and_then(|(core, outputs)| {
-            if let Some(transaction) = outputs.persist {
-                store.as_mut().commit(transaction)?;
-            }
-            let network = Network::start(&common.surroundings, core.tls_key_pkcs8(), pin)?;
-            Ok((core, network, outputs.after))
-        });
-        let (core, network, after) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return Err((error, store)),
-        };
+    ) -> Result<(Self, Vec<ForDriver>), OpenError> {
+        let (core, Outputs { persist, after }) = K::open(common.stretch, stored, now()).map_err(OpenError::Core)?;
+        if let Some(transaction) = persist {
+            store.as_mut().commit(transaction)?;
+        }
+        let network = Network::start(&common.surroundings, core.tls_key_pkcs8(), pin)?;
         let mut session = Self {
             core,
             store,

@@ -18,8 +18,8 @@ use super::PeerEvent;
 
 /// Frames put into one write at most.
 const BATCH_MAX: usize = 64;
-/// How long the peer's acknowledgement of the last frames is waited for.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the peer may take to read the last frames.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a connection is told to do.
 #[derive(Debug)]
@@ -87,9 +87,10 @@ async fn write(connection: &Connection, mut outgoing: mpsc::Receiver<Outgoing>) 
             return End::broken(error);
         }
         if let Some(code) = code {
-            // Finished, then acknowledged, then closed: closing first would throw away what is on its way.
+            // The last reader closes. QUIC's own acknowledgement is not enough: closing would throw away what has
+            // arrived there and was not read yet.
             if stream.finish().is_ok() {
-                let _ = tokio::time::timeout(LAST_WORDS, stream.stopped()).await;
+                let _ = tokio::time::timeout(LAST_WORDS, connection.closed()).await;
             }
             return End::new(code);
         }
@@ -110,8 +111,8 @@ async fn read(connection: &Connection, peer: PeerId, events: &mpsc::Sender<PeerE
                     return End::new(CloseCode::ShuttingDown);
                 }
             }
-            // The peer says no more, and closes when it has what it waits for.
-            Ok(None) => return End::broken(connection.closed().await),
+            // The peer says no more and waits for this: everything was read.
+            Ok(None) => return End::new(CloseCode::Done),
             Err(FrameReadError::Frame(error)) => {
                 tracing::warn!(peer = peer.0, %error, "a peer sent a malformed frame");
                 return End::new(CloseCode::Malformed);

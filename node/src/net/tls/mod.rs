@@ -8,6 +8,8 @@ mod identity;
 mod verify;
 
 #[cfg(test)]
+pub(crate) mod material;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

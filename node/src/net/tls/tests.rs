@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use p256::{SecretKey, pkcs8::EncodePrivateKey as _};
 use protocol::{ALPN_DIRECTORY, ALPN_PEER, Fingerprint, PublicKey};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, ServerConfig, crypto::rustls::QuicClientConfig};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SignatureAlgorithm};
+use rcgen::Issuer;
 use rustls::{
     NamedGroup, ProtocolVersion, SignatureScheme,
     client::ResolvesClientCert,
@@ -18,75 +17,9 @@ use rustls::{
 
 use super::{
     AcceptedPeers, CertificateRefusal, DeviceIdentity, DirectoryVerifier, SERVER_NAME, Tls, directory_fingerprint,
-    fingerprint, provider,
+    material::{FUTURE, Key, NOW, PAST, device_certificate, instance_certificate, params, root_certificate},
+    provider,
 };
-
-/// A key pair of a test.
-struct Key(KeyPair);
-
-impl Key {
-    fn new() -> Self {
-        Self::of(&rcgen::PKCS_ECDSA_P256_SHA256)
-    }
-
-    fn of(algorithm: &'static SignatureAlgorithm) -> Self {
-        Self(KeyPair::generate_for(algorithm).unwrap())
-    }
-
-    fn public(&self) -> PublicKey {
-        PublicKey::from_slice(rcgen::PublicKeyData::der_bytes(&self.0)).unwrap()
-    }
-
-    fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.public())
-    }
-
-    fn identity(&self) -> DeviceIdentity {
-        DeviceIdentity::new(&self.0.serialize_der()).unwrap()
-    }
-}
-
-fn today() -> Date {
-    jiff::Timestamp::now().to_zoned(TimeZone::UTC).date()
-}
-
-/// Validity in days from today.
-type Days = (i32, i32);
-const NOW: Days = (-2, 30);
-const PAST: Days = (-30, -2);
-const FUTURE: Days = (2, 30);
-
-fn params(name: &str, (from, to): Days) -> CertificateParams {
-    let date = |days: i32| {
-        let date = today().checked_add(days.days()).unwrap();
-        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
-    };
-    let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.not_before = date(from);
-    params.not_after = date(to);
-    params
-}
-
-fn device_certificate(key: &Key, days: Days) -> CertificateDer<'static> {
-    params("device", days).self_signed(&key.0).unwrap().der().clone()
-}
-
-fn root_params(days: Days) -> CertificateParams {
-    let mut params = params("root", days);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-}
-
-fn root_certificate(root: &Key, days: Days) -> CertificateDer<'static> {
-    root_params(days).self_signed(&root.0).unwrap().der().clone()
-}
-
-fn instance_certificate(instance: &Key, root: &Key, days: Days) -> CertificateDer<'static> {
-    let root_params = root_params(NOW);
-    let issuer = Issuer::from_params(&root_params, &root.0);
-    params("instance", days).signed_by(&instance.0, &issuer).unwrap().der().clone()
-}
 
 /// Presents whatever it is told to, also what doesn't fit together.
 #[derive(Debug)]
