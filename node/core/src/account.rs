@@ -191,7 +191,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let password = command.password.duplicate();
         let parameters = self.config.stretch;
         let job_effect = StretchJob::registration(job, state, password, response, parameters, seed);
-        self.batch.effect(Effect::Stretch { job: job_effect });
+        self.batch.effect(Effect::Stretch { job: Box::new(job_effect) });
         command.stage = Stage::Stretching(job);
         self.account_flow.command = Some(command);
     }
@@ -215,7 +215,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let password = command.password.duplicate();
         let parameters = self.config.stretch;
         let job_effect = StretchJob::login(job, state, password, response, exporter, parameters, seed);
-        self.batch.effect(Effect::Stretch { job: job_effect });
+        self.batch.effect(Effect::Stretch { job: Box::new(job_effect) });
         command.stage = Stage::Stretching(job);
         self.account_flow.command = Some(command);
     }

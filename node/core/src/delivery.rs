@@ -316,7 +316,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let device = device.find(|m| m.entry.device == receipt.device && m.account == receipt.recipient);
         let key = device.map(|member| member.entry.mls_key);
         let for_us = Some(receipt.sender) == self.own_device();
-        if !for_us || !key.is_some_and(|key| verify_receipt(&key, signed).is_ok()) {
+        if !for_us || key.is_none_or(|key| verify_receipt(&key, signed).is_err()) {
             self.report_misbehaviour("a receipt is not signed by a member's device");
             return false;
         }

@@ -66,7 +66,7 @@ pub enum Effect {
     /// Run a job that takes long on a thread of its own, two at most; the answer is `Stretched`.
     Stretch {
         /// The job.
-        job: StretchJob,
+        job: Box<StretchJob>,
     },
     /// Tell whoever watches.
     Show(Event),

@@ -112,7 +112,7 @@ pub struct StretchJob {
 
 enum Kind {
     Registration(RegistrationState),
-    Login(LoginState, [u8; 32]),
+    Login(Box<LoginState>, [u8; 32]),
 }
 
 impl fmt::Debug for StretchJob {
@@ -146,7 +146,7 @@ impl StretchJob {
         parameters: StretchParameters,
         seed: [u8; 32],
     ) -> Self {
-        Self { job, password, response, parameters, seed, kind: Kind::Login(state, exporter) }
+        Self { job, password, response, parameters, seed, kind: Kind::Login(Box::new(state), exporter) }
     }
 
     /// Runs the job; takes some 130 ms with the production parameters.

@@ -240,7 +240,7 @@ impl<K: Machine> Session<K> {
             Effect::ClosePeer { peer } => self.network.peers.close(peer, CloseCode::Done),
             Effect::AcceptPeers { tls_keys } => self.network.accepted.replace(tls_keys),
             Effect::SetTimer { at } => self.timer = Some(at),
-            Effect::Stretch { job } => self.stretch(job),
+            Effect::Stretch { job } => self.stretch(*job),
             Effect::ReadHistory { token, with, count } => {
                 let entries = self.store.as_mut().history(with.as_ref(), count).map_err(|error| error.to_string());
                 self.feed(Input::HistoryRead { token, entries });

@@ -148,7 +148,7 @@ impl RecoveryCode {
     }
 
     fn checksum(&self) -> Vec<u8> {
-        let hash = Sha256::new().chain_update(CODE_CHECKSUM).chain_update(&*self.0).finalize();
+        let hash = Sha256::new().chain_update(CODE_CHECKSUM).chain_update(*self.0).finalize();
         hash.iter().take(CHECKSUM_CHARACTERS).map(|byte| ALPHABET[usize::from(byte % 32)]).collect()
     }
 }
