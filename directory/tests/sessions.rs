@@ -173,3 +173,23 @@ async fn accounts_and_the_directorys_key_survive_a_restart() {
     assert!(matches!(answer, Ok(Reply::SignedIn { enrolled: true, .. })), "{answer:?}");
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn where_presence_is_for_contacts_others_see_nobody_come() {
+    let server = Server::start(Settings { presence_to_everyone: false, ..Settings::in_memory() }).await.unwrap();
+    let (alice, bob, carol) = (Person::new("alice", 1), Person::new("bob", 2), Person::new("carol", 3));
+    let watched = alice.arrive(server.local_addr()).await;
+    let contact = bob.arrive(server.local_addr()).await;
+    let stranger = carol.arrive(server.local_addr()).await;
+    assert!(matches!(watched.ask(&announce()).await, Ok(Reply::Announced { .. })));
+    let accounts = Bounded::new(vec![membership::account_id(&membership::signing::public_key(&bob.root))]).unwrap();
+    assert_eq!(watched.ask(&Request::Accept { accounts }).await, Ok(Reply::Done));
+    for (asker, sees) in [(&contact, true), (&stranger, false)] {
+        let who = Bounded::new(vec![Who::Name(alice.name.clone())]).unwrap();
+        let Ok(Reply::People(people)) = asker.ask(&Request::LookUp { who }).await else { panic!("no people") };
+        assert_eq!(people.iter().map(|person| person.online).collect::<Vec<_>>(), [sees]);
+        let Ok(Reply::People(people)) = asker.ask(&Request::ListOnline { after: None }).await else { panic!("none") };
+        assert_eq!(people.iter().any(|person| person.name == alice.name), sees);
+    }
+    server.shutdown().await;
+}

@@ -151,6 +151,19 @@ async fn another_protocol_is_refused() {
 }
 
 #[tokio::test]
+async fn a_node_that_names_no_protocol_is_refused() {
+    let server = directory().await;
+    let device = Device::new(13);
+    let tls = tls_builder().with_client_auth_cert(vec![device.certificate.clone()], device.private_key()).unwrap();
+    let error = match connect_with(server.local_addr(), tls).await {
+        Ok(Raw { connection, .. }) => connection.closed().await,
+        Err(error) => error,
+    };
+    let ConnectionError::ConnectionClosed(close) = error else { panic!("refused in another way: {error}") };
+    assert_eq!(alert(close.error_code), NO_APPLICATION_PROTOCOL);
+}
+
+#[tokio::test]
 async fn nothing_is_remembered_that_would_let_a_session_resume() {
     let server = directory().await;
     let device = Device::new(11);

@@ -24,7 +24,7 @@ use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, PublicKey, Timestamp,
     directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Push, Refusal, Reply, TreeBytes},
-    limits::MAILBOX_RETENTION_MS,
+    limits::{MAILBOX_RETENTION_MS, TREE_MAX},
     policy::Policy,
 };
 use sha2::{Digest as _, Sha256};
@@ -249,6 +249,9 @@ impl<S: Store> Service<S> {
         let committer = device_of(&committer.signing_identity).map_err(|error| malformed(&error.to_string()))?;
         let info = MlsMessage::from_bytes(&submission.group_info).map_err(|error| refused(&error))?;
         let tree = group.export_tree().map_err(|error| refused(&error))?;
+        if tree.len() > TREE_MAX {
+            return Err(malformed("the conversation's tree would be longer than anybody could be given"));
+        }
         let tree = ExportedTree::from_bytes(&tree).map_err(|error| refused(&error))?;
         let observed = self.observer.0.observe_group(info, Some(tree), Some(time)).map_err(|error| refused(&error))?;
         if observed.group_context() != group.group_context() {

@@ -92,9 +92,16 @@ fn open_over<S: Store>(store: S, settings: &Settings, folder: Option<DataFolder>
     let failed = CancellationToken::new();
     let on_fatal = {
         let failed = failed.clone();
-        move |error: &StoreError| {
-            tracing::error!(%error, "the store failed; the process has to end");
-            failed.cancel();
+        move |error: &StoreError| match error {
+            StoreError::Fatal(_) => {
+                tracing::error!(%error, "the store failed; the process has to end");
+                failed.cancel();
+            }
+            // One record that can't be read is no reason to take the service from everybody, and would not be mended by
+            // a restart.
+            StoreError::Damaged(_) | StoreError::NewerSchema { .. } => {
+                tracing::error!(%error, "a request met bad data")
+            }
         }
     };
     let service = Service::new(store, ServiceConfig { registration, presence_to_everyone, seed }, on_fatal)?;

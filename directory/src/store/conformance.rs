@@ -369,7 +369,7 @@ fn step(store: &impl Store, seed: u64) -> String {
 
 #[test]
 fn sqlite_answers_as_the_model_does_through_long_histories_and_reopening() {
-    for seed in 0..24_u64 {
+    for seed in 0..16_u64 {
         let model = MemoryStore::default();
         let mut sqlite = Reopened { folder: tempfile::tempdir().unwrap(), store: None };
         for number in 0..250_u64 {
