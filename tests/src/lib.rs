@@ -4,3 +4,4 @@
 
 pub mod entropy;
 pub mod provider;
+pub mod world;

@@ -24,7 +24,7 @@ use p256::{
 use rand_core::RngCore as _;
 use zeroize::Zeroizing;
 
-use crate::entropy::SeededEntropy;
+use crate::{entropy::SeededEntropy, world::witness::Keys};
 
 /// Bytes of a P-256 scalar.
 const SCALAR_LENGTH: usize = 32;
@@ -34,14 +34,15 @@ const SCALAR_LENGTH: usize = 32;
 pub struct SeededProvider {
     inner: AwsLcCryptoProvider,
     entropy: SeededEntropy,
+    keys: Keys,
 }
 
 impl SeededProvider {
-    /// A provider that draws from `entropy`.
+    /// A provider that draws from `entropy` and tells `keys` what it seals with.
     #[must_use]
-    pub fn new(entropy: SeededEntropy) -> Self {
+    pub fn new(entropy: SeededEntropy, keys: Keys) -> Self {
         let inner = AwsLcCryptoProvider::with_enabled_cipher_suites(vec![membership::SUITE]);
-        Self { inner, entropy }
+        Self { inner, entropy, keys }
     }
 }
 
@@ -61,9 +62,9 @@ impl CryptoProvider for SeededProvider {
         let curve = SeededCurve { inner: Ecdh::new(suite)?, entropy: self.entropy.clone() };
         let kdf = AwsLcHkdf::new(suite)?;
         let kem_id = KemId::new(suite)?;
-        let kem = DhKem::new(curve, kdf.clone(), kem_id as u16, kem_id.n_secret());
+        let kem = DhKem::new(curve, kdf, kem_id as u16, kem_id.n_secret());
         let hpke = Hpke::new(kem, kdf, Some(AwsLcAead::new(suite)?));
-        Some(SeededCipherSuite { inner, hpke, entropy: self.entropy.clone() })
+        Some(SeededCipherSuite { inner, hpke, entropy: self.entropy.clone(), keys: self.keys.clone() })
     }
 }
 
@@ -126,6 +127,7 @@ pub struct SeededCipherSuite {
     inner: AwsLcCipherSuite,
     hpke: Hpke<DhKem<SeededCurve, AwsLcHkdf>, AwsLcHkdf, AwsLcAead>,
     entropy: SeededEntropy,
+    keys: Keys,
 }
 
 impl CipherSuiteProvider for SeededCipherSuite {
@@ -146,7 +148,9 @@ impl CipherSuiteProvider for SeededCipherSuite {
     }
 
     fn aead_seal(&self, key: &[u8], data: &[u8], aad: Option<&[u8]>, nonce: &[u8]) -> Result<Vec<u8>, Self::Error> {
-        self.inner.aead_seal(key, data, aad, nonce)
+        let ciphertext = self.inner.aead_seal(key, data, aad, nonce)?;
+        self.keys.sealed(key, &ciphertext);
+        Ok(ciphertext)
     }
 
     fn aead_open(

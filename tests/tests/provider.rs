@@ -1,15 +1,18 @@
 //! The seeded provider is a provider: repeatable where the production one is not, and otherwise the same.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "what a test is made of")]
+
 use mls_rs_core::crypto::{CipherSuiteProvider, CryptoProvider as _, HpkeContextR as _, HpkeContextS as _, HpkePsk};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use rand_core::RngCore as _;
 use tests::{
     entropy::SeededEntropy,
     provider::{SeededCipherSuite, SeededProvider},
+    world::witness::Keys,
 };
 
 fn suite(seed: u64, participant: u64) -> SeededCipherSuite {
-    let provider = SeededProvider::new(SeededEntropy::new(seed, participant));
+    let provider = SeededProvider::new(SeededEntropy::new(seed, participant), Keys::default());
     provider.cipher_suite_provider(membership::SUITE).expect("the suite is supported")
 }
 

@@ -103,7 +103,9 @@ impl<S: Store> Service<S> {
             }
             told.push((recipient.device, accepted));
         }
-        let key = Sha256::new().chain_update(b"message").chain_update(device.0).chain_update(envelope.id.0).finalize();
+        let key = Sha256::new().chain_update(b"message").chain_update(device.0).chain_update(envelope.id.0);
+        // A message that was sealed anew is another item: the recipient may have taken the first one and not read it.
+        let key = key.chain_update(envelope.epoch.to_be_bytes()).finalize();
         let message = Some((device, envelope.conversation, envelope.id));
         Ok(Delivery {
             recipients: told,

@@ -554,7 +554,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let incarnation = state.record.incarnation;
         state.set_phase(phase);
         self.staging.forget(id, incarnation);
-        self.seal_anew_own(id);
+        // What happened meanwhile is not known here: perhaps the others came back by themselves too and can't read what was
+        // sealed before, not even from the mailbox. Whoever has a message already knows it by its id.
+        self.seal_anew(id);
     }
 
     fn trim_past(&mut self, id: ConversationId) {

@@ -359,12 +359,22 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         match reason {
             // The mailbox is asked at once; this connection is not tried again for this message.
-            PeerRefusal::UnknownConversation | PeerRefusal::Full | PeerRefusal::Unreadable => {
+            PeerRefusal::UnknownConversation | PeerRefusal::Full => {
+                for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
+                    *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
+                }
+            }
+            // What was sealed so can be read nowhere, the mailbox's copy included: it is sealed anew, for the mailbox, since
+            // whoever refuses everything must not be asked again and again on a live connection.
+            PeerRefusal::Unreadable => {
+                entry.record.sealed = None;
+                entry.record.in_mailbox.retain(|to| *to != device);
                 for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
                     *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
                 }
             }
             PeerRefusal::EpochGone => {
+                entry.record.in_mailbox.retain(|to| *to != device);
                 entry.record.sealed = None;
                 entry.direct.retain(|(to, ..)| *to != device);
                 self.mail.want();

@@ -232,18 +232,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// This device lost its keys of a conversation: what was sealed but has no carrier yet is sealed anew.
-    pub(crate) fn seal_anew_own(&mut self, conversation: ConversationId) {
-        let unsent = self.outbox.of(conversation).filter(|entry| entry.record.in_mailbox.is_empty());
-        let ids: Vec<MessageId> = unsent.map(|entry| entry.record.id).collect();
-        for id in ids {
-            if let Some(entry) = self.outbox.edit(id) {
-                entry.record.sealed = None;
-                entry.direct.clear();
-            }
-        }
-    }
-
     pub(crate) fn write_outbox(&mut self) {
         for id in std::mem::take(&mut self.outbox.changed) {
             let record = self.outbox.get(id).map(|entry| records::encode(&entry.record));

@@ -1,0 +1,105 @@
+//! What a run went through: a test that never meets the hard cases proves nothing about them.
+
+use std::{collections::BTreeMap, fmt};
+
+/// The cases that are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Case {
+    /// A commit lost its epoch to another one, and the same member's next commit there was accepted.
+    LostCommitRedone,
+    /// Two people wrote to each other first at the same time: one creation lost.
+    FirstMessageRace,
+    /// A message came by the mailbox and directly.
+    DuplicateDelivery,
+    /// A device came back by an external commit.
+    ExternalRejoin,
+    /// A node died with a transaction made and not committed.
+    NodeCrashBeforeCommit,
+    /// A node died after a commit and before any effect.
+    NodeCrashAfterCommit,
+    /// A node died between two effects of one call.
+    NodeCrashBetweenEffects,
+    /// A node's commit failed, since its disk was full.
+    NodeDiskFull,
+    /// The directory died before a change of its store.
+    DirectoryCrashBeforeCommit,
+    /// The directory died after a change of its store and before it answered.
+    DirectoryCrashAfterCommit,
+    /// A partition between two participants ended.
+    PartitionHealed,
+    /// The directory was started again.
+    DirectoryRestart,
+    /// Two thousand messages waited for a node that was away, and were all shown when it came back.
+    TwoThousandWhileAway,
+    /// A request was carried out and its answer was lost.
+    AnswerLost,
+    /// A frame came twice.
+    FrameDuplicated,
+    /// A message was shown with a visible gap before it.
+    GapShown,
+}
+
+impl Case {
+    /// Those that a whole run must have met [`LEAST`] times each.
+    pub const REQUIRED: [Self; 13] = [
+        Self::LostCommitRedone,
+        Self::FirstMessageRace,
+        Self::DuplicateDelivery,
+        Self::ExternalRejoin,
+        Self::NodeCrashBeforeCommit,
+        Self::NodeCrashAfterCommit,
+        Self::NodeCrashBetweenEffects,
+        Self::NodeDiskFull,
+        Self::DirectoryCrashBeforeCommit,
+        Self::DirectoryCrashAfterCommit,
+        Self::PartitionHealed,
+        Self::DirectoryRestart,
+        Self::TwoThousandWhileAway,
+    ];
+}
+
+/// How often each required case must be met.
+pub const LEAST: u64 = 20;
+
+/// Counts of cases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage(BTreeMap<Case, u64>);
+
+impl Coverage {
+    /// A case was met.
+    pub fn met(&mut self, case: Case) {
+        *self.0.entry(case).or_default() += 1;
+    }
+
+    /// A case was met, if it was.
+    pub fn met_if(&mut self, case: Case, met: bool) {
+        if met {
+            self.met(case);
+        }
+    }
+
+    /// How often.
+    #[must_use]
+    pub fn count(&self, case: Case) -> u64 {
+        self.0.get(&case).copied().unwrap_or_default()
+    }
+
+    /// Takes in another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (case, count) in &other.0 {
+            *self.0.entry(*case).or_default() += count;
+        }
+    }
+
+    /// The required cases that were met too rarely.
+    #[must_use]
+    pub fn missing(&self) -> Vec<(Case, u64)> {
+        Case::REQUIRED.into_iter().map(|case| (case, self.count(case))).filter(|(_, count)| *count < LEAST).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(case, count)| writeln!(f, "{count:>8} {case:?}"))
+    }
+}

@@ -1,0 +1,466 @@
+//! The directory of the world: the real service over the store in memory, the connections to it, and its deaths.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
+use node_core::input::{Answer, CallId, Input};
+use protocol::{
+    Bounded, ConversationId, DeviceId,
+    directory::{Cursor, Deposit, MailItem, Push, Registration, Reply, Request},
+    frame,
+    limits::DIRECTORY_FRAME_MAX,
+};
+
+use super::{
+    Happening, Participant, World,
+    clock::Span,
+    coverage::Case,
+    crash::Point,
+    disk::contains,
+    mortal::MortalStore,
+    witness::{CANARY, NodeIndex, Violation},
+};
+
+/// Names a connection between a node and the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// How long it takes at most, in milliseconds, until a side notices that the other is gone.
+const NOTICED_WITHIN_MS: u64 = 15_000;
+/// How long a node waits before it dials again, in milliseconds.
+const REDIAL_MS: (u64, u64) = (200, 3_000);
+
+/// Sets the store's dice apart from the scheduler's.
+const STORE_SEED: u64 = 0x0073_746f_7265;
+
+struct Connection {
+    node: NodeIndex,
+    life: u64,
+    caller: Caller,
+    broken: bool,
+    gone_at_node: bool,
+    gone_at_directory: bool,
+    calls: BTreeMap<CallId, Asked>,
+}
+
+/// What the answer to a request may tell about a conversation.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Create,
+    Commit(ConversationId),
+    Group(ConversationId),
+    Other,
+}
+
+/// The directory.
+pub struct DirectoryHost {
+    store: MortalStore,
+    service: Option<Service<MortalStore>>,
+    seed: u64,
+    connections: BTreeMap<ConnectionId, Connection>,
+    last: u64,
+    starts: u64,
+    /// Who lost an epoch to another commit and has not had one accepted since.
+    lost_commits: BTreeSet<(NodeIndex, ConversationId)>,
+    /// Who asked how to come back by themselves.
+    rejoins: BTreeSet<(NodeIndex, ConversationId)>,
+    /// Mail that a hostile directory never hands over.
+    kept_back: BTreeSet<(NodeIndex, Cursor)>,
+    /// Who submitted which commit.
+    authors: BTreeMap<Vec<u8>, NodeIndex>,
+}
+
+impl DirectoryHost {
+    /// A directory that was never started.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            store: MortalStore::new(seed ^ STORE_SEED),
+            service: None,
+            seed,
+            connections: BTreeMap::new(),
+            last: 0,
+            starts: 0,
+            lost_commits: BTreeSet::new(),
+            rejoins: BTreeSet::new(),
+            kept_back: BTreeSet::new(),
+            authors: BTreeMap::new(),
+        }
+    }
+
+    /// Starts the service over the store, with a generator of its own for each life.
+    ///
+    /// # Errors
+    /// [`Violation::Bug`] if it cannot start over what it stored itself.
+    fn start(&mut self) -> Result<(), Violation> {
+        self.starts += 1;
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        seed[8..16].copy_from_slice(&self.starts.to_be_bytes());
+        let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed };
+        // The world sees a store that failed by asking it.
+        let started = Service::new(self.store.clone(), config, |_| {});
+        let bug = |error| Violation::Bug { node: "the directory".to_owned(), what: format!("{error}") };
+        self.service = Some(started.map_err(bug)?);
+        Ok(())
+    }
+
+    /// Bytes that the store was given, and whether any were somebody's words.
+    #[must_use]
+    pub fn seen(&self) -> (u64, bool) {
+        self.store.seen()
+    }
+}
+
+impl World {
+    pub(super) fn start_directory(&mut self) -> Result<(), Violation> {
+        if self.directory.service.is_some() {
+            return Ok(());
+        }
+        self.directory.start()?;
+        self.trace.note(self.now, &|| "the directory starts".to_owned());
+        if self.directory.starts > 1 {
+            self.coverage.met(Case::DirectoryRestart);
+        }
+        Ok(())
+    }
+
+    /// The directory dies; presence, sessions' connections and logins under way are gone.
+    fn crash_directory(&mut self) {
+        self.trace.note(self.now, &|| "the directory dies".to_owned());
+        self.directory.service = None;
+        let ids: Vec<ConnectionId> = self.directory.connections.keys().copied().collect();
+        for id in ids {
+            if let Some(connection) = self.directory.connections.get_mut(&id) {
+                connection.gone_at_directory = true;
+            }
+            self.break_connection(id);
+        }
+        let at = self.now + Span::ms(self.chance.between(100, 15_000));
+        self.queue.push(&mut self.chance, at, Happening::StartDirectory);
+    }
+
+    pub(super) fn on_connect(&mut self, index: NodeIndex, life: u64) {
+        let node = &self.nodes[index];
+        if node.life != life || node.core.is_none() || node.connection.is_some() {
+            return;
+        }
+        let parted = self.is_parted(Participant::Directory, Participant::Node(index));
+        let key = node.tls_key();
+        let now = self.now.timestamp();
+        let exporter = self.chance.bytes();
+        let (Some(service), Some(key), false) = (self.directory.service.as_ref(), key, parted) else {
+            let reason = "the directory does not answer".to_owned();
+            self.input(index, Input::DirectoryDisconnected { reason });
+            return self.redial(index);
+        };
+        let mut caller = Caller::new(key, exporter, Self::address(index));
+        self.directory.store.expect(self.commits, None, 0);
+        let effects = service.connected(now, &mut caller);
+        self.directory.last += 1;
+        let id = ConnectionId(self.directory.last);
+        let connection = Connection {
+            node: index,
+            life,
+            caller,
+            broken: false,
+            gone_at_node: false,
+            gone_at_directory: false,
+            calls: BTreeMap::new(),
+        };
+        self.directory.connections.insert(id, connection);
+        self.nodes[index].connection = Some(id);
+        self.directory_effects(effects);
+        self.input(index, Input::DirectoryConnected { exporter, addresses: vec![Self::address(index)] });
+    }
+
+    fn redial(&mut self, index: NodeIndex) {
+        let life = self.nodes[index].life;
+        let at = self.now + Span::ms(self.chance.between(REDIAL_MS.0, REDIAL_MS.1));
+        self.queue.push(&mut self.chance, at, Happening::Connect(index, life));
+    }
+
+    /// A node ends its connection to the directory, and makes another one later.
+    pub(super) fn leave_directory(&mut self, index: NodeIndex) {
+        let Some(id) = self.nodes[index].connection.take() else { return };
+        if let Some(connection) = self.directory.connections.get_mut(&id) {
+            connection.gone_at_node = true;
+        }
+        self.break_connection(id);
+        self.input(index, Input::DirectoryDisconnected { reason: "signed out".to_owned() });
+        self.redial(index);
+    }
+
+    /// A connection carries nothing any more; both sides notice sooner or later.
+    pub(super) fn break_connection(&mut self, id: ConnectionId) {
+        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return };
+        connection.broken = true;
+        for at_node in [true, false] {
+            let at = self.now + Span::ms(self.chance.between(1, NOTICED_WITHIN_MS));
+            self.queue.push(&mut self.chance, at, Happening::ConnectionGone { connection: id, at_node });
+        }
+    }
+
+    pub(super) fn on_connection_gone(&mut self, id: ConnectionId, at_node: bool) {
+        let Some(connection) = self.directory.connections.get_mut(&id) else { return };
+        let (node, life) = (connection.node, connection.life);
+        let known = if at_node {
+            std::mem::replace(&mut connection.gone_at_node, true)
+        } else {
+            std::mem::replace(&mut connection.gone_at_directory, true)
+        };
+        if at_node {
+            if !known && self.nodes[node].life == life && self.nodes[node].connection == Some(id) {
+                self.nodes[node].connection = None;
+                self.input(node, Input::DirectoryDisconnected { reason: "the connection was lost".to_owned() });
+                self.redial(node);
+            }
+        } else if !known {
+            self.disconnect_at_directory(id);
+        }
+        let done = |c: &Connection| c.gone_at_node && c.gone_at_directory;
+        if self.directory.connections.get(&id).is_some_and(done) {
+            self.directory.connections.remove(&id);
+        }
+    }
+
+    /// A node's request sets out.
+    pub(super) fn send_request(&mut self, index: NodeIndex, id: ConnectionId, call: CallId, request: Request) {
+        let hostile = self.weather.hostile;
+        let asked = Asked::of(&request);
+        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return };
+        connection.calls.insert(call, asked);
+        if self.chance.happens(self.weather.request_lost) {
+            if hostile {
+                let wait = Span::ms(self.chance.between(100, 10_000));
+                self.later_input(index, wait, Input::Reply { call, answer: Answer::Lost });
+            } else {
+                self.break_connection(id);
+            }
+            return;
+        }
+        // A sign-out that comes twice would end the next session too: that is what it says. A login's two steps belong to
+        // one exchange of one connection; the first of two finishes ends it.
+        let once =
+            |r: &Request| matches!(r, Request::SignOut | Request::SignInStart { .. } | Request::SignInFinish { .. });
+        let repeatable = !once(&request);
+        if hostile && repeatable && self.chance.happens(self.weather.request_twice) {
+            let at = self.now + self.way() + Span::ms(self.chance.between(0, 3_000));
+            let request = Box::new(request.clone());
+            self.queue.push(
+                &mut self.chance,
+                at,
+                Happening::Request { connection: id, call, request, answered: false },
+            );
+        }
+        let at = self.now + self.way();
+        let request = Box::new(request);
+        self.queue.push(&mut self.chance, at, Happening::Request { connection: id, call, request, answered: true });
+    }
+
+    /// A request reaches the directory.
+    pub(super) fn on_request(
+        &mut self,
+        id: ConnectionId,
+        call: CallId,
+        request: Request,
+        answered: bool,
+    ) -> Result<(), Violation> {
+        let now = self.now.timestamp();
+        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return Ok(()) };
+        let index = connection.node;
+        let Some(service) = self.directory.service.as_ref() else { return Ok(()) };
+        if let Request::SubmitCommit(submission) = &request {
+            self.directory.authors.insert(submission.commit.to_vec(), index);
+        }
+        self.directory.store.expect(self.commits, self.plan, self.weather.directory_crash);
+        let handled = service.handle(now, &mut connection.caller, request);
+        let (commits, died) = self.directory.store.outcome();
+        self.commits = commits;
+        if let Some(point) = died {
+            self.coverage.met(match point {
+                Point::BeforeCommit => Case::DirectoryCrashBeforeCommit,
+                _ => Case::DirectoryCrashAfterCommit,
+            });
+            self.crash_directory();
+            return Ok(());
+        }
+        let name = self.nodes[index].name.to_string();
+        let text = format!("{:?} {:?}", handled.answer, handled.effects);
+        self.trace.note(self.now, &|| format!("the directory answers {name} {call:?}: {text}"));
+        let answer = match handled.answer {
+            Ok(reply) => Answer::Reply(Box::new(self.tamper(index, reply))),
+            Err(refusal) => Answer::Refusal(refusal),
+        };
+        self.inspect_answer(&answer)?;
+        self.directory_effects(handled.effects);
+        if !answered {
+            return Ok(());
+        }
+        if self.chance.happens(self.weather.answer_lost) {
+            self.coverage.met(Case::AnswerLost);
+            if self.weather.hostile {
+                let wait = Span::ms(self.chance.between(100, 10_000));
+                self.later_input(index, wait, Input::Reply { call, answer: Answer::Lost });
+            } else {
+                self.break_connection(id);
+            }
+            return Ok(());
+        }
+        let at = self.now + self.way();
+        self.queue.push(&mut self.chance, at, Happening::Answer { connection: id, call, answer });
+        Ok(())
+    }
+
+    pub(super) fn on_answer(&mut self, id: ConnectionId, call: CallId, answer: Answer) {
+        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return };
+        let (index, life, asked) = (connection.node, connection.life, connection.calls.remove(&call));
+        if self.nodes[index].life != life || self.nodes[index].connection != Some(id) {
+            return;
+        }
+        if let (Some(asked), Answer::Reply(reply)) = (asked, &answer) {
+            self.count_answer(index, asked, reply);
+        }
+        self.input(index, Input::Reply { call, answer });
+    }
+
+    fn count_answer(&mut self, index: NodeIndex, asked: Asked, reply: &Reply) {
+        match (asked, reply) {
+            (Asked::Create, Reply::ConversationExists) => self.coverage.met(Case::FirstMessageRace),
+            (Asked::Commit(conversation), Reply::CommitLost { .. }) => {
+                self.directory.lost_commits.insert((index, conversation));
+            }
+            (Asked::Group(conversation), Reply::Group { .. }) => {
+                self.directory.rejoins.insert((index, conversation));
+            }
+            (Asked::Commit(conversation), Reply::CommitAccepted) => {
+                if self.directory.lost_commits.remove(&(index, conversation)) {
+                    self.coverage.met(Case::LostCommitRedone);
+                }
+                if self.directory.rejoins.remove(&(index, conversation)) {
+                    self.coverage.met(Case::ExternalRejoin);
+                }
+            }
+            (_, Reply::Mail { items, .. }) => {
+                for (_, item) in items {
+                    if let MailItem::Message { envelope, .. } = item
+                        && self.witness.arrived(envelope.id, false)
+                    {
+                        self.coverage.met(Case::DuplicateDelivery);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_push(&mut self, id: ConnectionId, push: Push) {
+        let Some(connection) = self.directory.connections.get(&id).filter(|c| !c.broken) else { return };
+        let (index, life) = (connection.node, connection.life);
+        if self.nodes[index].life == life && self.nodes[index].connection == Some(id) {
+            self.input(index, Input::Push(push));
+        }
+    }
+
+    /// Carries out what the service wants.
+    fn directory_effects(&mut self, effects: Vec<ServiceEffect>) {
+        for effect in effects {
+            self.trace.note(self.now, &|| format!("the directory performs {effect:?}"));
+            match effect {
+                ServiceEffect::Push { device, push } => {
+                    for connection in self.connections_of(device) {
+                        let at = self.now + self.way();
+                        let push = push.clone();
+                        self.queue.push(&mut self.chance, at, Happening::Push { connection, push });
+                    }
+                }
+                ServiceEffect::CloseSession { device } => {
+                    for connection in self.connections_of(device) {
+                        self.break_connection(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    fn connections_of(&self, device: DeviceId) -> Vec<ConnectionId> {
+        let of = |c: &Connection| !c.gone_at_directory && c.caller.device() == Some(device);
+        self.directory.connections.iter().filter(|(_, c)| of(c)).map(|(id, _)| *id).collect()
+    }
+
+    fn disconnect_at_directory(&mut self, id: ConnectionId) {
+        let now = self.now.timestamp();
+        let Some(connection) = self.directory.connections.get_mut(&id) else { return };
+        let Some(service) = self.directory.service.as_ref() else { return };
+        self.directory.store.expect(self.commits, None, 0);
+        let effects = service.disconnected(now, &mut connection.caller);
+        self.directory_effects(effects);
+    }
+
+    /// The directory looks at its clock: leases end, mail expires.
+    pub(super) fn tick_directory(&mut self) {
+        let now = self.now.timestamp();
+        let Some(service) = self.directory.service.as_ref() else { return };
+        self.directory.store.expect(self.commits, None, 0);
+        let effects = service.sweep(now);
+        self.directory_effects(effects);
+    }
+
+    /// A hostile directory leaves handshakes out of what waits.
+    fn tamper(&mut self, index: NodeIndex, reply: Reply) -> Reply {
+        let Reply::Mail { items, more } = reply else { return reply };
+        let mut kept = Vec::new();
+        for item in items {
+            // Its own commit it would ask for again for ever, as it should.
+            let handshake = match &item.1 {
+                MailItem::Welcome { .. } => true,
+                MailItem::Commit { commit, .. } => self.directory.authors.get(&**commit) != Some(&index),
+                _ => false,
+            };
+            let kept_back = self.directory.kept_back.contains(&(index, item.0));
+            let mut begin = || self.withheld.remove(&index) || self.chance.happens(self.weather.handshake_withheld);
+            if kept_back || (handshake && begin()) {
+                self.directory.kept_back.insert((index, item.0));
+                self.trace.note(self.now, &|| format!("a handshake is withheld from {}", self.nodes[index].name));
+            } else {
+                kept.push(item);
+            }
+        }
+        Reply::Mail { items: Bounded::new(kept).unwrap_or_default(), more }
+    }
+
+    pub(super) fn inspect_request(&mut self, request: &Request) -> Result<(), Violation> {
+        if let Request::Deposit { items } = request {
+            for item in items {
+                if let Deposit::Message { envelope, .. } = item {
+                    self.witness.left(envelope)?;
+                }
+            }
+        }
+        let bytes = frame::encode_body(request, DIRECTORY_FRAME_MAX).unwrap_or_default();
+        if contains(&bytes, CANARY.as_bytes()) {
+            return Err(Violation::PlaintextOnWire { what: "a request to the directory" });
+        }
+        Ok(())
+    }
+
+    fn inspect_answer(&self, answer: &Answer) -> Result<(), Violation> {
+        let Answer::Reply(reply) = answer else { return Ok(()) };
+        let bytes = frame::encode_body(reply, DIRECTORY_FRAME_MAX).unwrap_or_default();
+        if contains(&bytes, CANARY.as_bytes()) {
+            return Err(Violation::PlaintextOnWire { what: "an answer of the directory" });
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::CreateConversation(_) => Self::Create,
+            Request::SubmitCommit(submission) => Self::Commit(submission.conversation),
+            Request::Group { conversation } => Self::Group(*conversation),
+            _ => Self::Other,
+        }
+    }
+}

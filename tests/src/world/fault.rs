@@ -1,0 +1,20 @@
+//! Faults that are planted on purpose, to see that the invariants catch them. They are wrappers around a node of the
+//! virtual network; the product has no switch for any of them.
+
+use node_core::stored::Table;
+
+/// Where a node keeps what it has taken in.
+pub const TAKEN_IN: [Table; 5] =
+    [Table::Seen, Table::Waiting, Table::Conversation, Table::GroupState, Table::GroupEpoch];
+
+/// What is wrong with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The store says that a transaction is durable before it is: a crash takes the latest ones back.
+    AcknowledgesEarly,
+    /// The driver performs the effects of a call before it commits its transaction.
+    PerformsFirst,
+    /// The record of the latest that was taken in does not survive a crash: neither the ciphertexts seen, nor the senders'
+    /// sequences, nor the ratchet, which knows of its own accord what it has opened.
+    ForgetsSeen,
+}

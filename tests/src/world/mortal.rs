@@ -1,0 +1,235 @@
+//! The directory's store, which can die between any two of its changes, and sees every byte that it is given.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use directory::store::{
+    AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
+    Delivery, DeviceRecord, ExpiredMessage, Instance, KeyPackages, MailRecord, Mailbox, NewAccount, StoreError, Stored,
+    memory::MemoryStore,
+};
+use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
+
+use super::{
+    chance::Chance,
+    crash::{CrashPlan, Point},
+    disk::contains,
+    witness::CANARY,
+};
+
+/// The store in memory, and what is to become of it.
+#[derive(Debug, Clone)]
+pub struct MortalStore {
+    inner: MemoryStore,
+    fate: Arc<Mutex<Fate>>,
+}
+
+/// When the store dies, and what it has seen.
+#[derive(Debug)]
+struct Fate {
+    chance: Chance,
+    crash: u64,
+    plan: Option<CrashPlan>,
+    changes: u64,
+    died: Option<Point>,
+    bytes_seen: u64,
+    plaintext_seen: bool,
+}
+
+impl MortalStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let fate = Fate {
+            chance: Chance::new(seed),
+            crash: 0,
+            plan: None,
+            changes: 0,
+            died: None,
+            bytes_seen: 0,
+            plaintext_seen: false,
+        };
+        Self { inner: MemoryStore::default(), fate: Arc::new(Mutex::new(fate)) }
+    }
+
+    /// What may happen to the changes of the next call: how many anybody has made so far, the run's plan, and the
+    /// chance of dying at each point.
+    pub fn expect(&self, changes: u64, plan: Option<CrashPlan>, crash: u64) {
+        let mut fate = self.lock();
+        (fate.changes, fate.plan, fate.crash) = (changes, plan, crash);
+    }
+
+    /// How many changes anybody has made now, and where the store died, if it did. It lives again.
+    #[must_use]
+    pub fn outcome(&self) -> (u64, Option<Point>) {
+        let mut fate = self.lock();
+        (fate.changes, fate.died.take())
+    }
+
+    /// Bytes that the store was given, and whether any of them were somebody's words.
+    #[must_use]
+    pub fn seen(&self) -> (u64, bool) {
+        let fate = self.lock();
+        (fate.bytes_seen, fate.plaintext_seen)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fate> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&MemoryStore) -> Stored<T>) -> Stored<T> {
+        if self.lock().died.is_some() { Err(dead()) } else { read(&self.inner) }
+    }
+
+    fn change<T>(&self, bytes: &[&[u8]], change: impl FnOnce(&MemoryStore) -> Stored<T>) -> Stored<T> {
+        let planned = self.lock().begin(bytes)?;
+        let done = change(&self.inner);
+        self.lock().end(planned)?;
+        done
+    }
+}
+
+impl Fate {
+    fn begin(&mut self, bytes: &[&[u8]]) -> Result<Option<Point>, StoreError> {
+        if self.died.is_some() {
+            return Err(dead());
+        }
+        for bytes in bytes {
+            self.bytes_seen += bytes.len() as u64;
+            self.plaintext_seen |= contains(bytes, CANARY.as_bytes());
+        }
+        let number = self.changes;
+        self.changes += 1;
+        let planned = self.plan.filter(|plan| plan.commit == number).map(|plan| plan.point);
+        if planned == Some(Point::BeforeCommit) || self.chance.happens(self.crash) {
+            self.died = Some(Point::BeforeCommit);
+            return Err(dead());
+        }
+        Ok(planned)
+    }
+
+    fn end(&mut self, planned: Option<Point>) -> Result<(), StoreError> {
+        if planned == Some(Point::AfterCommit) || self.chance.happens(self.crash) {
+            self.died = Some(Point::AfterCommit);
+            return Err(dead());
+        }
+        Ok(())
+    }
+}
+
+fn dead() -> StoreError {
+    StoreError::Fatal("the process died here".to_owned())
+}
+
+macro_rules! reads {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $out:ty;)*) => {
+        $(fn $name(&self, $($argument: $kind),*) -> Stored<$out> {
+            self.read(|inner| inner.$name($($argument),*))
+        })*
+    };
+}
+
+impl Accounts for MortalStore {
+    reads! {
+        accounts_by_name(names: &[Name]) -> Vec<Option<AccountRecord>>;
+        accounts_by_id(accounts: &[AccountId]) -> Vec<Option<AccountRecord>>;
+        device_by_key(tls_key: &PublicKey) -> Option<DeviceRecord>;
+        devices_by_id(devices: &[DeviceId]) -> Vec<Option<DeviceRecord>>;
+        last_seen(accounts: &[AccountId]) -> Vec<Option<Timestamp>>;
+        book(account: AccountId) -> Option<(u64, Vec<u8>)>;
+        has_accepted(pairs: &[(AccountId, AccountId)]) -> Vec<bool>;
+        invite_is_free(code: &str) -> bool;
+        counts() -> Counts;
+    }
+
+    fn create_account(&self, account: &NewAccount) -> Stored<AccountMade> {
+        let record = &account.record;
+        let bytes = [record.password.as_slice(), &record.root_backup, &record.recovery_backup, &record.devices.list];
+        self.change(&bytes, |inner| inner.create_account(account))
+    }
+
+    fn set_signed_in(&self, device: DeviceId, signed_in: bool) -> Stored<()> {
+        self.change(&[], |inner| inner.set_signed_in(device, signed_in))
+    }
+
+    fn raise_send_counter(&self, device: DeviceId, counter: u64) -> Stored<u64> {
+        self.change(&[], |inner| inner.raise_send_counter(device, counter))
+    }
+
+    fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()> {
+        self.change(&[], |inner| inner.note_seen(account, at))
+    }
+
+    fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
+        self.change(&[book], |inner| inner.put_book(account, version, book))
+    }
+
+    fn accept(&self, owner: AccountId, others: &[AccountId]) -> Stored<()> {
+        self.change(&[], |inner| inner.accept(owner, others))
+    }
+
+    fn add_invites(&self, codes: &[String]) -> Stored<()> {
+        self.change(&[], |inner| inner.add_invites(codes))
+    }
+}
+
+impl KeyPackages for MortalStore {
+    reads! {
+        stock(device: DeviceId) -> (u32, bool);
+    }
+
+    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
+        let bytes: Vec<&[u8]> = packages.iter().map(Vec::as_slice).chain(last_resort).collect();
+        self.change(&bytes, |inner| inner.publish(device, packages, last_resort))
+    }
+
+    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>> {
+        self.change(&[], |inner| inner.take(requester, devices))
+    }
+
+    fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()> {
+        self.change(&[], |inner| inner.used(requester, devices))
+    }
+}
+
+impl Conversations for MortalStore {
+    reads! {
+        conversation(id: ConversationId) -> Option<ConversationRecord>;
+        commit_of(id: ConversationId, epoch: u64) -> Option<CommitHash>;
+    }
+
+    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade> {
+        let bytes = [record.snapshot.as_slice(), &record.group_info];
+        self.change(&bytes, |inner| inner.create_conversation(record))
+    }
+
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome> {
+        self.change(&[&next.snapshot, &next.group_info], |inner| inner.commit(hash, next))
+    }
+}
+
+impl Mailbox for MortalStore {
+    reads! {
+        drain(device: DeviceId, after: Option<Cursor>, items: usize, bytes: usize) -> (Vec<MailRecord>, bool);
+    }
+
+    fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>> {
+        let bytes: Vec<&[u8]> = deliveries.iter().map(|delivery| delivery.item.as_slice()).collect();
+        self.change(&bytes, |inner| inner.deliver(deliveries))
+    }
+
+    fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()> {
+        self.change(&[], |inner| inner.remove(device, cursors))
+    }
+
+    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>> {
+        // It is asked for every second and mostly changes nothing: no place to die at.
+        self.read(|inner| inner.expire(now, items))
+    }
+}
+
+impl Instance for MortalStore {
+    reads! {
+        secret(name: &str) -> Option<Vec<u8>>;
+        secret_or(name: &str, value: &[u8]) -> Vec<u8>;
+    }
+}

@@ -1,0 +1,155 @@
+//! Whole runs: a seed becomes a kind of story, is played and healed, and reported.
+
+use super::{
+    Happening, Setup, World,
+    chance::Chance,
+    clock::{Moment, Span},
+    coverage::{Case, Coverage},
+    fault::Fault,
+    weather::Weather,
+    witness::Violation,
+};
+
+/// Messages that wait for a node that is away, in a story of that kind.
+const AWAY_MESSAGES: usize = 2_000;
+/// How many of them are asked for at a time.
+const AWAY_BATCH: usize = 100;
+/// A day and an hour: every key is due for a refresh.
+const DAY: Span = Span::hours(25);
+
+/// Days in a story of that kind: whoever loses the race of one morning may win that of a later one.
+const DAYS: usize = 3;
+/// How much of each of them everybody is there.
+const MORNING: Span = Span::seconds(20);
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    /// Everything goes wrong at once, for some minutes.
+    Storm,
+    /// The same, then everybody is away for a day, and comes back at once with keys to refresh; and again.
+    Day,
+    /// Two thousand messages are written to a node that is away.
+    Away,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What it was about.
+    pub story: Story,
+    /// The broken promise, if one was.
+    pub violation: Option<Violation>,
+    /// What was met.
+    pub coverage: Coverage,
+    /// Hash of the whole trace.
+    pub hash: [u8; 32],
+    /// Messages that were durably queued.
+    pub messages: usize,
+    /// The trace to read, if it was asked for.
+    pub lines: Vec<String>,
+}
+
+impl Story {
+    /// What a seed is about.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 10 {
+            0 => Self::Away,
+            1..4 => Self::Day,
+            _ => Self::Storm,
+        }
+    }
+}
+
+/// Plays a seed.
+#[must_use]
+pub fn play(seed: u64, readable: bool) -> Report {
+    play_with(seed, readable, None)
+}
+
+/// Plays a seed with a fault planted in its first node.
+#[must_use]
+pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
+    let story = Story::of(seed);
+    let mut dice = Chance::new(seed ^ 0x5eed);
+    let (nodes, weather) = match story {
+        Story::Away => (2, Weather { node_crash: 0, directory_crash: 0, ..Weather::stormy(&mut dice) }),
+        _ => (3 + dice.index(6).min(dice.index(6)), Weather::stormy(&mut dice)),
+    };
+    let mut world = World::new(Setup { seed, nodes, weather, plan: None, readable });
+    if let Some(fault) = fault {
+        world.plant(0, fault);
+    }
+    let length = Span::seconds(40 + dice.between(0, 60));
+    let result = match story {
+        Story::Storm => world.storm(length),
+        Story::Day => world.day(length),
+        Story::Away => world.away(),
+    };
+    world.report(story, result.err())
+}
+
+impl World {
+    fn storm(&mut self, length: Span) -> Result<(), Violation> {
+        self.run_until(self.now + length)?;
+        self.heal()
+    }
+
+    fn day(&mut self, length: Span) -> Result<(), Violation> {
+        self.run_until(self.now + length)?;
+        for _ in 0..DAYS {
+            for index in 0..self.nodes.len() {
+                self.nodes[index].away = true;
+                self.stop_node(index);
+            }
+            let morning = self.now + DAY;
+            self.run_until(morning)?;
+            for index in 0..self.nodes.len() {
+                self.nodes[index].away = false;
+                self.queue.push(&mut self.chance, morning, Happening::StartNode(index));
+            }
+            self.run_until(morning + MORNING)?;
+        }
+        self.heal()
+    }
+
+    /// The first node writes; the second one is away from soon after they have met until everything is written.
+    fn away(&mut self) -> Result<(), Violation> {
+        self.acting = false;
+        let weather = std::mem::replace(&mut self.weather, Weather::calm());
+        self.run_until(Moment::default() + Span::seconds(20))?;
+        self.send(1, 0);
+        self.run_until(self.now + Span::seconds(20))?;
+        self.weather = weather;
+        self.nodes[1].away = true;
+        self.stop_node(1);
+        let before = self.witness.messages().count();
+        for _ in 0..AWAY_MESSAGES / AWAY_BATCH {
+            for _ in 0..AWAY_BATCH {
+                self.send(0, 1);
+            }
+            self.run_until(self.now + Span::seconds(10))?;
+        }
+        let waiting = self.witness.pending();
+        self.heal()?;
+        if self.witness.messages().count() - before >= AWAY_MESSAGES && waiting >= AWAY_MESSAGES {
+            self.coverage.met(Case::TwoThousandWhileAway);
+        }
+        Ok(())
+    }
+
+    fn report(self, story: Story, violation: Option<Violation>) -> Report {
+        Report {
+            seed: self.seed,
+            story,
+            violation,
+            hash: self.trace.hash(),
+            messages: self.witness.messages().count(),
+            lines: self.trace.lines().to_vec(),
+            coverage: self.coverage,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The promises that can be broken, one variant each.
+
+use node_core::event::{DeliveryState, Event};
+use protocol::{ConversationId, MessageId};
+
+/// A broken promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// A message was durably queued, never failed, and was not shown after everything had healed.
+    Lost {
+        /// Which.
+        uid: MessageId,
+        /// Who wrote it.
+        from: String,
+        /// To whom.
+        to: String,
+        /// Which of theirs.
+        index: usize,
+        /// What its sender believes.
+        state: DeliveryState,
+    },
+    /// A message was shown twice.
+    ShownTwice {
+        /// Which.
+        uid: MessageId,
+    },
+    /// A message was shown that nobody sent.
+    ShownUnsent {
+        /// Under which id.
+        uid: MessageId,
+        /// What.
+        text: String,
+    },
+    /// A message was shown to the wrong person, with the wrong sender or with other words.
+    ShownWrong {
+        /// Which.
+        uid: MessageId,
+        /// What was shown.
+        text: String,
+    },
+    /// An event was shown that the event log does not hold.
+    ShownNotDurable {
+        /// Which.
+        event: Box<Event>,
+    },
+    /// A message was shown although one before it was missing, and nothing said so.
+    HiddenGap {
+        /// Which.
+        uid: MessageId,
+        /// How many were passed over.
+        skipped: usize,
+    },
+    /// A command ended with a message that the sender's store does not hold.
+    AcknowledgedNotDurable {
+        /// Which.
+        uid: MessageId,
+    },
+    /// Something was queued that nobody asked to send.
+    NotIntended {
+        /// Which.
+        uid: MessageId,
+        /// What.
+        text: String,
+    },
+    /// A message was queued twice under one id.
+    QueuedTwice {
+        /// Which.
+        uid: MessageId,
+    },
+    /// The state of a message went back.
+    StateBackwards {
+        /// Which.
+        uid: MessageId,
+        /// From.
+        before: DeliveryState,
+        /// To.
+        after: DeliveryState,
+    },
+    /// A sender believes that a message is delivered, and the recipient's store does not hold it.
+    DeliveredNotDurable {
+        /// Which.
+        uid: MessageId,
+    },
+    /// The event log's numbers have a gap or repeat.
+    SequenceGap {
+        /// The next number.
+        expected: u64,
+        /// What came.
+        found: Option<u64>,
+    },
+    /// Somebody's words crossed a wire unsealed.
+    PlaintextOnWire {
+        /// Where.
+        what: &'static str,
+    },
+    /// Somebody's store holds words that were not theirs to read.
+    ForeignPlaintext {
+        /// Whose store.
+        holder: String,
+    },
+    /// The search for plaintext does not find what is there.
+    ControlFailed {
+        /// Whose store.
+        holder: String,
+    },
+    /// One message key sealed two different ciphertexts that both left.
+    KeyReuse {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// In which epoch.
+        epoch: u64,
+    },
+    /// After healing, two members of a conversation are not in the same epoch.
+    Disagreement {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The epochs that their latest messages were sealed in.
+        epochs: Vec<u64>,
+    },
+    /// After healing, somebody still has something to do.
+    NotIdle {
+        /// Who.
+        node: String,
+        /// Messages that are neither shown nor failed.
+        pending: usize,
+    },
+    /// A core found one of its own invariants broken.
+    Bug {
+        /// Whose.
+        node: String,
+        /// What it says.
+        what: String,
+    },
+    /// A core could not be opened from what it had stored itself.
+    CannotOpen {
+        /// Whose.
+        node: String,
+        /// Why.
+        error: String,
+    },
+    /// A command failed in a way that no weather explains.
+    UnexpectedFailure {
+        /// Whose.
+        node: String,
+        /// What was asked, and how it failed.
+        what: String,
+    },
+}
+
+impl Violation {
+    /// The name of the broken promise, without its particulars.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let text = format!("{self:?}");
+        text.split([' ', '{']).next().unwrap_or_default().to_owned()
+    }
+}
