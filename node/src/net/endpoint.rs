@@ -29,6 +29,9 @@ const UDP_PAYLOAD_MAX: u16 = 6_500;
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// A connection on which nothing is heard for so long is gone.
 const IDLE_TIMEOUT_MS: u32 = 45_000;
+/// How often a node speaks to its directory when there is nothing to say. More often than to peers: a directory that was
+/// killed takes messages again once its nodes have noticed, and each of them has only this to notice by.
+pub(super) const DIRECTORY_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How often a dialler speaks when there is nothing to say: a third of the time-out.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A first guess of the round trip, so that a lost first packet is sent again soon.
@@ -291,6 +294,6 @@ fn peer_transport(keep_alive: Option<Duration>) -> TransportConfig {
 
 fn directory_transport() -> TransportConfig {
     let mut config = transport(DIRECTORY_STREAMS, MIB, 4 * MIB, u64::from(MIB));
-    config.keep_alive_interval(Some(KEEP_ALIVE));
+    config.keep_alive_interval(Some(DIRECTORY_KEEP_ALIVE));
     config
 }

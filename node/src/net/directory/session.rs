@@ -12,17 +12,41 @@ use quinn::Connection;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{Call, DirectoryEvent};
-use crate::net::frames::{FrameReader, write_frames};
+use crate::net::{
+    endpoint::DIRECTORY_KEEP_ALIVE,
+    frames::{FrameReader, write_frames},
+};
 
 /// Requests under way at once: the directory takes so many streams of one connection.
 const CALLS_MAX: usize = 4;
 /// How long an answer is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A directory that sends nothing at all, not even acknowledgements, for so long while an answer is due has gone away
-/// without a word; QUIC itself would wait for its idle time-out.
+/// A directory that sends nothing at all, not even acknowledgements, for so long after it was spoken to has gone away
+/// without a word; QUIC itself would wait for its idle time-out, and meanwhile no message would arrive here.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const SILENCE_CHECK: Duration = Duration::from_secs(1);
+
+/// When the directory was last heard, and since when it owes an answer.
+struct Hearing {
+    datagrams: u64,
+    heard: Instant,
+    asked: Option<Instant>,
+}
+
+impl Hearing {
+    /// Looks again. While nothing is asked, only keep-alives make a living directory answer.
+    fn is_gone(&mut self, datagrams: u64, owes: bool, now: Instant) -> bool {
+        if datagrams != self.datagrams {
+            (self.datagrams, self.heard) = (datagrams, now);
+        }
+        self.asked = owes.then(|| self.asked.unwrap_or(now));
+        match self.asked {
+            Some(asked) => now.duration_since(self.heard.max(asked)) >= SILENCE_MAX,
+            None => now.duration_since(self.heard) >= DIRECTORY_KEEP_ALIVE + SILENCE_MAX,
+        }
+    }
+}
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +91,7 @@ impl<'a> Session<'a> {
     }
 
     async fn calls(&mut self, queue: &mut mpsc::Receiver<Call>) -> String {
-        let mut heard = (self.datagrams(), Instant::now());
+        let mut hearing = Hearing { datagrams: self.datagrams(), heard: Instant::now(), asked: None };
         let mut checks = tokio::time::interval(SILENCE_CHECK);
         loop {
             tokio::select! {
@@ -78,9 +102,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 _ = checks.tick() => {
-                    if self.due.is_empty() || self.datagrams() != heard.0 {
-                        heard = (self.datagrams(), Instant::now());
-                    } else if heard.1.elapsed() >= SILENCE_MAX {
+                    if hearing.is_gone(self.datagrams(), !self.due.is_empty(), Instant::now()) {
                         return "the directory went silent".to_owned();
                     }
                 }
@@ -177,5 +199,28 @@ async fn read_pushes(connection: &Connection, events: &mpsc::Sender<DirectoryEve
             Ok(None) => return "the directory ended its pushes".to_owned(),
             Err(error) => return format!("the directory's pushes broke: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_gone_when_it_says_nothing_after_it_was_asked_or_kept_alive() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut hearing = Hearing { datagrams: 1, heard: start, asked: None };
+        // Idle: a keep-alive's answer is awaited.
+        assert!(!hearing.is_gone(1, false, at(7)));
+        // A request after a long silence has its own time.
+        assert!(!hearing.is_gone(1, true, at(7)));
+        assert!(!hearing.is_gone(1, true, at(9)));
+        // Whatever is heard, as an acknowledgement, starts the time anew.
+        assert!(!hearing.is_gone(2, true, at(10)));
+        assert!(!hearing.is_gone(2, true, at(12)));
+        assert!(hearing.is_gone(2, true, at(13)));
+        assert!(!hearing.is_gone(2, false, at(17)));
+        assert!(hearing.is_gone(2, false, at(18)));
     }
 }
