@@ -36,7 +36,12 @@ pub(super) struct RichReader {
 }
 
 impl RichReader {
-    pub(super) fn new(secret: SecretSpan, online: Arc<AtomicBool>, color: bool) -> rustyline::Result<Self> {
+    pub(super) fn new(
+        secret: SecretSpan,
+        online: Arc<AtomicBool>,
+        color: bool,
+        modes: Modes,
+    ) -> rustyline::Result<Self> {
         let config = config()?;
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history)?;
@@ -45,6 +50,7 @@ impl RichReader {
         let empty = Arc::new(AtomicBool::new(true));
         let noticing = EventHandler::Conditional(Box::new(NoticeEmpty(empty.clone())));
         editor.bind_sequence(KeyEvent::ctrl('C'), noticing);
+        editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(Suspend(modes))));
         Ok(Self { editor, secret, empty, interrupted: false })
     }
 
@@ -115,6 +121,15 @@ impl ConditionalEventHandler for NoticeEmpty {
     fn handle(&self, _event: &Event, _count: RepeatCount, _positive: bool, context: &EventContext<'_>) -> Option<Cmd> {
         self.0.store(context.line().is_empty(), Ordering::Relaxed);
         Some(Cmd::Interrupt)
+    }
+}
+
+struct Suspend(Modes);
+
+impl ConditionalEventHandler for Suspend {
+    fn handle(&self, _event: &Event, _count: RepeatCount, _positive: bool, _context: &EventContext<'_>) -> Option<Cmd> {
+        self.0.suspend();
+        Some(Cmd::Repaint)
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+/// Turns bracketed paste on.
+const PASTE_ON: &[u8] = b"\x1b[?2004h";
 /// Turns bracketed paste off again.
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
 /// What a process that panicked exits with, as Rust itself does.
@@ -61,6 +63,20 @@ impl Modes {
         if let Some(found) = &self.found {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, found);
         }
+    }
+
+    /// Stops this process, as Ctrl-Z does elsewhere, and goes on with the same modes when it is continued. The signal
+    /// goes to this very thread, so that it has not moved on before the process stands still; a signal to the process
+    /// would leave time to take the terminal back before the shell does.
+    pub(super) fn suspend(&self) {
+        let editing = tcgetattr(std::io::stdin());
+        self.restore();
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP);
+        if let Ok(editing) = editing {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &editing);
+        }
+        let mut out = std::io::stdout();
+        let _ = out.write_all(PASTE_ON).and_then(|()| out.flush());
     }
 
     /// Hides what is typed until [`Modes::restore_input`], with or without its line breaks; signals go on working.

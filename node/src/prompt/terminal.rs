@@ -85,7 +85,7 @@ impl Terminal {
         let online = Arc::new(AtomicBool::new(false));
         let rich = kind == Kind::Rich;
         let (reader, screen) = if rich {
-            let mut reader = RichReader::new(secret, online.clone(), color)?;
+            let mut reader = RichReader::new(secret, online.clone(), color, modes.clone())?;
             let screen = Screen::start(Some(reader.printer()?))?;
             (Reader::Rich(Box::new(reader)), screen)
         } else {
