@@ -213,6 +213,14 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
         })
     }
 
+    /// The ratchet tree of the current epoch.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn export_tree(&self) -> Result<Vec<u8>, MlsBug> {
+        Ok(self.group.export_tree().to_bytes()?)
+    }
+
     /// Forgets a pending commit that lost.
     pub fn drop_pending(&mut self) {
         self.group.clear_pending_commit();
