@@ -339,8 +339,7 @@ impl World {
         let name = node.name.to_string();
         let (core, outputs) =
             opened.map_err(|error| Violation::CannotOpen { node: name.clone(), error: error.to_string() })?;
-        node.core = Some(core);
-        node.idle = false;
+        node.start(core);
         let life = node.life;
         self.trace.note(self.now, &|| format!("{name} starts"));
         self.perform(index, outputs)?;

@@ -7,6 +7,7 @@ use node_core::{
     command::CommandToken,
     input::{Input, PeerId},
 };
+use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{Name, PublicKey};
 
 use super::{clock::Moment, directory::ConnectionId, disk::Disk, fault::Fault, link::LinkId};
@@ -43,6 +44,7 @@ pub struct Node {
     pub unsynced: VecDeque<Disk>,
     /// The core, while the node runs.
     pub core: Option<Core<SeededProvider>>,
+    tls_key: Option<PublicKey>,
     /// Counts the cores: what was meant for an earlier one is not for this one.
     pub life: u64,
     /// What waits to be handed to the core.
@@ -86,6 +88,7 @@ impl Node {
             disk: Disk::default(),
             unsynced: VecDeque::new(),
             core: None,
+            tls_key: None,
             life: 0,
             inbox: Vec::new(),
             connection: None,
@@ -104,12 +107,20 @@ impl Node {
         }
     }
 
+    /// Takes a core that has just been opened.
+    pub fn start(&mut self, core: Core<SeededProvider>) {
+        // Deriving a public key takes longer than anything else that a dial needs: once a life is enough.
+        self.tls_key = SecretKey::from_pkcs8_der(core.tls_key_pkcs8())
+            .ok()
+            .and_then(|key| PublicKey::from_slice(key.public_key().to_sec1_point(false).as_bytes()));
+        self.core = Some(core);
+        self.idle = false;
+    }
+
     /// The device's TLS key, while the node runs.
     #[must_use]
     pub fn tls_key(&self) -> Option<PublicKey> {
-        use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
-        let key = SecretKey::from_pkcs8_der(self.core.as_ref()?.tls_key_pkcs8()).ok()?;
-        PublicKey::from_slice(key.public_key().to_sec1_point(false).as_bytes())
+        self.tls_key.filter(|_| self.core.is_some())
     }
 
     /// Whether a command of this kind is running.
