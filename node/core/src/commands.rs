@@ -189,8 +189,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Send { to, .. } => {
                 !self.people.by_name(to).is_some_and(|contact| connected.contains(&contact.account))
             }
-            Waiting::Idle | Waiting::Online { .. } | Waiting::Find { .. } | Waiting::History => false,
-            _ => true,
+            Waiting::Resume { .. } | Waiting::Answer => true,
+            // Everything else repeats its request through lost connections, until whoever asked gives up.
+            _ => false,
         };
         let waiting = self.waiters.waiting.iter();
         let ended: Vec<CommandToken> = waiting.filter(|(_, waiting)| ends(waiting)).map(|(token, _)| *token).collect();
@@ -209,9 +210,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// Keeps a command until the directory is connected; if it is known not to answer, the command fails at once.
+    /// Keeps a command until the directory is connected, or until whoever asked gives up. PING asks just that, and is
+    /// answered at once where the directory is known not to answer.
     fn wait_for_directory(&mut self, token: CommandToken, command: Command) {
-        if self.link.last_failure.is_some() {
+        if command == Command::Ping && self.link.last_failure.is_some() {
             let failure = self.unreachable();
             self.done(token, Err(failure));
         } else {
