@@ -41,11 +41,7 @@ impl DeviceIdentity {
     /// [`IdentityError`] if the key is no P-256 key, or the clock is out of range.
     pub fn new(pkcs8: &[u8]) -> Result<Self, IdentityError> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        Self::valid_between(pkcs8, today.checked_sub(BACKDATED_DAYS.days())?, today.checked_add(VALIDITY_DAYS.days())?)
-    }
-
-    /// Makes a certificate that is valid from one date to another.
-    pub(crate) fn valid_between(pkcs8: &[u8], from: Date, to: Date) -> Result<Self, IdentityError> {
+        let (from, to) = (today.checked_sub(BACKDATED_DAYS.days())?, today.checked_add(VALIDITY_DAYS.days())?);
         let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
