@@ -195,14 +195,15 @@ fn a_dumb_terminal_gets_plain_lines_and_no_escape_code() {
     let mut terminal = Pseudo::start(80, "dumb");
     terminal.wait_for_line("alice>");
     terminal.tell("print bob: hello");
-    terminal.wait_for_text("bob: hello");
+    // Not before the prompt is back: what is typed earlier would stand above it.
+    terminal.wait_for_lines(&["bob: hello", "alice>"]);
     terminal.type_text("PING\n");
-    terminal.wait_for_line("line: \"PING\"");
+    terminal.wait_for_lines(&["line: \"PING\"", "alice>"]);
     terminal.type_text("password\n");
     terminal.wait_for_text("Password:");
     terminal.wait_until_hidden();
     terminal.type_text("ZQXJZQXJ\n");
-    terminal.wait_for_line("secret of 8 characters");
+    terminal.wait_for_lines(&["secret of 8 characters", "alice>"]);
     terminal.type_text(CTRL_D);
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_sane();

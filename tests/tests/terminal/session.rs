@@ -46,9 +46,17 @@ impl Place {
         let server = &self.server;
         let folder = self.folder.path().join(profile);
         let directory = format!("{}#{}", server.local_addr(), server.fingerprint());
-        let arguments = format!("--data\n{}\n--directory\n{directory}\n--bind\n127.0.0.1:0", folder.display());
+        let arguments = format!(
+            "--data\n{}\n--directory\n{directory}\n--bind\n127.0.0.1:0\n-v\n--log-file\n{}",
+            folder.display(),
+            self.log(profile).display()
+        );
         let environment = [("TERM", "xterm-256color"), (ARGUMENTS, arguments.as_str())];
         Pseudo::run("session::child_that_is_a_node", 100, &environment)
+    }
+
+    fn log(&self, profile: &str) -> std::path::PathBuf {
+        self.folder.path().join(format!("{profile}.log"))
     }
 
     fn sign_up(&self, name: &str) -> Pseudo {
@@ -118,4 +126,22 @@ fn a_second_node_on_an_open_profile_is_told_that_it_is_in_use() {
     second.wait_for_text("profile in use");
     first.type_text("whoami\r");
     first.wait_for_text("fingerprint");
+}
+
+#[test]
+fn a_log_tells_of_connections_and_never_what_was_said_or_typed() {
+    let place = Place::new();
+    let mut alice = place.sign_up("alice");
+    let mut bob = place.sign_up("bob");
+    alice.type_text("@bob canary-51f0 for you\r");
+    bob.wait_for_text("canary-51f0 for you m1");
+    bob.type_text("@alice canary-51f0 for you too\r");
+    alice.wait_for_text("canary-51f0 for you too m2");
+    for (profile, terminal) in [("alice", &mut alice), ("bob", &mut bob)] {
+        terminal.type_text("quit\r");
+        assert_eq!(terminal.exit_code(), 0);
+        let log = std::fs::read_to_string(place.log(profile)).unwrap();
+        assert!(log.contains("directory connected"), "the log is written: {log}");
+        assert!(!log.contains("canary-51f0") && !log.contains(PASSWORD), "{log}");
+    }
 }
