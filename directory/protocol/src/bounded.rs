@@ -145,8 +145,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        // The announced length is refused first; the list then grows only as items really arrive.
-        check(items.size_hint().unwrap_or(0), MAX).map_err(de::Error::custom)?;
+        // The announced length is refused before any item is read; postcard gives none if the frame can't hold it.
+        let announced = items.size_hint().ok_or_else(|| de::Error::custom("a list longer than its frame"))?;
+        check(announced, MAX).map_err(de::Error::custom)?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             check(list.len() + 1, MAX).map_err(de::Error::custom)?;

@@ -9,8 +9,8 @@ pub const CIPHERTEXT_MAX: usize = 32 * 1024;
 pub const HANDSHAKE_MAX: usize = 512 * 1024;
 /// Longest exported ratchet tree: a thousand leaves of about a kibibyte each.
 pub const TREE_MAX: usize = 2 * 1024 * 1024;
-/// Longest frame between a node and its directory: a GroupInfo with its tree, and room for the rest.
-pub const DIRECTORY_FRAME_MAX: usize = 3 * 1024 * 1024;
+/// Longest frame between a node and its directory: a new conversation's GroupInfo, tree and Welcome, with room.
+pub const DIRECTORY_FRAME_MAX: usize = 4 * 1024 * 1024;
 /// Longest frame that the directory takes from a connection that no account has signed in on.
 pub const STRANGER_FRAME_MAX: usize = 16 * 1024;
 /// Longest frame between two nodes: one ciphertext and its envelope.

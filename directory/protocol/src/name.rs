@@ -195,3 +195,60 @@ impl<'de> Deserialize<'de> for Name {
         if name.as_str() == &*text { Ok(name) } else { Err(serde::de::Error::custom("a name not in canonical form")) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_words_are_sorted_so_that_they_are_found() {
+        assert!(RESERVED.is_sorted());
+    }
+
+    #[test]
+    fn names_are_folded_to_one_form() {
+        let rows = [
+            ("Alice", "alice"),
+            ("ＢＯＢ", "bob"),
+            ("Zoë", "zoë"),
+            ("a1", "a1"),
+            ("o.k-ay_", "o.k-ay_"),
+            ("m1x", "m1x"),
+        ];
+        for (text, canonical) in rows {
+            assert_eq!(Name::parse(text).map(|name| name.as_str().to_owned()), Ok(canonical.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_says_why() {
+        let long = "a".repeat(33);
+        let rows = [
+            ("", NameError::Length),
+            ("a", NameError::Length),
+            (long.as_str(), NameError::Length),
+            ("1abc", NameError::FirstCharacter),
+            ("-abc", NameError::FirstCharacter),
+            ("a b", NameError::Character),
+            ("a/b", NameError::Character),
+            ("a\u{202e}b", NameError::Character),
+            ("a\u{200b}b", NameError::Character),
+            ("ali\u{1b}ce", NameError::Character),
+            ("m12", NameError::LooksLikeId),
+            ("R7", NameError::LooksLikeId),
+            ("SEND", NameError::Reserved),
+            ("group", NameError::Reserved),
+        ];
+        for (text, error) in rows {
+            assert_eq!(Name::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_canonical_form_crosses_the_wire() {
+        let decode = |text: &str| crate::frame::decode_body::<Name>(&postcard::to_allocvec(text).unwrap(), 100);
+        assert_eq!(decode("alice"), Ok(Name::parse("alice").unwrap()));
+        assert!(decode("Alice").is_err());
+        assert!(decode("a\u{1b}b").is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Golden bytes: what is on the wire and on disks today must be readable tomorrow, and must not change unseen.
+
+use std::fmt::Write as _;
+
+use protocol::frame;
+use serde::Serialize;
+
+use crate::samples;
+
+const GOLDEN: &str = include_str!("golden.txt");
+const LIMIT: usize = 1 << 20;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn push_all<T: Serialize>(table: &mut String, kind: &str, values: &[T]) {
+    for (number, value) in values.iter().enumerate() {
+        let bytes = frame::encode_body(value, LIMIT).unwrap();
+        // Postcard begins an enumeration with its variant's number: the samples name every variant, in order.
+        if values.len() > 1 {
+            assert_eq!(usize::from(bytes[0]), number, "{kind}: the samples skip a variant");
+        }
+        let _ = writeln!(table, "{kind} {number} {}", hex(&bytes));
+    }
+}
+
+fn table() -> String {
+    let mut table = String::new();
+    push_all(&mut table, "request", &samples::requests());
+    push_all(&mut table, "reply", &samples::replies());
+    push_all(&mut table, "refusal", &samples::refusals());
+    push_all(&mut table, "policy-refusal", &samples::policy_refusals());
+    push_all(&mut table, "registration", &samples::registrations());
+    push_all(&mut table, "push", &samples::pushes());
+    push_all(&mut table, "peer-frame", &samples::peer_frames());
+    push_all(&mut table, "peer-refusal", &samples::peer_refusals());
+    push_all(&mut table, "content", &[samples::content()]);
+    push_all(&mut table, "device-entry", &[samples::entry()]);
+    push_all(&mut table, "device-list", &[samples::device_list()]);
+    push_all(&mut table, "receipt", &[samples::plain_receipt()]);
+    push_all(&mut table, "policy", &[samples::policy()]);
+    table
+}
+
+#[test]
+fn every_variant_has_the_bytes_that_shipped() {
+    let table = table();
+    for (now, then) in table.lines().zip(GOLDEN.lines()) {
+        assert_eq!(now, then, "a shipped encoding changed: append a variant instead, or raise the ALPN's version");
+    }
+    assert_eq!(table.lines().count(), GOLDEN.lines().count(), "new variants need their golden lines:\n{table}");
+}
+
+/// A compiler error here means that a variant was added: give it a sample, and so its golden bytes.
+#[test]
+fn the_samples_name_every_variant() {
+    use protocol::directory::{Push, Refusal, Reply, Request};
+    let last = |request: &Request| match request {
+        Request::Ping
+        | Request::SignUpStart { .. }
+        | Request::SignUpFinish(_)
+        | Request::SignInStart { .. }
+        | Request::SignInFinish { .. }
+        | Request::SignOut
+        | Request::Announce { .. }
+        | Request::LookUp { .. }
+        | Request::ListOnline { .. }
+        | Request::Accept { .. }
+        | Request::Addresses { .. }
+        | Request::PublishKeyPackages { .. }
+        | Request::TakeKeyPackages { .. }
+        | Request::CreateConversation(_)
+        | Request::SubmitCommit(_)
+        | Request::Group { .. }
+        | Request::Deposit { .. }
+        | Request::Drain { .. }
+        | Request::Remove { .. }
+        | Request::PutBook { .. } => 20,
+    };
+    let requests = samples::requests();
+    assert_eq!(requests.len(), requests.first().map_or(0, last));
+    let reply = |reply: &Reply| match reply {
+        Reply::Done
+        | Reply::Pong { .. }
+        | Reply::SignUpStarted { .. }
+        | Reply::SignInStarted { .. }
+        | Reply::SignedIn { .. }
+        | Reply::Announced { .. }
+        | Reply::People(_)
+        | Reply::Addresses(_)
+        | Reply::KeyPackageStock { .. }
+        | Reply::KeyPackages(_)
+        | Reply::CommitAccepted
+        | Reply::CommitLost { .. }
+        | Reply::ConversationExists
+        | Reply::Group { .. }
+        | Reply::Deposited(_)
+        | Reply::Mail { .. } => 16,
+    };
+    assert_eq!(samples::replies().len(), reply(&Reply::Done));
+    let refusal = |refusal: &Refusal| match refusal {
+        Refusal::Malformed(_)
+        | Refusal::RateLimited { .. }
+        | Refusal::NotSignedIn
+        | Refusal::WrongCredentials
+        | Refusal::NameTaken
+        | Refusal::NameConfusable
+        | Refusal::RegistrationClosed
+        | Refusal::InviteNeeded
+        | Refusal::DeviceTaken
+        | Refusal::Unknown
+        | Refusal::NotMember
+        | Refusal::StrangerLimit
+        | Refusal::MailboxFull
+        | Refusal::Stale
+        | Refusal::Policy(_)
+        | Refusal::Unavailable => 16,
+    };
+    assert_eq!(samples::refusals().len(), refusal(&Refusal::Unknown));
+    let push = |push: &Push| match push {
+        Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing => 4,
+    };
+    assert_eq!(samples::pushes().len(), push(&Push::Mail));
+}
