@@ -44,7 +44,8 @@ struct Serving {
 
 impl Serving {
     fn start(arguments: &[&str], folder: &Path) -> Self {
-        Self::spawn(&mut program(&[&["--bind", "127.0.0.1:0"], arguments].concat(), folder))
+        let anywhere: &[&str] = if arguments.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
+        Self::spawn(&mut program(&[anywhere, arguments].concat(), folder))
     }
 
     /// With no file allowed to grow beyond so many blocks of 512 bytes: a disk that fills up.
@@ -126,6 +127,23 @@ fn the_key_stays_the_same_after_a_crash() {
     let second = Serving::start(&[], folder.path());
     assert_eq!(second.key, key);
     assert!(key.len() == 64 && key.bytes().all(|digit| digit.is_ascii_hexdigit()), "{key}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_was_killed_tells_nodes_at_once_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Serving::start(&[], folder.path());
+    let raw = connect(first.address, &Device::new(1)).await;
+    assert!(matches!(raw.ask(&Request::Ping).await, Ok(Reply::Pong { .. })));
+    let address = first.address.to_string();
+    first.signal("-KILL");
+    first.ended();
+    let _second = Serving::start(&["--bind", &address], folder.path());
+    // The answer is no answer, but the end of the connection, long before it would be idle for too long.
+    let begun = std::time::Instant::now();
+    assert_eq!(raw.try_ask(&Request::Ping).await, None);
+    assert_eq!(raw.connection.closed().await, quinn::ConnectionError::Reset);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[test]

@@ -48,6 +48,7 @@ use crate::{
 
 pub(crate) use opening::root_key;
 pub use opening::{Settings, Storage};
+pub use transport::ResetKey;
 
 /// How often leases, retention and the instance's certificate are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -150,9 +151,9 @@ impl Server {
     /// [`StartError`], and nothing runs.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let listening = settings.listening;
-        let Opened { reception, root, folder, failed } =
+        let Opened { reception, root, reset, folder, failed } =
             spawn_blocking(move || opening::open(settings)).await.map_err(|_| StartError::Interrupted)??;
-        Self::start_with(listening, reception, root, folder, failed)
+        Self::start_with(listening, reception, (root, &reset), folder, failed)
     }
 
     /// Binds the socket and accepts connections from then on, for `reception` to answer until `failed` is cancelled.
@@ -163,12 +164,12 @@ impl Server {
     pub fn start_with(
         listening: Listening,
         reception: Arc<dyn Reception>,
-        root: RootKey,
+        (root, reset): (RootKey, &ResetKey),
         folder: Option<DataFolder>,
         failed: CancellationToken,
     ) -> Result<Self, StartError> {
         let identity = root.certify_instance(now())?;
-        let endpoint = transport::listen(listening.bind, &identity)?;
+        let endpoint = transport::listen(listening.bind, &identity, reset)?;
         let local_addr = endpoint.local_addr().map_err(StartError::LocalAddress)?;
         let fingerprint = root.fingerprint();
         let (workers, threads) =

@@ -15,6 +15,7 @@ use crate::{
         Listening, StartError,
         data_folder::DataFolder,
         reception::{Reception, Visit},
+        transport::ResetKey,
     },
     store::{Instance, Store, StoreError, memory::MemoryStore, sqlite::SqliteStore},
     tls::{TlsError, identity::RootKey},
@@ -22,6 +23,9 @@ use crate::{
 
 /// Name of the directory's root key among the store's secrets.
 const ROOT_KEY: &str = "directory root key v1";
+
+/// Name of the key of stateless resets among the store's secrets.
+const RESET_KEY: &str = "stateless reset key v1";
 
 /// Where a directory keeps what it knows.
 #[derive(Debug, Clone)]
@@ -68,6 +72,7 @@ impl Settings {
 pub(crate) struct Opened {
     pub(crate) reception: Arc<dyn Reception>,
     pub(crate) root: RootKey,
+    pub(crate) reset: ResetKey,
     pub(crate) folder: Option<DataFolder>,
     /// Cancelled when the store can no longer make anything durable.
     pub(crate) failed: CancellationToken,
@@ -85,7 +90,7 @@ pub(crate) fn open(settings: Settings) -> Result<Opened, StartError> {
 }
 
 fn open_over<S: Store>(store: S, settings: &Settings, folder: Option<DataFolder>) -> Result<Opened, StartError> {
-    let root = root_key(&store)?;
+    let (root, reset) = (root_key(&store)?, reset_key(&store)?);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(TlsError::Randomness)?;
     let Settings { registration, presence_to_everyone, .. } = *settings;
@@ -105,7 +110,7 @@ fn open_over<S: Store>(store: S, settings: &Settings, folder: Option<DataFolder>
         }
     };
     let service = Service::new(store, ServiceConfig { registration, presence_to_everyone, seed }, on_fatal)?;
-    Ok(Opened { reception: Arc::new(Desk(Arc::new(service))), root, folder, failed })
+    Ok(Opened { reception: Arc::new(Desk(Arc::new(service))), root, reset, folder, failed })
 }
 
 /// The directory's root key: made once, then always the same.
@@ -118,6 +123,14 @@ pub(crate) fn root_key(store: &impl Instance) -> Result<RootKey, StartError> {
         None => store.secret_or(ROOT_KEY, &RootKey::generate_pkcs8()?)?,
     };
     Ok(RootKey::from_pkcs8(&kept)?)
+}
+
+fn reset_key(store: &impl Instance) -> Result<ResetKey, StartError> {
+    let kept = match store.secret(RESET_KEY)? {
+        Some(kept) => kept,
+        None => store.secret_or(RESET_KEY, ResetKey::generate()?.as_bytes())?,
+    };
+    ResetKey::from_slice(&kept).ok_or_else(|| StoreError::Damaged("the key of stateless resets".to_owned()).into())
 }
 
 struct Desk<S>(Arc<Service<S>>);

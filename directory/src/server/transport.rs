@@ -3,9 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use aws_lc_rs::hmac;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
+use zeroize::Zeroizing;
 
 use crate::tls::{self, TlsError, identity::InstanceIdentity};
 
@@ -27,6 +30,10 @@ const MTU_MAX: u16 = 6_500;
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// Handshakes that wait to be taken up; more are dropped, and their nodes try again.
 const INCOMING_MAX: usize = 1_024;
+/// Bytes of the key from which stateless reset tokens follow.
+const RESET_TOKEN_KEY_LENGTH: usize = 64;
+/// And of the key by which we recognise connection ids of our own.
+const RESET_KEY_LENGTH: usize = RESET_TOKEN_KEY_LENGTH + size_of::<u64>();
 /// Bytes that one handshake may send before it is taken up: a hybrid hello and its retransmissions.
 const INCOMING_BYTES: u64 = 16 * 1024;
 
@@ -44,6 +51,43 @@ pub enum EndpointError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+/// What a restarted directory needs to tell nodes at once that their old connections are gone: without it they wait
+/// until the connection is idle for too long. Whoever has it can end connections, and nothing else.
+pub struct ResetKey(Zeroizing<[u8; RESET_KEY_LENGTH]>);
+
+impl ResetKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// [`TlsError::Randomness`] if the system has none.
+    pub fn generate() -> Result<Self, TlsError> {
+        let mut key = Zeroizing::new([0; RESET_KEY_LENGTH]);
+        getrandom::fill(&mut *key).map_err(TlsError::Randomness)?;
+        Ok(Self(key))
+    }
+
+    /// Reads a stored key; `None` if the bytes are none.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(|key| Self(Zeroizing::new(key)))
+    }
+
+    /// The form in which it is stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// An endpoint that recognises the connections of the one before it.
+    fn endpoint(&self) -> EndpointConfig {
+        let (tokens, ids) = self.0.split_at(RESET_TOKEN_KEY_LENGTH);
+        let ids = ids.iter().fold(0_u64, |key, byte| (key << 8) | u64::from(*byte));
+        let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, tokens)));
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+        config
+    }
 }
 
 /// The configuration for this instance's certificate.
@@ -80,7 +124,11 @@ fn transport() -> TransportConfig {
 ///
 /// # Errors
 /// [`EndpointError`] if the address is not to be had or TLS can't be set up.
-pub(crate) fn listen(address: SocketAddr, identity: &InstanceIdentity) -> Result<Endpoint, EndpointError> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    identity: &InstanceIdentity,
+    reset: &ResetKey,
+) -> Result<Endpoint, EndpointError> {
     let bind = |source| EndpointError::Bind { address, source };
     let config = server_config(identity)?;
     let socket = std::net::UdpSocket::bind(address).map_err(bind)?;
@@ -90,7 +138,7 @@ pub(crate) fn listen(address: SocketAddr, identity: &InstanceIdentity) -> Result
     if let Err(error) = granted {
         tracing::debug!(%error, "socket buffers stay as they are");
     }
-    let mut endpoint_config = EndpointConfig::default();
+    let mut endpoint_config = reset.endpoint();
     if endpoint_config.max_udp_payload_size(MTU_MAX).is_err() {
         tracing::debug!("packets stay at their default size");
     }

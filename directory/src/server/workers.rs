@@ -207,10 +207,11 @@ impl Desk {
 
     /// Answers a request; not at all if its effects can't be made durable, because then no answer would be true.
     fn ask(&self, party: &mut Party, request: Request) -> Option<Answered> {
+        let before = party.visit.account();
         let handled = party.visit.handle(now(), request);
         self.note_sign_in(party);
         self.perform(handled.effects);
-        let answered = Answered { answer: handled.answer, account: party.visit.account() };
+        let answered = Answered { answer: handled.answer, account: party.visit.account().or(before) };
         (!self.failed.is_cancelled()).then_some(answered)
     }
 

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use directory::{
     core::{Handled, ServiceEffect},
     server::{
-        Listening, Patience, Server,
+        Listening, Patience, ResetKey, Server,
         reception::{Reception, Visit},
     },
     tls::{OPAQUE_EXPORTER_LABEL, SERVER_NAME, identity::RootKey},
@@ -393,6 +393,7 @@ impl Visit for Knock {
 /// A directory at which nobody has an account.
 pub(crate) fn doorkeeper(patience: Patience) -> Server {
     let root = RootKey::from_pkcs8(&RootKey::generate_pkcs8().unwrap()).unwrap();
+    let reset = ResetKey::generate().unwrap();
     let listening = Listening { patience, ..Listening::locally() };
-    Server::start_with(listening, Arc::new(Doorkeeper), root, None, CancellationToken::new()).unwrap()
+    Server::start_with(listening, Arc::new(Doorkeeper), (root, &reset), None, CancellationToken::new()).unwrap()
 }
