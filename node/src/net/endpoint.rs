@@ -48,8 +48,9 @@ const PEER_STREAMS: u32 = 16;
 const DIRECTORY_STREAMS: u32 = 4;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long the last packets of closed connections are waited for.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the last packets of closed connections are waited for. They leave at once; the rest of QUIC's closing time
+/// only answers stragglers, and whoever misses the last packet finds out by itself.
+const CLOSING_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
