@@ -117,7 +117,7 @@ struct InputArguments {
     /// Take the password from the first line that a command prints
     #[arg(long, value_name = "C")]
     password_command: Option<String>,
-    /// Never ask anything; what would be asked fails instead
+    /// Never ask anything: commands come from standard input even at a terminal
     #[arg(long)]
     no_input: bool,
 }
@@ -232,8 +232,6 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
     /// Where a password comes from.
     pub password: Option<PasswordSource>,
-    /// Whether nothing may be asked.
-    pub no_input: bool,
     /// Whether standard output carries JSON.
     pub json: bool,
     /// Whether to use colours.
@@ -283,6 +281,8 @@ impl Config {
             (Some(path), _) => Source::File(path),
             (None, _) if !input.commands.is_empty() => Source::Commands(input.commands),
             (None, crate::prompt::Kind::Pipe) => Source::StandardInput,
+            // A prompt asks people, in words for people.
+            (None, _) if input.no_input || output.json => Source::StandardInput,
             (None, _) => Source::Prompt,
         };
         let no_color = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -308,7 +308,6 @@ impl Config {
                 .password_file
                 .map(PasswordSource::File)
                 .or(input.password_command.map(PasswordSource::Command)),
-            no_input: input.no_input,
             json: output.json,
             color,
             terminal,

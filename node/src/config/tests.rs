@@ -34,6 +34,8 @@ fn commands_come_from_script_flags_pipe_or_person_in_this_order() {
     let commands = Source::Commands(vec!["PING".into(), "LIST".into()]);
     assert_eq!(source(&["-c", "PING", "-c", "LIST"], Kind::Pipe), commands);
     assert_eq!(source(&[], Kind::Pipe), Source::StandardInput);
+    assert_eq!(source(&["--no-input"], Kind::Rich), Source::StandardInput);
+    assert_eq!(source(&["--json"], Kind::Rich), Source::StandardInput);
     assert_eq!(source(&[], Kind::Plain), Source::Prompt);
     assert_eq!(source(&[], Kind::Rich), Source::Prompt);
 }

@@ -18,7 +18,7 @@ use std::{
     net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -130,7 +130,7 @@ pub struct Node {
     events: EventLog,
     first_contact: watch::Receiver<Option<Fingerprint>>,
     last_token: Arc<AtomicU64>,
-    ended: Arc<OnceLock<String>>,
+    ended: watch::Receiver<Option<String>>,
 }
 
 impl Node {
@@ -147,10 +147,10 @@ impl Node {
         let (calls, queue) = mpsc::channel(CALLS_MAX);
         let (writer, events) = event_log();
         let (contact, first_contact) = watch::channel(None);
-        let ended = Arc::new(OnceLock::new());
+        let (end, ended) = watch::channel(None);
         let (started, is_started) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
-        let thread = Thread { config, queue, writer, contact, ended: ended.clone(), started };
+        let thread = Thread { config, queue, writer, contact, ended: end, started };
         // A thread of its own: commits wait for the disk, and the network's tasks shall not wait with them.
         std::thread::Builder::new().name("tuppence-node".to_owned()).spawn(move || thread.run::<K>(&runtime))?;
         match is_started.await {
@@ -168,7 +168,7 @@ impl Node {
         let token = CommandToken(self.last_token.fetch_add(1, Ordering::Relaxed) + 1);
         let (reply, mut answer) = oneshot::channel();
         if self.calls.send(Call::Perform { token, command, reply }).await.is_err() {
-            return Err(self.has_ended());
+            return Err(self.has_ended().await);
         }
         let mut waiting = Waiting { calls: &self.calls, token, waits: true };
         let result = match tokio::time::timeout(timeout, &mut answer).await {
@@ -185,7 +185,10 @@ impl Node {
             }
         };
         waiting.waits = false;
-        result.unwrap_or_else(|_| Err(self.has_ended()))
+        match result {
+            Ok(result) => result,
+            Err(_) => Err(self.has_ended().await),
+        }
     }
 
     /// Every event from the start of the run, in order; each reader begins at the beginning.
@@ -209,9 +212,11 @@ impl Node {
         }
     }
 
-    fn has_ended(&self) -> Failure {
-        let why = self.ended.get().map_or("the node has ended", String::as_str);
-        Failure::new(FailureCode::Other, why)
+    /// Why the node has ended. The loop lets go of its callers a moment before it says so.
+    async fn has_ended(&self) -> Failure {
+        let mut ended = self.ended.clone();
+        let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        Failure::new(FailureCode::Other, why.unwrap_or_else(|| "the node has ended".to_owned()))
     }
 }
 
@@ -244,7 +249,7 @@ struct Thread {
     queue: mpsc::Receiver<Call>,
     writer: EventWriter,
     contact: watch::Sender<Option<Fingerprint>>,
-    ended: Arc<OnceLock<String>>,
+    ended: watch::Sender<Option<String>>,
     started: oneshot::Sender<Result<(), StartError>>,
 }
 
@@ -273,7 +278,7 @@ impl Thread {
             }
         };
         tracing::info!(%why, "node ended");
-        let _ = ended.set(why);
+        ended.send_replace(Some(why));
     }
 }
 

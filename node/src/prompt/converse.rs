@@ -130,7 +130,10 @@ impl Conversation {
                 answer = self.terminal.answer(), if self.asked => self.on_answer(answer),
                 result = finished(&mut self.running) => self.on_result(result),
                 () = patience_ends(self.impatient_at) => self.on_impatience(),
-                Some(event) = self.events.next() => self.on_event(&event),
+                event = self.events.next() => match event {
+                    Some(event) => self.on_event(&event),
+                    None => self.on_node_ended().await,
+                },
                 Ok(()) = self.first_contact.changed() => self.on_first_contact(),
             };
         }
@@ -345,6 +348,17 @@ impl Conversation {
             self.say(text);
         }
         Next::Wait
+    }
+
+    /// Something fatal happened below: it says what, and there is nobody left to talk to.
+    async fn on_node_ended(&mut self) -> Next {
+        match self.node.perform(NodeCommand::Core(Command::Ping), TIMEOUT).await {
+            Err(failure) => {
+                self.complain(&failure);
+                Next::Leave(failure.code as u8)
+            }
+            Ok(_) => Next::Leave(FailureCode::Other as u8),
+        }
     }
 
     fn on_first_contact(&mut self) -> Next {
