@@ -12,6 +12,7 @@ use std::{
 };
 
 use tests::world::{
+    coverage::Case,
     crash::{CrashPlan, Point},
     sweep::{Outcome, play},
 };
@@ -24,6 +25,9 @@ fn a_death_before_or_after_any_commit_breaks_no_promise() {
     let calm = play(None, false);
     assert_eq!(calm.violation, None, "without any death");
     assert!(calm.commits > 100, "the story is too short to prove much: {} commits", calm.commits);
+    for case in [Case::FirstMessageRace, Case::DuplicateDelivery, Case::ExternalRejoin] {
+        assert!(calm.coverage.count(case) > 0, "the story has no {case:?}");
+    }
     let next = AtomicU64::new(0);
     let broken = Mutex::new(Vec::new());
     let threads = thread::available_parallelism().map_or(2, usize::from);

@@ -3,6 +3,7 @@
 use super::{
     Setup, World,
     clock::{Moment, Span},
+    coverage::Coverage,
     crash::CrashPlan,
     weather::Weather,
     witness::Violation,
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// Commits of nodes and directory up to healing.
     pub commits: u64,
+    /// What was met.
+    pub coverage: Coverage,
     /// The trace to read, if it was asked for.
     pub lines: Vec<String>,
 }
@@ -34,7 +37,7 @@ pub fn play(plan: Option<CrashPlan>, readable: bool) -> Outcome {
     let told = world.tell();
     let commits = world.commits();
     let violation = told.and_then(|()| world.heal()).err();
-    Outcome { violation, commits, lines: world.trace.lines().to_vec() }
+    Outcome { violation, commits, lines: world.trace.lines().to_vec(), coverage: world.coverage }
 }
 
 impl World {
