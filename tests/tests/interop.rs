@@ -4,6 +4,8 @@
 //! A foreign member needs to know three things of Tuppence: the suite, that its credential is a device certificate, and
 //! the policy extension, which it declares in its capabilities.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use membership::{POLICY_EXTENSION_TYPE, direct_policy, identity::signing_identity, policy_extension, signing};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use node_core::crypto::{

@@ -1,6 +1,6 @@
 //! Scripts: whole files of commands and expectations, played through real nodes.
 //!
-//! A file is read whole before anything of it runs ([`parse`]); [`runner`] then plays it line by line over a [`Stage`],
+//! A file is read whole before anything of it runs (`parse`); `runner` then plays it line by line over a `Stage`,
 //! which opens a node for each actor. It matches typed events, never text on a screen, and needs no sleeps.
 
 mod expect;
