@@ -118,7 +118,10 @@ fn value_digest(table: Table, value: &[u8]) -> [u8; 32] {
     if !matches!(table, Table::GroupState | Table::GroupEpoch) {
         return Sha256::digest(value).into();
     }
-    let mut bytes = value.to_vec();
-    bytes.sort_unstable();
-    Sha256::digest(&bytes).into()
+    let mut counts = [0_u32; 256];
+    for byte in value {
+        counts[usize::from(*byte)] += 1;
+    }
+    let counts: Vec<u8> = counts.iter().flat_map(|count| count.to_be_bytes()).collect();
+    Sha256::digest(&counts).into()
 }
