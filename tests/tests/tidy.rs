@@ -20,7 +20,6 @@ const LONGER: &[(&str, usize)] = &[
     ("node/core/src/conversation.rs", 679),
     ("node/core/src/delivery.rs", 449),
     ("node/src/prompt/converse.rs", 405),
-    ("node/src/script/runner.rs", 412),
     ("tests/src/world.rs", 468),
     ("tests/src/world/directory.rs", 466),
 ];

@@ -136,7 +136,21 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::Usage, message)
 }
 
+/// Verbs that are reserved for what this version does not do.
+const LATER: &[&str] = &[
+    "PASSWD", "RECOVER", "DEVICES", "REVOKE", "CLOSE", "TO", "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL",
+    "CREATE", "JOIN", "LEAVE", "INVITE", "KICK", "PROMOTE", "DEMOTE", "MEMBERS", "PAY", "REQUEST", "REFUND",
+    "REQUESTS", "BALANCE", "PAYMENTS", "VERIFY", "TRUST", "BLOCK", "UNBLOCK", "MUTE", "SEARCH", "UNREAD", "READ",
+    "WHY", "SET", "EXPORT", "CLEAR",
+];
+
 fn unknown(word: &str) -> Failure {
+    if word.starts_with('&') {
+        return usage("there are no groups in this version; `@user text` writes to a person");
+    }
+    if LATER.iter().any(|later| later.eq_ignore_ascii_case(word)) {
+        return usage(format!("{} is not in this version; HELP lists what is", word.to_uppercase()));
+    }
     match verbs::nearest(word) {
         Some(verb) => usage(format!("there is no command {word:?}; did you mean {}? HELP lists all", verb.syntax())),
         None => usage(format!("there is no command {word:?}; HELP lists all, SEND NAME text sends a message")),

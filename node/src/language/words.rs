@@ -3,10 +3,18 @@
 /// Longest line, in bytes.
 pub const LINE_MAX: usize = 64 * 1024;
 
-/// What stands for a blank, a tab, a line feed and a carriage return of a variable's value while the line is cut into
-/// words: a value never adds words or lines. They are noncharacters, which no text holds.
-pub const PLACEHOLDERS: [(char, char); 4] =
-    [(' ', '\u{fdd0}'), ('\t', '\u{fdd1}'), ('\n', '\u{fdd2}'), ('\r', '\u{fdd3}')];
+/// What stands for the blanks, line ends and quotes of a variable's value while the line is cut into words: a value never
+/// adds words or lines. They are noncharacters, which no text holds.
+pub const PLACEHOLDERS: [(char, char); 7] = [
+    (' ', '\u{fdd0}'),
+    ('\t', '\u{fdd1}'),
+    ('\n', '\u{fdd2}'),
+    ('\r', '\u{fdd3}'),
+    // What ends or escapes a quoted text or a regex.
+    ('"', '\u{fdd4}'),
+    ('\\', '\u{fdd5}'),
+    ('/', '\u{fdd6}'),
+];
 
 /// A line whose variables are expanded, each value still one word.
 #[derive(Debug, Clone, PartialEq, Eq)]

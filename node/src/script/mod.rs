@@ -3,6 +3,8 @@
 //! A file is read whole before anything of it runs (`parse`); `runner` then plays it line by line over a `Stage`,
 //! which opens a node for each actor. It matches typed events, never text on a screen, and needs no sleeps.
 
+mod ahead;
+mod ending;
 mod expect;
 mod output;
 mod parse;

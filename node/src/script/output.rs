@@ -3,12 +3,15 @@
 use std::io::Write;
 
 use node_core::{
-    command::{CommandResult, Failure},
+    command::{Command, CommandResult, Failure, Outcome},
     event::Event,
 };
 use protocol::Timestamp;
 
-use crate::view::{Style, event_json, event_text, failure_json, failure_text, outcome_json, outcome_text};
+use crate::{
+    language::Line,
+    view::{Style, event_json, event_text, failure_json, failure_text, outcome_json, outcome_text},
+};
 
 /// How results are shown.
 #[derive(Debug, Clone)]
@@ -81,6 +84,13 @@ impl Output {
         }
     }
 
+    /// A command of the shell's own is done: programs are told, people have seen it.
+    pub(super) fn done(&mut self, actor: &str, verb: &str, line: usize, at: Timestamp) {
+        if let Form::Json = self.form {
+            self.result(actor, verb, &Ok(Outcome::Done), line, at);
+        }
+    }
+
     /// Plain words of the script itself: HELP and ECHO.
     pub(super) fn say(&mut self, text: &str) {
         let text = crate::view::visible(text).into_owned();
@@ -106,5 +116,27 @@ impl Output {
         if let Form::Terminal(_) = self.form {
             self.line(&format!("{steps} steps, {actors} actors, {seconds:.1} s"));
         }
+    }
+}
+
+/// The name of a command, whatever alias it was typed as.
+pub(super) fn verb(line: &Line) -> &'static str {
+    match line {
+        Line::SignUp { .. } => "signup",
+        Line::SignIn { .. } => "signin",
+        Line::Help(_) => "help",
+        Line::Quit => "quit",
+        Line::Core(command) => match command {
+            Command::SignOut => "signout",
+            Command::WhoAmI => "whoami",
+            Command::Ping => "ping",
+            Command::Send { .. } => "send",
+            Command::Resend { .. } => "resend",
+            Command::List { .. } => "list",
+            Command::Contacts => "contacts",
+            Command::History { .. } => "history",
+            Command::Status => "status",
+            _ => "other",
+        },
     }
 }

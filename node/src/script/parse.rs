@@ -129,13 +129,28 @@ fn step(place: &Place, line: &str) -> Result<Option<Step>, Failure> {
 /// The actor is exactly `NAME>` at the line's start.
 fn actor(line: &str) -> (Option<&str>, &str) {
     match line.split_once('>') {
+        // Its name is a folder's too: it begins with a letter or a digit, so that it is never `.` or `..`.
         Some((name, rest))
-            if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')) =>
+            if name.starts_with(char::is_alphanumeric)
+                && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')) =>
         {
             (Some(name), rest)
         }
         _ => (None, line),
     }
+}
+
+/// Where a step holds a password: behind the `!code` of a command that must fail, too.
+pub(super) fn secret_span(text: &str) -> Option<std::ops::Range<usize>> {
+    let command = match text.strip_prefix('!') {
+        None => text,
+        Some(rest) => match split(rest) {
+            (word, command) if !rest.starts_with([' ', '\t']) && code(word).is_ok() => command,
+            _ => rest,
+        },
+    };
+    let offset = text.len() - command.len();
+    language::secret_span(command).map(|span| span.start + offset..span.end + offset)
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -194,7 +209,12 @@ fn must(rest: &str) -> Result<Body, Failure> {
         Some(' ' | '\t') => (None, rest),
         _ => {
             let (word, command) = split(rest);
-            (Some(code(word)?), command)
+            match code(word) {
+                Ok(code) => (Some(code), command),
+                // `!SEND bob hi` means `! SEND bob hi`; a word that is neither code nor verb is a slip of the code.
+                Err(_) if language::parse(rest).is_ok() => (None, rest),
+                Err(failure) => return Err(failure),
+            }
         }
     };
     let command = command.trim_start_matches([' ', '\t']);
@@ -218,7 +238,8 @@ fn code(word: &str) -> Result<FailureCode, Failure> {
         FailureCode::Unknown,
         FailureCode::Timeout,
     ];
-    let found = CODES.into_iter().find(|code| code.name() == word || (*code as u8).to_string() == word);
+    let found =
+        CODES.into_iter().find(|code| code.name().eq_ignore_ascii_case(word) || (*code as u8).to_string() == word);
     found.ok_or_else(|| usage(format!("`{word}` is no code; usage, auth, conflict, refused and the like are")))
 }
 

@@ -1,7 +1,7 @@
 //! Plays steps: finds each one's actor, runs it, and stops at the first failure.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,25 +13,27 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     Actor, Stage,
     expect::{Filters, Kind, Log},
-    output::Output,
-    parse::{Body, Place, STEPS_MAX, Step, body, parse},
+    output::{Output, verb},
+    parse::{Body, Place, STEPS_MAX, Step, body, parse, secret_span},
     variables::Variables,
 };
 use crate::{
     driver::NodeCommand,
-    language::{Line, help, secret_span},
+    language::{Line, help},
 };
 
 /// How long every command may take unless the script says otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Includes within includes.
-const INCLUDE_DEPTH_MAX: usize = 16;
+pub(super) const INCLUDE_DEPTH_MAX: usize = 16;
 
 /// An actor of the script: its node while it is open, and what it has seen.
-struct Player<A> {
-    actor: Option<A>,
-    log: Log,
-    last: Option<MessageId>,
+pub(super) struct Player<A> {
+    pub(super) actor: Option<A>,
+    pub(super) log: Log,
+    pub(super) last: Option<MessageId>,
+    /// Messages that were still queued when it signed out or was closed.
+    pub(super) left: usize,
 }
 
 /// A failure and where it happened.
@@ -42,16 +44,18 @@ pub(super) struct Failed {
 
 /// A script on its way.
 pub(super) struct Runner<S: Stage> {
-    stage: S,
-    players: BTreeMap<Option<String>, Player<S::Actor>>,
-    variables: Variables,
-    timeout: Duration,
-    output: Output,
-    only: Vec<String>,
-    steps: usize,
+    pub(super) stage: S,
+    pub(super) players: BTreeMap<Option<String>, Player<S::Actor>>,
+    pub(super) variables: Variables,
+    pub(super) timeout: Duration,
+    pub(super) output: Output,
+    pub(super) only: Vec<String>,
+    /// Everybody whose lines were read so far.
+    pub(super) named: BTreeSet<String>,
+    pub(super) steps: usize,
 }
 
-fn usage(message: impl Into<String>) -> Failure {
+pub(super) fn usage(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::Usage, message)
 }
 
@@ -61,15 +65,28 @@ fn not_met(message: impl Into<String>) -> Failure {
 
 impl<S: Stage> Runner<S> {
     pub(super) fn new(stage: S, variables: Variables, only: Vec<String>, output: Output) -> Self {
-        Self { stage, players: BTreeMap::new(), variables, timeout: TIMEOUT_DEFAULT, output, only, steps: 0 }
+        Self {
+            stage,
+            players: BTreeMap::new(),
+            variables,
+            timeout: TIMEOUT_DEFAULT,
+            output,
+            only,
+            named: BTreeSet::new(),
+            steps: 0,
+        }
     }
 
     /// Plays a whole script and ends its actors; the exit code.
     pub(super) async fn play(mut self, steps: Vec<Step>, folder: &Path) -> u8 {
         let begun = Instant::now();
-        let named = steps.iter().any(|step| step.actor.is_some());
-        self.output.named = named;
-        let played = self.run(&steps, folder, &mut Vec::new()).await;
+        let played = match self.survey(&steps, folder, 0) {
+            Ok(()) => {
+                self.output.named = !self.named.is_empty();
+                self.run(&steps, folder, &mut Vec::new()).await
+            }
+            Err(failed) => Err(failed),
+        };
         let ended = match played {
             Ok(()) => self.settle().await.map_err(|failure| (String::new(), failure)),
             Err(Failed { place, failure }) => Err((format!("{}:{}: ", place.file, place.line), failure)),
@@ -86,20 +103,9 @@ impl<S: Stage> Runner<S> {
         code
     }
 
-    /// Ends every actor's node.
-    pub(super) async fn close(&mut self) {
-        for player in self.players.values_mut() {
-            if let Some(actor) = player.actor.take() {
-                actor.close().await;
-            }
-        }
-    }
-
     async fn run(&mut self, steps: &[Step], folder: &Path, within: &mut Vec<PathBuf>) -> Result<(), Failed> {
         for step in steps {
             let failed = |failure| Failed { place: step.place.clone(), failure };
-            let several =
-                steps.iter().filter_map(|step| step.actor.as_deref()).any(|a| Some(a) != step.actor.as_deref());
             if let Some(actor) = &step.actor
                 && !self.only.is_empty()
                 && !self.only.contains(actor)
@@ -110,23 +116,19 @@ impl<S: Stage> Runner<S> {
             if self.steps > STEPS_MAX {
                 return Err(failed(usage(format!("a script has at most {STEPS_MAX} steps"))));
             }
-            let last = self.last_id(step.actor.as_deref());
+            let last = self.last_id(step.actor.as_deref().or(self.single()));
             let expanded = self.variables.expand(&step.text, last.as_deref()).map_err(failed)?;
             let parsed = body(&expanded).map_err(failed)?;
-            self.check_arguments(&step.text, &parsed).map_err(failed)?;
-            if step.actor.is_none() && several && !parsed.is_global() {
-                let text = "with several actors this line needs one; as in `alice> PING`";
-                return Err(failed(usage(text)));
-            }
+            let actor = self.whose(step, &parsed).map_err(failed)?;
             let shown = secret_span(&step.text).map_or(step.text.clone(), |span| {
                 format!("{}••••••••", step.text.get(..span.start).unwrap_or_default())
             });
-            self.output.step(step.actor.as_deref(), &shown);
+            self.output.step(actor.as_deref(), &shown);
             if let Body::Include(path) = parsed {
                 Box::pin(self.include(&folder.join(path), within, &failed)).await?;
                 continue;
             }
-            self.perform(step, parsed).await.map_err(failed)?;
+            self.perform(actor.as_deref(), step, parsed).await.map_err(failed)?;
             self.see_all();
         }
         Ok(())
@@ -155,11 +157,9 @@ impl<S: Stage> Runner<S> {
     }
 
     /// A password must not come in by the arguments of the process.
-    fn check_arguments(&self, text: &str, parsed: &Body) -> Result<(), Failure> {
-        let has_password = matches!(
-            parsed,
-            Body::Command(Line::SignUp { password: Some(_), .. } | Line::SignIn { password: Some(_), .. })
-        );
+    fn check_arguments(&self, text: &str, line: &Line) -> Result<(), Failure> {
+        let has_password =
+            matches!(line, Line::SignUp { password: Some(_), .. } | Line::SignIn { password: Some(_), .. });
         let secret = secret_span(text).and_then(|span| text.get(span)).unwrap_or_default();
         if has_password && self.variables.takes_from_arguments(secret) {
             return Err(usage("a password in --set can be read by everybody on this machine; use the environment"));
@@ -172,15 +172,13 @@ impl<S: Stage> Runner<S> {
         player.last.map(|id| id.to_string())
     }
 
-    async fn perform(&mut self, step: &Step, parsed: Body) -> Result<(), Failure> {
-        let name = step.actor.as_deref();
+    async fn perform(&mut self, name: Option<&str>, step: &Step, parsed: Body) -> Result<(), Failure> {
         let line = step.place.line;
         match parsed {
-            Body::Command(command) => self.command(name, &step.text, command, line).await.map(|_| ()),
+            Body::Command(command) => self.command(name, &step.text, command, line).await,
             Body::Must { code, command } => {
-                let verb = command.to_text();
                 let ended = match body(&command) {
-                    Ok(Body::Command(command)) => self.command(name, &verb, command, line).await,
+                    Ok(Body::Command(command)) => self.command(name, &step.text, command, line).await,
                     Ok(_) => return Err(usage("only commands can be required to fail")),
                     Err(failure) => Err(failure),
                 };
@@ -217,7 +215,14 @@ impl<S: Stage> Runner<S> {
                 Outcome::State(found) => Err(not_met(format!("the state is {}, not {state}", found.word()))),
                 _ => Err(not_met("the message has no state")),
             },
-            Body::Let { name, value } => self.variables.set(&name, value),
+            Body::Let { name, value } => {
+                let from_arguments = self.variables.takes_from_arguments(&step.text);
+                self.variables.set(&name, value)?;
+                if from_arguments {
+                    self.variables.mark_from_arguments(&name);
+                }
+                Ok(())
+            }
             Body::Timeout(time) => {
                 self.timeout = time;
                 Ok(())
@@ -230,20 +235,29 @@ impl<S: Stage> Runner<S> {
         }
     }
 
-    async fn ask(&mut self, name: Option<&str>, command: Command, within: Duration) -> CommandResult {
+    pub(super) async fn ask(&mut self, name: Option<&str>, command: Command, within: Duration) -> CommandResult {
         let actor = self.actor(name).await?;
         actor.perform(NodeCommand::Core(command), within).await
     }
 
     /// A command; its result is shown, and its id kept as `${_}`.
     async fn command(&mut self, name: Option<&str>, text: &str, line: Line, number: usize) -> Result<(), Failure> {
+        self.check_arguments(text, &line)?;
+        let verb = verb(&line);
+        let shown = name.unwrap_or("me").to_owned();
+        self.note_left(name, &line).await;
         let command = match line {
             Line::Help(topic) => {
                 let text = help(topic.as_deref())?;
                 self.output.say(&text);
+                self.output.done(&shown, verb, number, now());
                 return Ok(());
             }
-            Line::Quit => return self.quit(name).await,
+            Line::Quit => {
+                self.quit(name).await;
+                self.output.done(&shown, verb, number, now());
+                return Ok(());
+            }
             Line::SignUp { name, password, invite } => {
                 let password = self.password(password)?;
                 NodeCommand::SignUp { name, password, invite }
@@ -254,9 +268,7 @@ impl<S: Stage> Runner<S> {
         let timeout = self.timeout;
         let result = self.actor(name).await?.perform(command, timeout).await;
         self.see_all();
-        let verb = text.split_whitespace().next().unwrap_or_default();
-        let verb = if verb.starts_with('@') { "send".to_owned() } else { verb.to_lowercase() };
-        self.output.result(name.unwrap_or("me"), &verb, &result, number, now());
+        self.output.result(&shown, verb, &result, number, now());
         let outcome = result?;
         if let Outcome::Sent { uid, .. } = outcome
             && let Some(player) = self.players.get_mut(&name.map(str::to_owned))
@@ -274,29 +286,21 @@ impl<S: Stage> Runner<S> {
         found.ok_or_else(|| usage("a script can't be asked for a password; give --password-file F"))
     }
 
-    async fn quit(&mut self, name: Option<&str>) -> Result<(), Failure> {
-        if let Some(player) = self.players.get_mut(&name.map(str::to_owned))
-            && let Some(actor) = player.actor.take()
-        {
-            actor.close().await;
-        }
-        Ok(())
-    }
-
     async fn actor(&mut self, name: Option<&str>) -> Result<&mut S::Actor, Failure> {
         let key = name.map(str::to_owned);
         let closed = self.players.get(&key).is_none_or(|player| player.actor.is_none());
         if closed {
             let actor = self.stage.open(name).await?;
             let player = self.players.entry(key.clone());
-            player.or_insert_with(|| Player { actor: None, log: Log::default(), last: None }).actor = Some(actor);
+            player.or_insert_with(|| Player { actor: None, log: Log::default(), last: None, left: 0 }).actor =
+                Some(actor);
         }
         let player = self.players.get_mut(&key).and_then(|player| player.actor.as_mut());
         player.ok_or_else(|| Failure::new(FailureCode::Other, "the actor has ended"))
     }
 
     /// Takes in what every actor has seen.
-    fn see_all(&mut self) {
+    pub(super) fn see_all(&mut self) {
         for (name, player) in &mut self.players {
             while let Some(event) = player.actor.as_mut().and_then(Actor::try_next_event) {
                 self.output.event(name.as_deref().unwrap_or("me"), &event);
@@ -368,29 +372,6 @@ impl<S: Stage> Runner<S> {
                 return Ok(());
             }
         }
-    }
-
-    /// The end of a script waits until nothing is queued; what is still pending in a temporary profile is lost.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        let open: Vec<Option<String>> =
-            self.players.iter().filter(|(_, player)| player.actor.is_some()).map(|(name, _)| name.clone()).collect();
-        let until = Instant::now() + self.timeout;
-        for name in open {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let ended = self.ask(name.as_deref(), Command::WaitIdle, left).await;
-            self.see_all();
-            match ended {
-                Err(failure) if failure.code == FailureCode::Timeout && self.stage.is_temporary(name.as_deref()) => {
-                    let who = name.as_deref().unwrap_or("this profile");
-                    let text =
-                        format!("messages of {who} are still queued, and its profile is temporary: they are lost");
-                    return Err(Failure::new(FailureCode::Unreachable, text));
-                }
-                // Signed out, or never signed in: nothing of it can be waited for.
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
     }
 }
 

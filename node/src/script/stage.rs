@@ -16,14 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     Actor, Stage,
     output::{Form, Output},
-    parse::{Place, Step, parse},
+    parse::{Place, Step, parse, secret_span},
     runner::Runner,
     variables::Variables,
 };
 use crate::{
     config::{Config, DirectoryAddress, PasswordSource, Source},
     driver::{EventStream, Node, NodeCommand, NodeConfig, ProfileLocation, StartError},
-    language::secret_span,
     store::Profile,
     view::Style,
 };
@@ -130,11 +129,11 @@ fn commands_steps(commands: &[String]) -> Result<Vec<Step>, (Place, Failure)> {
     let mut steps = Vec::new();
     for (number, command) in (1..).zip(commands) {
         let place = Place { file: "-c".into(), line: number };
-        if secret_span(command).is_some() {
+        let parsed = parse("-c", command).map_err(|(_, failure)| (place.clone(), failure))?;
+        if parsed.iter().any(|step| secret_span(&step.text).is_some()) {
             let text = "a password in arguments can be read by everybody on this machine; use --password-file F";
             return Err((place, Failure::new(FailureCode::Usage, text)));
         }
-        let parsed = parse("-c", command).map_err(|(_, failure)| (place.clone(), failure))?;
         steps.extend(parsed.into_iter().map(|step| Step { place: place.clone(), ..step }));
     }
     Ok(steps)

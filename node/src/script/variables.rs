@@ -1,6 +1,6 @@
 //! Variables of a script: `${VAR}`, `${VAR:-default}`, and `$${` for `${` itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use node_core::command::{Failure, FailureCode};
 
@@ -15,6 +15,8 @@ pub(super) struct Variables {
     own: BTreeMap<String, String>,
     given: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
+    /// Own ones whose values came from the arguments of the process.
+    from_arguments: BTreeSet<String>,
 }
 
 /// A piece of a line.
@@ -69,7 +71,7 @@ pub(super) fn has_variables(line: &str) -> Result<bool, Failure> {
 
 impl Variables {
     pub(super) fn new(given: &[(String, String)], environment: BTreeMap<String, String>) -> Self {
-        Self { own: BTreeMap::new(), given: given.iter().cloned().collect(), environment }
+        Self { given: given.iter().cloned().collect(), environment, ..Self::default() }
     }
 
     /// LET and AS.
@@ -80,8 +82,14 @@ impl Variables {
         if value.len() > VALUE_MAX {
             return Err(usage("that value is longer than a line"));
         }
+        self.from_arguments.remove(name);
         self.own.insert(name.to_owned(), value);
         Ok(())
+    }
+
+    /// The value that LET gave came from the arguments of the process.
+    pub(super) fn mark_from_arguments(&mut self, name: &str) {
+        self.from_arguments.insert(name.to_owned());
     }
 
     /// A line with its variables' values; `last` is `${_}`.
@@ -110,7 +118,8 @@ impl Variables {
     pub(super) fn takes_from_arguments(&self, piece: &str) -> bool {
         let Ok(pieces) = pieces(piece) else { return false };
         pieces.iter().any(|piece| match piece {
-            Piece::Variable { name, .. } => !self.own.contains_key(*name) && self.given.contains_key(*name),
+            Piece::Variable { name, .. } if self.own.contains_key(*name) => self.from_arguments.contains(*name),
+            Piece::Variable { name, .. } => self.given.contains_key(*name),
             Piece::Literal(_) => false,
         })
     }
