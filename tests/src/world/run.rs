@@ -18,7 +18,7 @@ const AWAY_BATCH: usize = 100;
 const DAY: Span = Span::hours(25);
 
 /// Days in a story of that kind: whoever loses the race of one morning may win that of a later one.
-const DAYS: usize = 3;
+const DAYS: usize = 2;
 /// How much of each of them everybody is there.
 const MORNING: Span = Span::seconds(20);
 
@@ -58,7 +58,7 @@ impl Story {
     pub fn of(seed: u64) -> Self {
         match seed % 10 {
             0 => Self::Away,
-            1..4 => Self::Day,
+            1..3 => Self::Day,
             _ => Self::Storm,
         }
     }
@@ -83,7 +83,7 @@ pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
     if let Some(fault) = fault {
         world.plant(0, fault);
     }
-    let length = Span::seconds(40 + dice.between(0, 60));
+    let length = Span::seconds(30 + dice.between(0, 40));
     let result = match story {
         Story::Storm => world.storm(length),
         Story::Day => world.day(length),

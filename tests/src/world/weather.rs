@@ -56,9 +56,9 @@ impl Weather {
             request_twice: up_to(if hostile { 80_000 } else { 0 }),
             handshake_withheld: up_to(if hostile { 200_000 } else { 0 }),
             dial_fails: up_to(300_000),
-            node_crash: up_to(6_000),
-            disk_full: up_to(3_000),
-            directory_crash: up_to(2_000),
+            node_crash: up_to(8_000),
+            disk_full: up_to(4_000),
+            directory_crash: up_to(5_000),
             partition: up_to(30_000),
         }
     }
