@@ -29,7 +29,7 @@ use crate::store::{Store, StoreError};
 use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence};
 
 /// What the operator chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// How one gets an account.
     pub registration: Registration,
@@ -37,6 +37,15 @@ pub struct ServiceConfig {
     pub presence_to_everyone: bool,
     /// Seed of the service's generator: from the system in production, fixed in tests.
     pub seed: [u8; 32],
+}
+
+impl std::fmt::Debug for ServiceConfig {
+    /// Without the seed, from which the secret behind all passwords is made at the first start.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("ServiceConfig");
+        shown.field("registration", &self.registration);
+        shown.field("presence_to_everyone", &self.presence_to_everyone).finish_non_exhaustive()
+    }
 }
 
 /// Something to do besides answering.
@@ -167,13 +176,21 @@ impl<S: Store> Service<S> {
     }
 
     /// A connection stands: a device that is signed in needs no password.
-    pub fn connected(&self, _now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
-        match self.store.device_by_key(&caller.tls_key) {
-            Ok(Some(device)) if device.signed_in => caller.session = Some((device.account, device.device)),
-            Ok(_) => {}
+    pub fn connected(&self, now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
+        match self.session_of(now, &caller.tls_key) {
+            Ok(session) => caller.session = session,
             Err(error) => (self.on_fatal)(&error),
         }
         Vec::new()
+    }
+
+    /// The session of a TLS key: its device is signed in, and its certificate has not expired.
+    fn session_of(&self, now: Timestamp, tls_key: &PublicKey) -> Result<Option<(AccountId, DeviceId)>, StoreError> {
+        let device = self.store.device_by_key(tls_key)?.filter(|device| device.signed_in);
+        let Some(device) = device else { return Ok(None) };
+        let record = self.store.accounts_by_id(&[device.account])?.into_iter().flatten().next();
+        let current = record.is_some_and(|record| accounts::is_current(&record, device.device, now));
+        Ok(current.then_some((device.account, device.device)))
     }
 
     /// A connection is gone, and its presence with it.
@@ -235,14 +252,17 @@ impl<S: Store> Service<S> {
                 self.limits.attempt(now, caller.observed.ip())?;
                 self.sign_up_start(&name, invite.as_deref(), &registration)
             }
-            Request::SignUpFinish(sign_up) => self.sign_up_finish(now, caller, &sign_up),
+            Request::SignUpFinish(sign_up) => {
+                self.limits.attempt(now, caller.observed.ip())?;
+                self.sign_up_finish(now, caller, &sign_up)
+            }
             Request::SignInStart { name, credential } => {
                 self.limits.attempt(now, caller.observed.ip())?;
                 self.limits.guess(now, &name, caller.observed.ip())?;
                 self.limits.tried(now, &name, caller.observed.ip());
                 self.sign_in_start(caller, &name, &credential)
             }
-            Request::SignInFinish { credential } => self.sign_in_finish(caller, &credential),
+            Request::SignInFinish { credential } => self.sign_in_finish(now, caller, &credential),
             request => {
                 let session = caller.session.ok_or(Refusal::NotSignedIn)?;
                 self.answer_member(now, caller, session, request, effects)
@@ -281,8 +301,8 @@ impl<S: Store> Service<S> {
                 self.publish(now, device, &packages, last_resort.as_deref())
             }
             Request::TakeKeyPackages { account: of } => self.take_packages(device, of, effects),
-            Request::CreateConversation(new) => self.create_conversation(now, device, &new, effects),
-            Request::SubmitCommit(submission) => self.submit_commit(now, device, &submission, effects),
+            Request::CreateConversation(new) => self.create_conversation(now, (account, device), &new, effects),
+            Request::SubmitCommit(submission) => self.submit_commit(now, (account, device), &submission, effects),
             Request::Group { conversation } => self.group(account, conversation),
             Request::Deposit { items } => self.deposit(now, account, device, items, effects),
             Request::Drain { after } => self.drain(device, after),

@@ -2,7 +2,7 @@
 
 use membership::certificate::verify_device_list;
 use protocol::{
-    AccountId, Bounded, BoundedBytes, Name, Timestamp,
+    AccountId, Bounded, BoundedBytes, DeviceId, Name, Timestamp,
     directory::{Person, Refusal, Registration, Reply, SignUp, Who},
     frame,
     limits::{DIRECTORY_FRAME_MAX, LIST_MAX},
@@ -17,6 +17,13 @@ use super::{Answer, Caller, Service, Stop, malformed, opaque::PasswordServer};
 /// What a name looks like: two names with the same are confusable (Unicode TR 39), after the case was folded.
 fn looks_like(name: &Name) -> String {
     skeleton(name.as_str()).collect::<String>().to_lowercase()
+}
+
+/// Whether an account's device list and the certificate of this device in it are still valid.
+pub(super) fn is_current(record: &AccountRecord, device: DeviceId, now: Timestamp) -> bool {
+    let Ok(list) = record.devices.list() else { return false };
+    let mut entries = list.devices.iter().filter_map(|certificate| certificate.entry().ok());
+    list.not_after > now && entries.any(|entry| entry.device == device && entry.not_after > now)
 }
 
 impl<S: Store> Service<S> {
@@ -86,8 +93,11 @@ impl<S: Store> Service<S> {
             AccountMade::NameConfusable => return Err(Refusal::NameConfusable.into()),
             AccountMade::InviteUsed => return Err(Refusal::InviteNeeded.into()),
         }
-        self.store.set_signed_in(device.device, true)?;
-        caller.session = Some((list.account, device.device));
+        // The making signs in; a repetition, perhaps much later, gives back no session that has ended since.
+        let stored = self.store.device_by_key(&caller.tls_key)?;
+        if stored.is_some_and(|stored| stored.device == device.device && stored.signed_in) {
+            caller.session = Some((list.account, device.device));
+        }
         self.signed_in(&new.record, true)
     }
 
@@ -101,7 +111,7 @@ impl<S: Store> Service<S> {
         Ok(Reply::SignInStarted { credential })
     }
 
-    pub(super) fn sign_in_finish(&self, caller: &mut Caller, credential: &[u8]) -> Answer {
+    pub(super) fn sign_in_finish(&self, now: Timestamp, caller: &mut Caller, credential: &[u8]) -> Answer {
         let login = caller.login.take().ok_or_else(|| malformed("there was no start"))?;
         let name = login.name.clone();
         let address = caller.observed.ip();
@@ -112,6 +122,7 @@ impl<S: Store> Service<S> {
         let record = record.ok_or(Refusal::WrongCredentials)?;
         self.limits.succeeded(&name, address);
         let device = self.store.device_by_key(&caller.tls_key)?.filter(|device| device.account == record.account);
+        let device = device.filter(|device| is_current(&record, device.device, now));
         if let Some(device) = &device {
             self.store.set_signed_in(device.device, true)?;
             caller.session = Some((device.account, device.device));

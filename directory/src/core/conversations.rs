@@ -3,9 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use membership::{
-    POLICY_EXTENSION_TYPE, account_id,
-    certificate::verify_device_list,
-    conversation_id,
+    POLICY_EXTENSION_TYPE, account_id, conversation_id,
     identity::{DeviceIdentityProvider, device_of},
     policy_of,
     rules::ConversationRules,
@@ -22,7 +20,7 @@ use mls_rs::{
 };
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, PublicKey, Timestamp,
+    AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
     directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Push, Refusal, Reply, TreeBytes},
     limits::{MAILBOX_RETENTION_MS, TREE_MAX},
     policy::Policy,
@@ -75,36 +73,33 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
-fn members(group: &Group) -> Result<Vec<(DeviceId, AccountId)>, Stop> {
-    let devices = group.roster().members_iter().map(|member| {
-        let device = device_of(&member.signing_identity).map_err(|error| malformed(&error.to_string()))?;
-        Ok((device.entry.device, device.account))
-    });
-    devices.collect()
-}
-
 impl<S: Store> Service<S> {
     pub(super) fn create_conversation(
         &self,
         now: Timestamp,
-        creator: DeviceId,
+        (account, creator): (AccountId, DeviceId),
         new: &NewConversation,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
         let made_by = hash(&[&new.group_info, &new.tree, &new.welcome]);
+        let info = MlsMessage::from_bytes(&new.group_info).map_err(|error| refused(&error))?;
+        let tree = ExportedTree::from_bytes(&new.tree).map_err(|error| refused(&error))?;
+        let group = self.observer.0.observe_group(info, Some(tree), Some(mls_time(now)));
+        let group = group.map_err(|error| refused(&error))?;
+        // Before anything is looked up: whoever is not one of its people must not learn whether it exists.
+        let record = self.check_new(&group, account, new, made_by)?;
+        if !record.members.contains(&creator) {
+            return Err(Refusal::NotMember.into());
+        }
         if let Some(known) = self.store.conversation(new.conversation)? {
             if known.made_by != made_by {
                 return Ok(Reply::ConversationExists);
             }
             // The same request again: its Welcomes may not have been handed out.
+            self.store.used(creator, &known.members)?;
             self.hand_out_welcome(now, &new.welcome, &new.tree, &known, creator, effects)?;
             return Ok(Reply::CommitAccepted);
         }
-        let info = MlsMessage::from_bytes(&new.group_info).map_err(|error| refused(&error))?;
-        let tree = ExportedTree::from_bytes(&new.tree).map_err(|error| refused(&error))?;
-        let group = self.observer.0.observe_group(info, Some(tree), Some(mls_time(now)));
-        let group = group.map_err(|error| refused(&error))?;
-        let record = self.check_new(&group, creator, new, made_by)?;
         match self.store.create_conversation(&record)? {
             ConversationMade::Exists => Ok(Reply::ConversationExists),
             ConversationMade::Made => {
@@ -118,7 +113,7 @@ impl<S: Store> Service<S> {
     fn check_new(
         &self,
         group: &Group,
-        creator: DeviceId,
+        creator: AccountId,
         new: &NewConversation,
         made_by: [u8; 32],
     ) -> Result<ConversationRecord, Stop> {
@@ -129,13 +124,16 @@ impl<S: Store> Service<S> {
         }
         let Policy::Direct { roots, .. } = &policy;
         let people = roots.each_ref().map(account_id);
-        let enrolled = self.enrolled(&people, roots)?;
-        let members = members(group)?;
-        if !members.iter().all(|(device, _)| enrolled.contains(device)) {
-            return Err(malformed("the conversation has a device that its people do not have"));
-        }
-        if !members.iter().any(|(device, _)| *device == creator) {
+        if !people.contains(&creator) {
             return Err(Refusal::NotMember.into());
+        }
+        let records = self.store.accounts_by_id(&people)?;
+        let known = records
+            .iter()
+            .zip(roots)
+            .all(|(record, root)| record.as_ref().is_some_and(|record| record.root_key == *root));
+        if !known {
+            return Err(Refusal::Unknown.into());
         }
         Ok(ConversationRecord {
             id: new.conversation,
@@ -143,22 +141,29 @@ impl<S: Store> Service<S> {
             epoch: group.group_context().epoch,
             snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
             group_info: new.group_info.to_vec(),
-            members: members.into_iter().map(|(device, _)| device).collect(),
+            members: self.members(group, &people)?,
             made_by,
         })
     }
 
-    /// The devices of a conversation's people, who must have accounts here with these root keys.
-    fn enrolled(&self, people: &[AccountId; 2], roots: &[PublicKey; 2]) -> Result<BTreeSet<DeviceId>, Stop> {
-        let records = self.store.accounts_by_id(people)?;
-        let mut devices = BTreeSet::new();
-        for (record, root) in records.into_iter().zip(roots) {
-            let record = record.filter(|record| record.root_key == *root).ok_or(Refusal::Unknown)?;
-            let list = verify_device_list(&record.devices);
-            let list = list.map_err(|error| Stop::Store(StoreError::Damaged(error.to_string())))?;
-            devices.extend(list.devices.iter().map(|entry| entry.device));
+    /// The members' devices, each of which must be enrolled, with these keys, by the account that it says it is of.
+    fn members(&self, group: &Group, people: &[AccountId; 2]) -> Result<Vec<DeviceId>, Stop> {
+        let mut claimed = Vec::new();
+        for member in group.roster().members_iter() {
+            claimed.push(device_of(&member.signing_identity).map_err(|error| malformed(&error.to_string()))?);
         }
-        Ok(devices)
+        let ids: Vec<DeviceId> = claimed.iter().map(|device| device.entry.device).collect();
+        for (claimed, known) in claimed.iter().zip(self.store.devices_by_id(&ids)?) {
+            let same = known.is_some_and(|known| {
+                known.account == claimed.account
+                    && known.mls_key == claimed.entry.mls_key
+                    && people.contains(&known.account)
+            });
+            if !same {
+                return Err(malformed("the conversation has a device that its people do not have"));
+            }
+        }
+        Ok(ids)
     }
 
     fn hand_out_welcome(
@@ -201,11 +206,15 @@ impl<S: Store> Service<S> {
     pub(super) fn submit_commit(
         &self,
         now: Timestamp,
-        author: DeviceId,
+        (account, author): (AccountId, DeviceId),
         submission: &CommitSubmission,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
-        let record = self.store.conversation(submission.conversation)?.ok_or(Refusal::Unknown)?;
+        let record = self.store.conversation(submission.conversation)?;
+        let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
+        if submission.welcome.is_some() {
+            return Err(malformed("devices come into a direct conversation by external commit, without a Welcome"));
+        }
         let hash = CommitHash(Sha256::digest(&*submission.commit).into());
         if submission.epoch != record.epoch {
             return match self.store.commit_of(record.id, submission.epoch)? {
@@ -261,7 +270,7 @@ impl<S: Store> Service<S> {
             epoch: group.group_context().epoch,
             snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
             group_info: submission.group_info.to_vec(),
-            members: members(&group)?.into_iter().map(|(device, _)| device).collect(),
+            members: self.members(&group, &record.people)?,
             ..record.clone()
         };
         Ok((next, committer.entry.device))

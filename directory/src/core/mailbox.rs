@@ -47,7 +47,7 @@ impl<S: Store> Service<S> {
         for item in items {
             let checked = match item {
                 Deposit::Message { envelope, recipients } => self.message(now, account, device, envelope, &recipients),
-                Deposit::Receipt { receipt, recipient } => self.receipt(now, device, &receipt, recipient),
+                Deposit::Receipt { receipt, recipient } => self.receipt(now, account, device, &receipt, recipient),
             };
             match checked {
                 Ok(delivery) => {
@@ -81,7 +81,8 @@ impl<S: Store> Service<S> {
         if envelope.sender != device {
             return Err(malformed("a message of another device"));
         }
-        let record = self.store.conversation(envelope.conversation)?.ok_or(Refusal::Unknown)?;
+        let record = self.store.conversation(envelope.conversation)?;
+        let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
         if !record.members.contains(&device) {
             return Err(Refusal::NotMember.into());
         }
@@ -121,6 +122,7 @@ impl<S: Store> Service<S> {
     fn receipt(
         &self,
         now: Timestamp,
+        account: AccountId,
         device: DeviceId,
         signed: &SignedReceipt,
         recipient: DeviceId,
@@ -129,7 +131,8 @@ impl<S: Store> Service<S> {
         if receipt.device != device || receipt.sender != recipient {
             return Err(malformed("a receipt of another device"));
         }
-        let record = self.store.conversation(receipt.conversation)?.ok_or(Refusal::Unknown)?;
+        let record = self.store.conversation(receipt.conversation)?;
+        let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
         if !record.members.contains(&device) || !record.members.contains(&recipient) {
             return Err(Refusal::NotMember.into());
         }

@@ -38,6 +38,9 @@ impl<S: Store> Service<S> {
         let time = MlsTime::from_duration_since_epoch(Duration::from_secs(now.seconds()));
         let package = self.observer.validate(message, time).map_err(|error| bad(&error))?;
         let owner = device_of(package.signing_identity()).map_err(|error| bad(&error))?;
+        if owner.entry.not_after <= now {
+            return Err(malformed("the device's certificate has expired; renew it"));
+        }
         if owner.entry.device == device { Ok(()) } else { Err(malformed("a key package of another device")) }
     }
 
