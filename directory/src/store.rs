@@ -276,9 +276,14 @@ pub trait Mailbox {
     ) -> Stored<(Vec<MailRecord>, bool)>;
     /// Removes items.
     fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()>;
-    /// Gives up what has expired, at most so many items, and forgets keys that have; names messages whose sender has to
-    /// be told.
-    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>>;
+    /// Gives up what has expired, at most so many items, and forgets keys that have. What `notice` makes of each message
+    /// is put into mailboxes in the same step, so that no crash keeps it from its sender; names the messages.
+    fn expire(
+        &self,
+        now: Timestamp,
+        items: usize,
+        notice: &dyn Fn(&ExpiredMessage) -> Option<Delivery>,
+    ) -> Stored<Vec<ExpiredMessage>>;
 }
 
 /// What belongs to the directory itself.

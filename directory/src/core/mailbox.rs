@@ -1,5 +1,7 @@
 //! Mailboxes: what may be put where, and how it comes out.
 
+use std::collections::BTreeSet;
+
 use protocol::{
     AccountId, Bounded, DeviceId, Timestamp,
     certificate::SignedReceipt,
@@ -10,7 +12,7 @@ use protocol::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Delivery, Store, StoreError};
+use crate::store::{Delivery, ExpiredMessage, Store, StoreError};
 
 use super::{Answer, Service, ServiceEffect, Stop, malformed};
 
@@ -166,29 +168,23 @@ impl<S: Store> Service<S> {
 
     /// Gives up mail that nobody came for, and tells its senders.
     pub(super) fn expire_mail(&self, now: Timestamp) -> Result<Vec<ServiceEffect>, StoreError> {
-        let expired = self.store.expire(now, EXPIRE_MAX)?;
-        let mut deliveries = Vec::new();
-        for message in expired {
+        let notice = |message: &ExpiredMessage| {
             let item =
                 MailItem::Expired { conversation: message.conversation, id: message.id, recipient: message.recipient };
             let key = Sha256::new().chain_update(b"expired").chain_update(message.id.0);
-            let Ok(item) = encode(&item) else { continue };
-            deliveries.push(Delivery {
+            Some(Delivery {
                 recipients: vec![(message.sender, true)],
                 key: key.chain_update(message.recipient.0).finalize().into(),
                 replaces: false,
-                item,
+                item: encode(&item).ok()?,
                 message: None,
                 expires: now.plus_ms(MAILBOX_RETENTION_MS),
                 quota: None,
-            });
-        }
-        self.store.deliver(&deliveries)?;
-        let mut effects = Vec::new();
-        for delivery in &deliveries {
-            effects.extend(hints(delivery, &effects));
-        }
-        Ok(effects)
+            })
+        };
+        let told: BTreeSet<DeviceId> =
+            self.store.expire(now, EXPIRE_MAX, &notice)?.into_iter().map(|message| message.sender).collect();
+        Ok(told.into_iter().map(|device| ServiceEffect::Push { device, push: Push::Mail }).collect())
     }
 }
 

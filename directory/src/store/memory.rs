@@ -311,7 +311,12 @@ impl Mailbox for MemoryStore {
         Ok(())
     }
 
-    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>> {
+    fn expire(
+        &self,
+        now: Timestamp,
+        items: usize,
+        notice: &dyn Fn(&ExpiredMessage) -> Option<Delivery>,
+    ) -> Stored<Vec<ExpiredMessage>> {
         let mut inner = self.lock();
         let mut expired = Vec::new();
         let mut left = items;
@@ -327,6 +332,9 @@ impl Mailbox for MemoryStore {
             mailbox.known.retain(|_, expires| *expires > now);
         }
         expired.sort_unstable();
+        for notice in expired.iter().filter_map(notice) {
+            deliver(&mut inner, &notice);
+        }
         Ok(expired)
     }
 }

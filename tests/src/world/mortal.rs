@@ -221,9 +221,14 @@ impl Mailbox for MortalStore {
         self.change(&[], |inner| inner.remove(device, cursors))
     }
 
-    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>> {
+    fn expire(
+        &self,
+        now: Timestamp,
+        items: usize,
+        notice: &dyn Fn(&ExpiredMessage) -> Option<Delivery>,
+    ) -> Stored<Vec<ExpiredMessage>> {
         // It is asked for every second and mostly changes nothing: no place to die at.
-        self.read(|inner| inner.expire(now, items))
+        self.read(|inner| inner.expire(now, items, notice))
     }
 }
 

@@ -155,7 +155,12 @@ impl Mailbox for SqliteStore {
         })
     }
 
-    fn expire(&self, now: Timestamp, items: usize) -> Stored<Vec<ExpiredMessage>> {
+    fn expire(
+        &self,
+        now: Timestamp,
+        items: usize,
+        notice: &dyn Fn(&ExpiredMessage) -> Option<Delivery>,
+    ) -> Stored<Vec<ExpiredMessage>> {
         let due = "SELECT EXISTS (SELECT 1 FROM mail WHERE expires <= ?1)
                        OR EXISTS (SELECT 1 FROM mail_known WHERE expires <= ?1)";
         if !self.read(|db| db.query_row(due, params![integer(now.0)], |row| row.get(0)).map_err(fatal))? {
@@ -180,6 +185,9 @@ impl Mailbox for SqliteStore {
             drop_unused(db, &rows.iter().map(|row| row.2).collect::<Vec<_>>())?;
             db.execute("DELETE FROM mail_known WHERE expires <= ?1", params![integer(now.0)]).map_err(fatal)?;
             messages.sort_unstable();
+            for notice in messages.iter().filter_map(notice) {
+                deliver(db, &notice)?;
+            }
             Ok(messages)
         })
     }
