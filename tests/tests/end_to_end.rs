@@ -1,0 +1,135 @@
+//! Real directory, real nodes, whole scripts: what a person would see, and what a thief would find.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use directory::server::{Server, Settings};
+
+fn script(name: &str) -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if name == "demo.txt" {
+        tests.parent().unwrap().join("examples").join(name)
+    } else {
+        tests.join("scripts").join(name)
+    }
+}
+
+/// A directory for one test, and nodes that use it.
+struct Place {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime.block_on(Server::start(Settings::in_folder(folder.path().join("directory")))).unwrap();
+        Self { runtime, server: Some(server), folder }
+    }
+
+    fn node(&self, arguments: &[&str]) -> Command {
+        let server = self.server.as_ref().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quick-node"));
+        command.arg("--directory").arg(format!("{}#{}", server.local_addr(), server.fingerprint()));
+        command.args(arguments).env("HOME", self.folder.path()).env_remove("XDG_DATA_HOME");
+        command
+    }
+
+    fn play(&self, name: &str, arguments: &[&str]) -> Output {
+        let output = self.node(arguments).arg("--script").arg(script(name)).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.shutdown());
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_demo_plays() {
+    let output = Place::new().play("demo.txt", &[]);
+    assert!(text(&output.stdout).contains("The meeting is at eight."));
+}
+
+#[test]
+fn mistakes_have_their_classes() {
+    Place::new().play("mistakes.txt", &[]);
+}
+
+#[test]
+fn whoever_is_away_misses_nothing() {
+    Place::new().play("away.txt", &[]);
+}
+
+#[test]
+fn remote_text_never_reaches_a_terminal_unescaped() {
+    let hostile = "a\u{1b}[2J\u{1b}]52;c;AAAA\u{7}\u{9b}31m\u{202e}\rpwned";
+    let place = Place::new();
+    let output = place.node(&["--script"]).arg(script("hostile.txt")).env("HOSTILE", hostile).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(shown.contains(r"a\u{1b}[2J\u{1b}]52;c;AAAA\u{7}\u{9b}31m\u{202e}\u{d}pwned"), "{shown}");
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{shown:?}");
+
+    let place = Place::new();
+    let output =
+        place.node(&["--json", "--script"]).arg(script("hostile.txt")).env("HOSTILE", hostile).output().unwrap();
+    let shown = text(&output.stdout);
+    assert!(shown.contains(r"a\u001b[2J\u001b]52;c;AAAA\u0007\u009b31m\u202e\rpwned"), "{shown}");
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{shown:?}");
+    for line in shown.lines() {
+        let _: serde_json::Value = serde_json::from_str(line).unwrap();
+    }
+}
+
+/// Files below a folder that hold one of these words.
+fn found(folder: &Path, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(self::found(&path, words));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        for word in words {
+            if bytes.windows(word.len()).any(|window| window == word.as_bytes()) {
+                found.push(format!("{word} in {}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn copied_folders_and_logs_reveal_nothing_of_what_was_said() {
+    let place = Place::new();
+    let profiles = place.folder.path().join("profiles");
+    let log = place.folder.path().join("node.log");
+    let (profiles_text, log_text) = (profiles.to_str().unwrap(), log.to_str().unwrap());
+    place.play("demo.txt", &["--data", profiles_text, "-v", "--log-file", log_text]);
+    let secrets = ["least of all", "good biscuits", "correct-horse-1", "correct-horse-2"];
+    assert!(fs::metadata(&log).unwrap().len() > 0, "there is a log to look at");
+    assert!(profiles.join("alice").join("profile.key").exists(), "there are profiles to look at");
+    assert_eq!(found(place.folder.path(), &secrets), Vec::<String>::new());
+    // The same search finds what is there to be found.
+    fs::write(profiles.join("planted"), "… the good biscuits …").unwrap();
+    let control = found(place.folder.path(), &secrets);
+    assert_eq!(control, [format!("good biscuits in {}", profiles.join("planted").display())]);
+}
