@@ -1,0 +1,233 @@
+//! `scripts/bench messages`: messages between two real nodes, against the MLS library's own rates and bare QUIC frames, in
+//! one run on one machine, as ratios. Build it in release.
+
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use directory::server::{Server, Settings};
+use membership::{direct_policy, identity::signing_identity};
+use mls_rs_crypto_awslc::AwsLcCryptoProvider;
+use node::{
+    config::DirectoryAddress,
+    driver::{Node, NodeCommand, NodeConfig, ProfileLocation},
+};
+use node_core::{
+    command::{Command, Password},
+    crypto::{
+        keys::{DeviceKeys, RootKey},
+        mls::{Conversation, Mls, Staging},
+    },
+    event::EventKind,
+    stretch::StretchParameters,
+};
+use protocol::{DeviceId, MessageId, Name, Timestamp};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+/// A text of a usual length.
+const TEXT: usize = 200;
+/// Messages of the throughput runs: below the count at which keys are refreshed.
+const MESSAGES: usize = 450;
+/// Commands under way at a time, as a busy bot would have.
+const UNDER_WAY: usize = 64;
+/// Messages of the latency run, one after the other.
+const SINGLE: usize = 200;
+/// Frames of the bare QUIC run.
+const FRAMES: usize = 100_000;
+/// Sign-ins, below the limit of one address in a minute.
+const SIGN_INS: usize = 60;
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn mls(seed: u64) -> Result<(Mls<AwsLcCryptoProvider>, protocol::PublicKey), Failed> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let (root, keys) = (RootKey::generate(&mut rng), DeviceKeys::generate(&mut rng));
+    let certificate = root.certify(&keys, DeviceId([seed.to_le_bytes()[0]; 16]), Timestamp(u64::MAX))?;
+    let identity = signing_identity(&certificate)?;
+    Ok((Mls::new(AwsLcCryptoProvider::default(), identity, keys.mls_key(), Staging::default())?, root.public()))
+}
+
+/// Seals and opens a second on one core, through the product's wrapper, nothing stored.
+fn library() -> Result<(f64, f64), Failed> {
+    let ((alice, a), (bob, b)) = (mls(1)?, mls(2)?);
+    let package = bob.key_package(now(), false)?;
+    let (mut ours, creation) = alice.create(now(), &direct_policy(a, b, 0), 1, &[package])?;
+    let mut theirs: Conversation<_> = bob.join(now(), 1, &creation.welcome, &creation.tree)?;
+    let text = vec![b'x'; TEXT];
+    let begun = Instant::now();
+    let count = u8::MAX;
+    let mut sealed = Vec::new();
+    for round in 0..4 {
+        for n in 0..count {
+            sealed.push(ours.seal(now(), MessageId([n.wrapping_mul(round); 16]), &text)?);
+        }
+    }
+    let seals = sealed.len() as f64 / begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    for message in &sealed {
+        theirs.open(now(), message)?;
+    }
+    Ok((seals, sealed.len() as f64 / begun.elapsed().as_secs_f64()))
+}
+
+/// Frames a second over one QUIC stream on loopback, written one by one, each as long as a sealed message.
+async fn bare_frames() -> Result<f64, Failed> {
+    let key = rcgen::generate_simple_self_signed(vec!["tuppence.invalid".to_owned()])?;
+    let certificate = key.cert.der().clone();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der())?;
+    let server = quinn::ServerConfig::with_single_cert(vec![certificate.clone()], private)?;
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = quinn::Endpoint::server(server, local)?;
+    let address = server.local_addr()?;
+    let reader = tokio::spawn(async move {
+        let Some(incoming) = server.accept().await else { return Ok(0) };
+        let connection = incoming.await?;
+        let mut stream = connection.accept_uni().await?;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut total = 0;
+        while let Some(length) = stream.read(&mut buffer).await? {
+            total += length;
+        }
+        Ok::<_, Failed>(total)
+    });
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate)?;
+    let client = quinn::Endpoint::client(local)?;
+    let config = quinn::ClientConfig::with_root_certificates(Arc::new(roots))?;
+    let connection = client.connect_with(config, address, "tuppence.invalid")?.await?;
+    let mut stream = connection.open_uni().await?;
+    let frame = vec![7; 640];
+    let begun = Instant::now();
+    for _ in 0..FRAMES {
+        stream.write_all(&frame).await?;
+    }
+    stream.finish()?;
+    let total = reader.await??;
+    Ok((total / frame.len()) as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn start(server: &Server) -> Result<Node, Failed> {
+    let config = NodeConfig {
+        directory: DirectoryAddress {
+            host_port: server.local_addr().to_string(),
+            fingerprint: server.fingerprint().to_string().parse().ok(),
+        },
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        profile: ProfileLocation::Temporary,
+        stretch: StretchParameters { memory_kib: 8, passes: 1, lanes: 1 },
+    };
+    Ok(Node::start(config).await?)
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn sign_up(server: &Server, name: &str) -> Result<Node, Failed> {
+    let node = start(server).await?;
+    let (name, password) = (Name::parse(name)?, Password::new("correct-horse-1".to_owned()));
+    node.perform(NodeCommand::SignUp { name, password, invite: None }, PATIENCE).await?;
+    Ok(node)
+}
+
+async fn send(node: &Node, to: &Name, text: &str) -> Result<(), Failed> {
+    let command = NodeCommand::Core(Command::Send { to: to.clone(), text: text.to_owned() });
+    node.perform(command, PATIENCE).await?;
+    Ok(())
+}
+
+/// Waits until a node was shown so many more messages.
+async fn shown(events: &mut node::driver::EventStream, mut count: usize) -> Result<(), Failed> {
+    while count > 0 {
+        let event = events.next().await.ok_or("the node ended")?;
+        count -= usize::from(matches!(event.kind, EventKind::Message { .. }));
+    }
+    Ok(())
+}
+
+struct Nodes {
+    per_second: f64,
+    median: Duration,
+    slow: Duration,
+    sign_ins: f64,
+}
+
+async fn nodes() -> Result<Nodes, Failed> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(Settings::in_folder(folder.path().join("directory"))).await?;
+    let (alice, bob) = (sign_up(&server, "alice").await?, sign_up(&server, "bob").await?);
+    let (a, b) = (Name::parse("alice")?, Name::parse("bob")?);
+    let mut seen = bob.events();
+    send(&alice, &b, "hello").await?;
+    shown(&mut seen, 1).await?;
+    send(&bob, &a, "hello").await?;
+    // Until both have found each other directly, the mailbox carries.
+    loop {
+        send(&alice, &b, "direct?").await?;
+        shown(&mut seen, 1).await?;
+        let status = alice.perform(NodeCommand::Core(Command::Status), PATIENCE).await?;
+        if let node_core::command::Outcome::Status(status) = status
+            && !status.peers.is_empty()
+        {
+            break;
+        }
+    }
+    let text = "x".repeat(TEXT);
+    let mut times = Vec::new();
+    for _ in 0..SINGLE {
+        let begun = Instant::now();
+        send(&alice, &b, &text).await?;
+        times.push(begun.elapsed());
+        shown(&mut seen, 1).await?;
+    }
+    times.sort_unstable();
+    let begun = Instant::now();
+    let tasks = (0..UNDER_WAY).map(|task| {
+        let (alice, b, text) = (alice.clone(), b.clone(), text.clone());
+        tokio::spawn(async move {
+            for _ in (task..MESSAGES).step_by(UNDER_WAY) {
+                send(&alice, &b, &text).await?;
+            }
+            Ok::<_, Failed>(())
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await??;
+    }
+    let per_second = MESSAGES as f64 / begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    for _ in 0..SIGN_INS {
+        let (name, password) = (a.clone(), Password::new("correct-horse-1".to_owned()));
+        alice.perform(NodeCommand::SignIn { name, password }, PATIENCE).await?;
+    }
+    let sign_ins = SIGN_INS as f64 / begun.elapsed().as_secs_f64();
+    alice.shutdown().await;
+    bob.shutdown().await;
+    server.shutdown().await;
+    Ok(Nodes { per_second, median: times[SINGLE / 2], slow: times[SINGLE * 99 / 100], sign_ins })
+}
+
+fn main() -> Result<(), Failed> {
+    let (seals, opens) = library()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let frames = runtime.block_on(bare_frames())?;
+    let nodes = runtime.block_on(nodes())?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "messages of {TEXT} bytes; the same machine, one run")?;
+    writeln!(out, "MLS library, one core, nothing stored   {seals:>9.0} seals/s   {opens:>9.0} opens/s")?;
+    writeln!(out, "bare QUIC frames of 640 bytes           {frames:>9.0} frames/s")?;
+    let rate = nodes.per_second;
+    writeln!(out, "node to node, sealed, durable, receipted {rate:>8.0} messages/s, {UNDER_WAY} under way")?;
+    writeln!(out, "    against the library's opens          {:>8.3}", rate / opens)?;
+    writeln!(out, "    against bare frames                  {:>8.4}", rate / frames)?;
+    writeln!(out, "one message there and its receipt back   p50 {:?}, p99 {:?}", nodes.median, nodes.slow)?;
+    writeln!(out, "sign-ins, stretching aside               {:>8.0} /s, one after the other", nodes.sign_ins)?;
+    Ok(())
+}
