@@ -4,4 +4,5 @@
 
 pub mod entropy;
 pub mod provider;
+pub mod table;
 pub mod world;

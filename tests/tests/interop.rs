@@ -200,7 +200,7 @@ fn we_join_a_conversation_that_openmls_made_and_come_back_to_it_by_external_comm
     let (_, welcome, _) = group.add_members(provider, signer, &[package]).unwrap();
     group.merge_pending_commit(provider).unwrap();
     let tree = group.export_ratchet_tree().tls_serialize_detached().unwrap();
-    let mut conversation = mls.join(now(), 1, &welcome.tls_serialize_detached().unwrap(), &tree).unwrap();
+    let mut conversation = mls.join(now(), 1, &welcome.tls_serialize_detached().unwrap(), &tree).unwrap().conversation;
     talk(&mut conversation, &openmls, &mut group, 1);
 
     // We lose our state, and come back by an external commit in our old leaf's place.

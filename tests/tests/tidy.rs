@@ -17,8 +17,6 @@ const LONGER: &[(&str, usize)] = &[
     ("directory/protocol/src/directory.rs", 476),
     ("node/core/src/account.rs", 425),
     ("node/core/src/commands.rs", 573),
-    ("node/core/src/conversation.rs", 679),
-    ("node/core/src/delivery.rs", 449),
     ("node/src/prompt/converse.rs", 405),
     ("tests/src/world.rs", 468),
     ("tests/src/world/directory.rs", 466),

@@ -61,8 +61,11 @@ pub const HELLO_CONVERSATIONS_MAX: usize = 64;
 pub const REASON_MAX: usize = 512;
 /// Longest invite code.
 pub const INVITE_MAX: usize = 64;
-/// Past epochs whose messages a member can still open, and that the mailbox still accepts.
+/// Past epochs whose messages a member can still open.
 pub const PAST_EPOCHS: u64 = 32;
+/// How many epochs behind the mailbox still takes a message: half of what a member keeps, since the commits of the other
+/// half may come to the member before the message does, by other ways.
+pub const MAIL_EPOCHS: u64 = PAST_EPOCHS / 2;
 /// How long a presence lease lasts without renewal, in milliseconds: two missed keep-alives.
 pub const LEASE_MS: u64 = 45_000;
 /// How often a connected node renews its lease, in milliseconds: a third of the lease.

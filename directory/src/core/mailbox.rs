@@ -7,7 +7,7 @@ use protocol::{
     certificate::SignedReceipt,
     directory::{Cursor, Deposit, DepositResult, MailItem, Push, Refusal, Reply},
     frame,
-    limits::{DEPOSIT_BYTES_MAX, DIRECTORY_FRAME_MAX, DRAIN_BYTES_MAX, DRAIN_MAX, MAILBOX_RETENTION_MS, PAST_EPOCHS},
+    limits::{DEPOSIT_BYTES_MAX, DIRECTORY_FRAME_MAX, DRAIN_BYTES_MAX, DRAIN_MAX, MAIL_EPOCHS, MAILBOX_RETENTION_MS},
     peer::Envelope,
 };
 use sha2::{Digest as _, Sha256};
@@ -91,7 +91,7 @@ impl<S: Store> Service<S> {
         if envelope.epoch > record.epoch {
             return Err(malformed("an epoch that is still to come"));
         }
-        if record.epoch - envelope.epoch > PAST_EPOCHS / 2 {
+        if record.epoch - envelope.epoch > MAIL_EPOCHS {
             return Err(Refusal::Stale.into());
         }
         let known = self.store.devices_by_id(recipients)?;

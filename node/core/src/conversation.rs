@@ -6,21 +6,23 @@
 //!
 //! **Invariant:** a group object of an incarnation that lost is forgotten before anything else is sealed.
 
+mod commits;
+mod generations;
+mod joining;
+
 use std::collections::VecDeque;
 
 use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, PublicKey, Timestamp,
-    directory::{
-        CommitSubmission, HandshakeBytes, KeyPackageBytes, NewConversation, Refusal, Reply, Request, TreeBytes,
-    },
+    directory::{CommitSubmission, HandshakeBytes, Refusal, Reply, Request},
     peer::Envelope,
 };
 
 use crate::{
     core::{Core, OpenError},
-    crypto::mls::{Commit, Conversation, JoinError},
+    crypto::mls::{Commit, Conversation},
     flow::Flow,
     input::{Answer, CallId},
     link::Purpose,
@@ -48,13 +50,13 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     pub(crate) record: ConversationRecord,
     pub(crate) changed: bool,
     pub(crate) group: Option<Conversation<C>>,
-    /// The group's members; reading them anew means verifying every certificate again.
-    pub(crate) members: Vec<VerifiedDevice>,
     /// Whether the group's state must be written with this call.
     pub(crate) touched: bool,
     pub(crate) flow: Flow,
     /// Direct messages whose commit has not come yet.
     pub(crate) early: VecDeque<Envelope>,
+    /// How often in a row this device could not come back with what the directory gave.
+    failed_rejoins: u32,
     /// Whether the refresh was accepted and only has to come through the mailbox.
     refresh_accepted: bool,
     /// Whether something is known to wait for this conversation.
@@ -71,10 +73,10 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             record,
             changed: true,
             group: None,
-            members: Vec::new(),
             touched: false,
             flow: Flow::default(),
             early: VecDeque::new(),
+            failed_rejoins: 0,
             refresh_accepted: false,
             wanted: false,
             gaps: Vec::new(),
@@ -97,14 +99,18 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
         self.peers().map(|member| (member.entry.device, member.entry.tls_key)).collect()
     }
 
+    /// The devices that are members; none while there is no group.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &VerifiedDevice> {
+        self.group.iter().flat_map(Conversation::members)
+    }
+
     fn peers(&self) -> impl Iterator<Item = &VerifiedDevice> {
         let peer = self.record.peer;
-        self.members.iter().filter(move |member| member.account == peer)
+        self.members().filter(move |member| member.account == peer)
     }
 
     /// Takes a group as this conversation's, to be written with this call.
     fn adopt(&mut self, group: Conversation<C>, incarnation: u64) {
-        self.members = group.members();
         self.group = Some(group);
         self.touched = true;
         self.record.incarnation = incarnation;
@@ -149,10 +155,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let (id, incarnation) = (state.record.id, state.record.incarnation);
             let has_group = !matches!(state.record.phase, Phase::Absent | Phase::Lost);
             if has_group && let Some(mls) = &self.mls {
-                match mls.load(id, incarnation) {
+                match mls.load(id, incarnation, state.record.departed.clone()) {
                     Ok(Some(group)) => {
-                        state.members = group.members();
                         state.group = Some(group);
+                        // How old they are is not stored: they are kept for a whole day more.
+                        let past = self.staging.past_epochs(id, incarnation);
+                        state.past = past.into_iter().map(|epoch| (epoch, self.now)).collect();
                     }
                     // A group that is gone or unreadable is come back to by an external commit.
                     Ok(None) | Err(_) => state.set_phase(Phase::Lost),
@@ -170,17 +178,25 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The conversation with a person, made in name if there is none.
     pub(crate) fn conversation_with(&mut self, account: AccountId) -> Option<ConversationId> {
+        if let Some(known) = self.known_with(account) {
+            return Some(known);
+        }
         let own_root = self.own()?.root_key;
         let peer_root = self.people.get(account)?.root_key;
         let id = membership::direct_conversation_id(&own_root, &peer_root, 0);
-        let now = self.now;
-        self.conversations.entry(id).or_insert_with(|| ConversationState::new(new_record(id, account, now)));
+        self.conversations.insert(id, ConversationState::new(new_record(id, account, 0, self.now)));
         Some(id)
+    }
+
+    /// The conversation with a person, if there is one: of all its generations one is kept.
+    pub(crate) fn known_with(&self, account: AccountId) -> Option<ConversationId> {
+        self.conversations.iter().find(|(_, state)| state.record.peer == account).map(|(id, _)| *id)
     }
 
     pub(crate) fn reconcile_conversations(&mut self) {
         let ids: Vec<ConversationId> = self.conversations.keys().copied().collect();
         for id in ids {
+            self.trim_past(id);
             if self.is_online() && self.link.is_announced() {
                 self.reconcile_conversation(id);
             }
@@ -220,162 +236,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn conversations_timer(&self) -> Option<Timestamp> {
-        let gaps = self.conversations.values().flat_map(|state| state.gaps.iter().map(|(_, at)| *at)).min();
+        let gaps = self.conversations.values().flat_map(|state| state.gaps.iter().map(|(_, at)| *at));
+        let past = self.conversations.values().filter_map(|state| state.past.front());
+        let past = past.map(|(_, since)| since.plus_ms(PAST_EPOCH_AGE_MS + 1));
+        let always = gaps.chain(past).min();
         if !(self.is_online() && self.link.is_announced()) {
-            return gaps;
+            return always;
         }
         let waits = self.conversations.values().filter(|state| match &state.record.phase {
             Phase::Absent => state.wanted,
             Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted,
             _ => true,
         });
-        waits.filter_map(|state| state.flow.due()).chain(gaps).min()
-    }
-
-    /// Proposes new keys for an epoch that is old or much used. Never merely because of a reconnect.
-    fn refresh_if_due(&mut self, id: ConversationId) {
-        let now = self.now;
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        let Some(group) = state.group.as_mut().filter(|_| state.record.refresh.is_none()) else { return };
-        let sent = state.record.sent_in_epoch;
-        let old = now.ms_since(state.record.epoch_since) > REFRESH_AFTER_MS && sent > 0;
-        if sent < REFRESH_AFTER_MESSAGES && !old {
-            return;
-        }
-        let made = group.propose_refresh(now).map_err(|error| error.to_string()).and_then(|c| submission(id, c));
-        match made {
-            Ok(made) => {
-                state.record.refresh = Some(made);
-                state.refresh_accepted = false;
-                state.changed = true;
-                state.touched = true;
-            }
-            Err(error) => self.report_bug("a key refresh cannot be made", &error),
-        }
-    }
-
-    pub(crate) fn on_key_packages(&mut self, id: ConversationId, call: CallId, answer: Answer) {
-        let Some(reply) = self.conversation_answer(id, call, answer) else { return };
-        let Reply::KeyPackages(packages) = reply else {
-            return self.unexpected(id, "the directory answered for key packages with something else");
-        };
-        if self.conversations.get(&id).is_none_or(|state| state.record.phase != Phase::Absent) {
-            return;
-        }
-        let packages: Vec<KeyPackageBytes> = packages.into_iter().map(|(_, package)| package).collect();
-        if packages.is_empty() {
-            return self.unexpected(id, "the directory has no key package for somebody");
-        }
-        self.create(id, &packages);
-    }
-
-    fn create(&mut self, id: ConversationId, packages: &[KeyPackageBytes]) {
-        let now = self.now;
-        let Some(state) = self.conversations.get(&id) else { return };
-        let incarnation = state.record.incarnation + 1;
-        let roots = self.own().map(|own| own.root_key).zip(self.people.get(state.record.peer).map(|c| c.root_key));
-        let (Some((own, peer)), Some(mls)) = (roots, &self.mls) else { return };
-        let policy = membership::direct_policy(own, peer, state.record.generation);
-        let made = mls.create(now, &policy, incarnation, packages).map_err(|error| error.to_string());
-        let made = made.and_then(|(group, creation)| {
-            let bytes = |bytes: Vec<u8>| HandshakeBytes::new(bytes).map_err(|error| error.to_string());
-            let creation = NewConversation {
-                conversation: id,
-                group_info: bytes(creation.group_info)?,
-                tree: TreeBytes::new(creation.tree).map_err(|error| error.to_string())?,
-                welcome: bytes(creation.welcome)?,
-            };
-            Ok((group, creation))
-        });
-        match made {
-            Ok((group, creation)) => {
-                let Some(state) = self.conversations.get_mut(&id) else { return };
-                state.adopt(group, incarnation);
-                state.record.epoch_since = now;
-                state.record.sent_in_epoch = 0;
-                state.set_phase(Phase::Creating(Box::new(creation)));
-            }
-            Err(error) => {
-                self.report_refused("a conversation cannot be made with what the directory gave", &error);
-                self.staging.forget(id, incarnation);
-                self.delay(id);
-            }
-        }
-        self.reconcile_conversation(id);
-    }
-
-    pub(crate) fn on_created(&mut self, id: ConversationId, incarnation: u64, call: CallId, answer: Answer) {
-        let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
-        let current = self.conversations.get(&id).is_some_and(|state| {
-            state.record.incarnation == incarnation && matches!(state.record.phase, Phase::Creating(_))
-        });
-        let reply = self.conversation_answer(id, call, answer);
-        if !current {
-            return;
-        }
-        match reply {
-            Some(Reply::CommitAccepted) => self.activate(id),
-            Some(Reply::ConversationExists) => {
-                self.drop_group(id, Phase::Lost);
-                let until = self.now.plus_ms(WELCOME_WAIT_MS);
-                if let Some(state) = self.conversations.get_mut(&id) {
-                    state.flow.wait_until(until);
-                }
-                self.mail.want();
-            }
-            Some(_) => self.unexpected(id, "the directory answered a creation with something else"),
-            // What was made is not acceptable, as with a key package that was used meanwhile: it is made anew.
-            None if refused => {
-                self.drop_group(id, Phase::Absent);
-                self.delay(id);
-            }
-            None => {}
-        }
-    }
-
-    /// A Welcome came through the mailbox.
-    pub(crate) fn on_welcome(&mut self, id: ConversationId, welcome: &[u8], tree: &[u8]) {
-        let now = self.now;
-        let known = self.conversations.get(&id);
-        if known.is_some_and(|state| matches!(state.record.phase, Phase::Active | Phase::Rejoining(_))) {
-            return;
-        }
-        let incarnation = known.map_or(1, |state| state.record.incarnation + 1);
-        let Some(mls) = &self.mls else { return };
-        match mls.join(now, incarnation, welcome, tree) {
-            Ok(group) if group.id() == id => {
-                let own = self.own().map(|own| own.account);
-                let peer = group.members().into_iter().find(|member| Some(member.account) != own);
-                let Some(peer) = peer else {
-                    self.staging.forget(id, incarnation);
-                    return self.report_misbehaviour("a Welcome leads into a conversation with nobody");
-                };
-                let account = self.people.pin(peer.entry.root_key);
-                if known_incarnation(self.conversations.get(&id)) > 0 {
-                    self.drop_group(id, Phase::Lost);
-                }
-                let state = self.conversations.entry(id);
-                let state = state.or_insert_with(|| ConversationState::new(new_record(id, account, now)));
-                state.adopt(group, incarnation);
-                self.activate(id);
-            }
-            Ok(_) => {
-                self.staging.forget(id, incarnation);
-                self.report_misbehaviour("a Welcome leads into another conversation than it says");
-            }
-            Err(error) => self.on_welcome_failed(id, incarnation, &error),
-        }
-    }
-
-    fn on_welcome_failed(&mut self, id: ConversationId, incarnation: u64, error: &JoinError) {
-        self.staging.forget(id, incarnation);
-        self.report_refused("a Welcome cannot be used", error);
-        // If the conversation is one that this device should be in, it comes in by itself.
-        if let Some(state) = self.conversations.get_mut(&id) {
-            state.flow.retry_now();
-        } else if !matches!(error, JoinError::Malformed { .. }) {
-            self.mail.unknown_conversation(id);
-        }
+        waits.filter_map(|state| state.flow.due()).chain(always).min()
     }
 
     /// This device is a member now.
@@ -389,184 +262,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.set_phase(Phase::Active);
         self.announce_accepted_peers();
         self.open_early(id);
-    }
-
-    pub(crate) fn on_group(&mut self, id: ConversationId, call: CallId, answer: Answer) {
-        let unknown = matches!(answer, Answer::Refusal(Refusal::Unknown));
-        if !self.conversations.contains_key(&id) {
-            return self.on_stray_group(id, answer);
-        }
-        let reply = self.conversation_answer(id, call, answer);
-        if self.conversations.get(&id).is_none_or(|state| state.record.phase != Phase::Lost) {
-            return;
-        }
-        match reply {
-            Some(Reply::Group { group_info, tree, .. }) => self.rejoin(id, &group_info, &tree),
-            Some(_) => self.unexpected(id, "the directory answered for a group with something else"),
-            None if unknown => {
-                if let Some(state) = self.conversations.get_mut(&id) {
-                    state.set_phase(Phase::Absent);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// What was asked for a conversation that this node knows only from mail that it could not open.
-    fn on_stray_group(&mut self, id: ConversationId, answer: Answer) {
-        let lost = answer == Answer::Lost;
-        if let Answer::Reply(reply) = answer
-            && let Reply::Group { group_info, tree, .. } = *reply
-        {
-            self.rejoin(id, &group_info, &tree);
-        }
-        let jitter = self.jitter();
-        self.mail.stray_answered(id, lost, self.now, jitter);
-    }
-
-    fn rejoin(&mut self, id: ConversationId, group_info: &[u8], tree: &[u8]) {
-        let now = self.now;
-        let incarnation = known_incarnation(self.conversations.get(&id)) + 1;
-        let own = self.own().map(|own| own.account);
-        let Some(mls) = &self.mls else { return };
-        let joined = mls.rejoin(now, incarnation, group_info, tree).map_err(|error| error.to_string());
-        let joined = joined.and_then(|(group, commit)| {
-            let peer = group.members().into_iter().find(|member| Some(member.account) != own);
-            let peer = peer.ok_or_else(|| "nobody else is in it".to_owned())?;
-            if group.id() != id {
-                return Err("it is another conversation".to_owned());
-            }
-            Ok((group, peer.entry.root_key, submission(id, commit)?))
-        });
-        match joined {
-            Ok((group, root_key, submission)) => {
-                let peer = self.people.pin(root_key);
-                let state = self.conversations.entry(id);
-                let state = state.or_insert_with(|| ConversationState::new(new_record(id, peer, now)));
-                state.adopt(group, incarnation);
-                state.set_phase(Phase::Rejoining(Box::new(submission)));
-                self.reconcile_conversation(id);
-            }
-            Err(error) => {
-                self.staging.forget(id, incarnation);
-                self.report_refused("a conversation cannot be rejoined", &error);
-                self.delay(id);
-            }
-        }
-    }
-
-    pub(crate) fn on_commit_answer(&mut self, id: ConversationId, hash: CommitHash, call: CallId, answer: Answer) {
-        let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
-        let reply = self.conversation_answer(id, call, answer);
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        let rejoining = matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash);
-        let refreshing = state.record.refresh.as_ref().is_some_and(|own| commit_hash(own) == hash);
-        match reply {
-            // It counts when it comes through the mailbox, behind everything of the epoch that it ends.
-            Some(Reply::CommitAccepted) => {
-                if refreshing {
-                    state.refresh_accepted = true;
-                }
-                if rejoining {
-                    state.flow.wait_until(self.now.plus_ms(WELCOME_WAIT_MS));
-                }
-                self.mail.want();
-            }
-            Some(Reply::CommitLost { .. }) => self.on_commit_lost(id, rejoining, refreshing),
-            Some(_) => self.unexpected(id, "the directory answered a commit with something else"),
-            None if refused => self.on_commit_lost(id, rejoining, refreshing),
-            None => {}
-        }
-    }
-
-    fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
-        if rejoining {
-            self.drop_group(id, Phase::Lost);
-        } else if refreshing && let Some(state) = self.conversations.get_mut(&id) {
-            if let Some(group) = &mut state.group {
-                group.drop_pending();
-            }
-            state.record.refresh = None;
-            state.changed = true;
-            state.touched = true;
-        }
-        self.delay(id);
-        self.mail.want();
-    }
-
-    /// A commit came through the mailbox.
-    pub(crate) fn on_commit(&mut self, id: ConversationId, epoch: u64, commit: &[u8]) {
-        let now = self.now;
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        let hash = crate::crypto::mls::commit_hash(commit);
-        if matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash) {
-            return self.activate(id);
-        }
-        let Some(group) = state.group.as_mut().filter(|_| state.record.phase == Phase::Active) else { return };
-        if epoch < group.epoch() {
-            return;
-        }
-        let applied = if epoch > group.epoch() {
-            Err("a commit is missing".to_owned())
-        } else {
-            group.apply(now, commit).map_err(|error| error.to_string())
-        };
-        match applied {
-            Ok(applied) if applied.removed_self => self.lose(id),
-            Ok(applied) => {
-                state.members = group.members();
-                state.touched = true;
-                state.changed = true;
-                state.record.refresh = None;
-                state.refresh_accepted = false;
-                state.record.epoch_since = now;
-                state.record.sent_in_epoch = 0;
-                state.past.push_back((epoch, now));
-                // Whoever came back by itself can't read what was sealed before, and has lost what it had not stored.
-                if applied.joined_by_itself {
-                    self.seal_anew(id);
-                }
-                self.trim_past(id);
-                self.announce_accepted_peers();
-                self.open_early(id);
-            }
-            Err(error) => {
-                self.report_refused("a commit cannot be applied", &error);
-                self.lose(id);
-            }
-        }
-    }
-
-    /// This device cannot follow the conversation any more; it comes back by an external commit.
-    pub(crate) fn lose(&mut self, id: ConversationId) {
-        self.drop_group(id, Phase::Lost);
-        self.announce_accepted_peers();
-    }
-
-    fn drop_group(&mut self, id: ConversationId, phase: Phase) {
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        state.group = None;
-        state.members.clear();
-        state.touched = false;
-        state.record.refresh = None;
-        state.refresh_accepted = false;
-        state.past.clear();
-        let incarnation = state.record.incarnation;
-        state.set_phase(phase);
-        self.staging.forget(id, incarnation);
-        // What happened meanwhile is not known here: perhaps the others came back by themselves too and can't read what was
-        // sealed before, not even from the mailbox. Whoever has a message already knows it by its id.
-        self.seal_anew(id);
-    }
-
-    fn trim_past(&mut self, id: ConversationId) {
-        let now = self.now;
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        while state.past.front().is_some_and(|(_, since)| now.ms_since(*since) > PAST_EPOCH_AGE_MS) {
-            if let Some((epoch, _)) = state.past.pop_front() {
-                self.staging.trim(id, state.record.incarnation, epoch + 1);
-            }
-        }
     }
 
     /// The answer to a conversation's request, if it is the one under way and an answer at all; else the flow waits.
@@ -612,9 +307,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for (id, state) in &mut self.conversations {
             if std::mem::take(&mut state.touched)
                 && let Some(group) = &mut state.group
-                && let Err(error) = group.write()
             {
-                failed = Some(error.to_string());
+                if let Err(error) = group.write() {
+                    failed = Some(error.to_string());
+                }
+                if state.record.departed != group.departed() {
+                    state.record.departed = group.departed().to_vec();
+                    state.changed = true;
+                }
             }
             if std::mem::take(&mut state.changed) {
                 records.push((id.0.to_vec(), records::encode(&state.record)));
@@ -633,20 +333,22 @@ fn known_incarnation<C: CryptoProvider + Clone>(state: Option<&ConversationState
     state.map_or(0, |state| state.record.incarnation)
 }
 
-fn new_record(id: ConversationId, peer: AccountId, now: Timestamp) -> ConversationRecord {
+fn new_record(id: ConversationId, peer: AccountId, generation: u32, now: Timestamp) -> ConversationRecord {
     ConversationRecord {
         id,
         peer,
-        generation: 0,
+        generation,
         incarnation: 0,
         phase: Phase::Absent,
         refresh: None,
+        stale_keys: false,
         sent_in_epoch: 0,
         epoch_since: now,
         next_sequence: 0,
         last_content: [0; 32],
         latest: Vec::new(),
         senders: Vec::new(),
+        departed: Vec::new(),
     }
 }
 

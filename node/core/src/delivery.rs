@@ -7,20 +7,20 @@
 use mls_rs::CryptoProvider;
 use protocol::{
     Bounded, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp,
-    certificate::{Receipt, SignedReceipt},
+    certificate::Receipt,
     directory::{Deposit, DepositResult, Refusal, Reply, Request},
-    limits::{DEPOSIT_BYTES_MAX, DEPOSIT_MAX, PAST_EPOCHS},
+    limits::{DEPOSIT_BYTES_MAX, DEPOSIT_MAX, MAIL_EPOCHS},
     peer::{Envelope, PeerFrame, PeerRefusal},
 };
 
 use crate::{
     conversation::EPOCH_MESSAGES_MAX,
     core::Core,
-    crypto::receipt::{sign_receipt, verify_receipt},
     event::DeliveryState,
     flow::Flow,
     input::{Answer, PeerId},
     link::Purpose,
+    receipts::RECEIPT_WAIT_MS,
     records::SealedRecord,
 };
 
@@ -30,8 +30,6 @@ const HEAD_START_MS: u64 = 300;
 const WINDOW_MAX: usize = 256;
 /// How long a recipient that takes no more is left alone, in milliseconds.
 const FULL_WAIT_MS: u64 = 60_000;
-/// How long a receipt on a connection is given before the mailbox is asked to carry it, in milliseconds.
-const RECEIPT_WAIT_MS: u64 = 1_000;
 
 /// What one item of a deposit was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +43,9 @@ pub(crate) enum Deposited {
 /// Where handing over to the mailbox stands.
 #[derive(Debug, Default)]
 pub(crate) struct Delivery {
-    deposit: Flow,
+    pub(crate) deposit: Flow,
     /// Receipts sent on a connection and not confirmed yet.
-    receipts: Vec<(Receipt, PeerId, Timestamp)>,
+    pub(crate) receipts: Vec<(Receipt, PeerId, Timestamp)>,
 }
 
 impl Delivery {
@@ -117,12 +115,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let conversation = entry.record.conversation;
         let state = self.conversations.get_mut(&conversation).filter(|state| state.is_active())?;
         let group = state.group.as_mut()?;
-        let usable = |sealed: &&SealedRecord| sealed.epoch.saturating_add(PAST_EPOCHS / 2) >= group.epoch();
+        let usable = |sealed: &&SealedRecord| sealed.epoch.saturating_add(MAIL_EPOCHS) >= group.epoch();
         if let Some(sealed) = entry.record.sealed.as_ref().filter(usable) {
             let (epoch, ciphertext) = (sealed.epoch, sealed.ciphertext.clone());
             return Some(Envelope { conversation, epoch, sender: own, id, ciphertext });
         }
-        if state.record.sent_in_epoch >= EPOCH_MESSAGES_MAX {
+        if state.record.sent_in_epoch >= EPOCH_MESSAGES_MAX || state.record.stale_keys {
             return None;
         }
         let epoch = group.epoch();
@@ -302,39 +300,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// A recipient's device says what it has stored.
-    pub(crate) fn on_receipt(&mut self, signed: &SignedReceipt) -> bool {
-        let receipt = match signed.receipt() {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                self.report_refused("a receipt is malformed", &error);
-                return false;
-            }
-        };
-        let Some(state) = self.conversations.get(&receipt.conversation) else { return false };
-        let mut device = state.members.iter();
-        let device = device.find(|m| m.entry.device == receipt.device && m.account == receipt.recipient);
-        let key = device.map(|member| member.entry.mls_key);
-        let for_us = Some(receipt.sender) == self.own_device();
-        if !for_us || key.is_none_or(|key| verify_receipt(&key, signed).is_err()) {
-            self.report_misbehaviour("a receipt is not signed by a member's device");
-            return false;
-        }
-        let covered = self.outbox.of(receipt.conversation).filter(|entry| {
-            let sequence = entry.record.sequence;
-            sequence < receipt.delivered_below || receipt.delivered_also.contains(&sequence)
-        });
-        let covered: Vec<MessageId> = covered.map(|entry| entry.record.id).collect();
-        for id in covered {
-            let Some(entry) = self.outbox.edit(id) else { continue };
-            if !entry.is_delivered_to(receipt.device) {
-                entry.record.delivered.push(receipt.device);
-            }
-            self.advance(id, DeliveryState::Delivered, None);
-        }
-        true
-    }
-
     /// Forgets what every device of the recipient has, or has waiting for it while another device has it.
     fn settle_delivered(&mut self, conversation: ConversationId) {
         let Some(state) = self.conversations.get(&conversation) else { return };
@@ -379,71 +344,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 entry.direct.retain(|(to, ..)| *to != device);
                 self.mail.want();
             }
-        }
-    }
-
-    fn sign(&mut self, receipt: &Receipt) -> Option<SignedReceipt> {
-        let signed = sign_receipt(self.keys.mls_key(), receipt).map_err(|error| error.to_string());
-        signed.map_err(|error| self.report_bug("a receipt cannot be signed", &error)).ok()
-    }
-
-    /// Whoever it was for has a receipt; if it still says all that there is to say, nothing more is owed.
-    fn on_receipt_confirmed(&mut self, confirmed: &Receipt) {
-        let (conversation, device) = (confirmed.conversation, confirmed.sender);
-        self.peers.delivery.receipts.retain(|(sent, ..)| sent != confirmed);
-        if self.receipt_for(conversation, device).as_ref() == Some(confirmed)
-            && let Some(state) = self.conversations.get_mut(&conversation)
-            && let Some(sender) = state.record.senders.iter_mut().find(|sender| sender.device == device)
-        {
-            sender.receipt_owed = false;
-            sender.confirmed_below = confirmed.delivered_below;
-            state.changed = true;
-        }
-    }
-
-    /// A peer has stored the receipt that was sent on its connection.
-    pub(crate) fn on_receipt_stored(&mut self, peer: PeerId, conversation: ConversationId, delivered_below: u64) {
-        let sent = self.peers.delivery.receipts.iter().find(|(sent, on, _)| {
-            *on == peer && sent.conversation == conversation && sent.delivered_below == delivered_below
-        });
-        if let Some(receipt) = sent.map(|(receipt, ..)| receipt.clone()) {
-            self.on_receipt_confirmed(&receipt);
-        }
-    }
-
-    /// Receipts that the mailbox has to carry: owed, and on no connection or for too long.
-    fn due_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
-        let due = |at: &Timestamp| at.plus_ms(RECEIPT_WAIT_MS) <= self.now;
-        let sent = &self.peers.delivery.receipts;
-        let mut owed = self.owed_receipts();
-        owed.retain(|(conversation, device)| {
-            let on_its_way = sent.iter().find(|(r, ..)| r.conversation == *conversation && r.sender == *device);
-            on_its_way.is_none_or(|(.., at)| due(at))
-        });
-        owed
-    }
-
-    pub(crate) fn owed_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
-        let senders = self.conversations.iter().flat_map(|(id, state)| {
-            state.record.senders.iter().filter(|sender| sender.receipt_owed).map(|sender| (*id, sender.device))
-        });
-        senders.collect()
-    }
-
-    /// Sends what is owed on live connections: one receipt for a whole batch of messages.
-    pub(crate) fn reconcile_receipts(&mut self) {
-        for (conversation, device) in self.owed_receipts() {
-            let Some(peer) = self.peers.of_device(device) else { continue };
-            let Some(receipt) = self.receipt_for(conversation, device) else { continue };
-            if self.peers.delivery.receipts.iter().any(|(sent, on, _)| *sent == receipt && *on == peer) {
-                continue;
-            }
-            let Some(signed) = self.sign(&receipt) else { continue };
-            let now = self.now;
-            let sent = &mut self.peers.delivery.receipts;
-            sent.retain(|(r, ..)| !(r.conversation == conversation && r.sender == device));
-            sent.push((receipt, peer, now));
-            self.send_to_peer(peer, PeerFrame::Receipt(signed));
         }
     }
 }

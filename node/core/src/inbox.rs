@@ -5,10 +5,8 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp,
-    certificate::Receipt,
-    frame,
-    limits::{CIPHERTEXT_MAX, RECEIPT_EXTRAS_MAX, SEEN_MAX},
+    AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp, frame,
+    limits::{CIPHERTEXT_MAX, SEEN_MAX},
     peer::{Body, Content, Envelope, PeerFrame, PeerRefusal},
 };
 use sha2::{Digest as _, Sha256};
@@ -351,36 +349,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn refuse(&mut self, peer: PeerId, id: MessageId, reason: PeerRefusal) {
         self.send_to_peer(peer, PeerFrame::Refused { id, reason });
-    }
-
-    fn owe_receipt(&mut self, id: ConversationId, device: DeviceId) {
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        if let Some(sender) = state.record.senders.iter_mut().find(|sender| sender.device == device) {
-            sender.receipt_owed = true;
-            state.changed = true;
-        }
-    }
-
-    /// What this device says of a sender's messages.
-    pub(crate) fn receipt_for(&self, id: ConversationId, device: DeviceId) -> Option<Receipt> {
-        let own = self.own()?;
-        let state = self.conversations.get(&id)?;
-        let sender = state.record.senders.iter().find(|sender| sender.device == device)?;
-        let contiguous = sender.missing.first().copied().unwrap_or(sender.next);
-        // Bounded: what lies further back was in an earlier receipt.
-        let from = contiguous.max(sender.next.saturating_sub(RECEIPT_EXTRAS_MAX as u64));
-        let beyond = (from..sender.next).filter(|sequence| !sender.missing.contains(sequence));
-        let all: Vec<u64> = beyond.chain(sender.waiting.iter().copied()).collect();
-        let latest = all.len().saturating_sub(RECEIPT_EXTRAS_MAX);
-        Some(Receipt {
-            conversation: id,
-            recipient: own.account,
-            device: own.device,
-            sender: device,
-            delivered_below: contiguous,
-            delivered_also: Bounded::new(all[latest..].to_vec()).unwrap_or_default(),
-            read_below: 0,
-        })
     }
 
     /// Ids of messages that can't come again are forgotten, so that memory follows the retention of the mailbox.

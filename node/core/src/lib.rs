@@ -23,6 +23,7 @@ mod outbox;
 pub mod output;
 mod peers;
 mod people;
+mod receipts;
 mod records;
 pub mod stored;
 pub mod stretch;

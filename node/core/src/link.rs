@@ -231,6 +231,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn publish_key_packages(&mut self) {
         let Some(mls) = &self.mls else { return };
+        mls.forget_old_key_packages(self.now);
         let made: Result<Vec<KeyPackageBytes>, _> =
             (0..KEY_PACKAGES - KEY_PACKAGES_LOW).map(|_| mls.key_package(self.now, false)).collect();
         let last_resort = self.link.publish_last_resort.then(|| mls.key_package(self.now, true)).transpose();

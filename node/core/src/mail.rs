@@ -110,6 +110,11 @@ impl Mail {
         self.waiting.remove(key);
     }
 
+    /// What waits in a conversation, to be kept under another key.
+    pub(crate) fn take_waiting(&mut self, conversation: ConversationId) -> Vec<(Vec<u8>, WaitingRecord)> {
+        self.waiting.extract_if(.., |_, waiting| waiting.conversation == conversation).collect()
+    }
+
     /// Mail came for a conversation that this node does not know: perhaps it can come in by itself.
     pub(crate) fn unknown_conversation(&mut self, id: ConversationId) {
         if self.strays.len() < STRAYS_MAX {

@@ -115,6 +115,18 @@ impl Outbox {
         self.entries.values().filter(|entry| entry.record.state == state).count()
     }
 
+    /// Moves the messages of a conversation to what it is called now.
+    pub(crate) fn rename(&mut self, old: ConversationId, new: ConversationId) {
+        let numbers: Vec<u64> = self.of(old).map(|entry| entry.record.sequence).collect();
+        for number in numbers {
+            let Some(mut entry) = self.entries.remove(&(old, number)) else { continue };
+            entry.record.conversation = new;
+            self.by_id.insert(entry.record.id, (new, number));
+            self.changed.insert(entry.record.id);
+            self.entries.insert((new, number), entry);
+        }
+    }
+
     fn remove(&mut self, id: MessageId) {
         if let Some(place) = self.by_id.remove(&id) {
             self.entries.remove(&place);

@@ -8,7 +8,10 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::event::{DeliveryState, ShortId};
+use crate::{
+    crypto::mls::Departed,
+    event::{DeliveryState, ShortId},
+};
 
 /// Longest record: a conversation with its creation under way, tree included.
 const RECORD_MAX: usize = 8 * 1024 * 1024;
@@ -108,6 +111,9 @@ pub(crate) struct ConversationRecord {
     pub(crate) phase: Phase,
     /// A key refresh that was proposed and is not seen in the log yet.
     pub(crate) refresh: Option<CommitSubmission>,
+    /// Whether this device joined by a last-resort key package and has not refreshed its keys since: until then it
+    /// seals nothing.
+    pub(crate) stale_keys: bool,
     /// This device's messages in the current epoch.
     pub(crate) sent_in_epoch: u32,
     /// When the current epoch began here.
@@ -120,6 +126,8 @@ pub(crate) struct ConversationRecord {
     pub(crate) latest: Vec<MessageId>,
     /// Devices that wrote here.
     pub(crate) senders: Vec<SenderRecord>,
+    /// Who was at leaves that others have now: the senders of messages of past epochs.
+    pub(crate) departed: Vec<Departed>,
 }
 
 /// What was taken in from one device in one conversation.

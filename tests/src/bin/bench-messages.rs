@@ -61,7 +61,7 @@ fn library() -> Result<(f64, f64), Failed> {
     let ((alice, a), (bob, b)) = (mls(1)?, mls(2)?);
     let package = bob.key_package(now(), false)?;
     let (mut ours, creation) = alice.create(now(), &direct_policy(a, b, 0), 1, &[package])?;
-    let mut theirs: Conversation<_> = bob.join(now(), 1, &creation.welcome, &creation.tree)?;
+    let mut theirs: Conversation<_> = bob.join(now(), 1, &creation.welcome, &creation.tree)?.conversation;
     let text = vec![b'x'; TEXT];
     let begun = Instant::now();
     let count = u8::MAX;

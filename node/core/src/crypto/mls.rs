@@ -4,17 +4,18 @@
 //! [`Staging`], so that what it changes goes into the same transaction as everything else.
 
 mod conversation;
+mod leaves;
+mod packages;
 mod staging;
 
 use std::time::Duration;
 
 use mls_rs::{
-    Client, CryptoProvider, ExtensionList, MlsMessage,
+    Client, CryptoProvider, MlsMessage,
     client_builder::{
         BaseConfig, WithCryptoProvider, WithGroupStateStorage, WithIdentityProvider, WithKeyPackageRepo, WithMlsRules,
     },
     error::MlsError,
-    extension::recommended::LastResortKeyPackageExt,
     external_client::ExternalClient,
     group::ExportedTree,
     identity::SigningIdentity,
@@ -22,8 +23,8 @@ use mls_rs::{
 };
 use p256::ecdsa::SigningKey;
 use protocol::{
-    AccountId, CommitHash, ConversationId, Timestamp, directory::KeyPackageBytes, limits::KEY_PACKAGE_LIFETIME_S,
-    policy::Policy,
+    AccountId, CommitHash, ConversationId, DeviceId, Timestamp, directory::KeyPackageBytes,
+    limits::KEY_PACKAGE_LIFETIME_S, policy::Policy,
 };
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -38,6 +39,7 @@ use membership::{
 use self::staging::StagingView;
 pub use self::{
     conversation::{Applied, ApplyError, Conversation, OpenError, Opened},
+    leaves::Departed,
     staging::Staging,
 };
 
@@ -103,6 +105,17 @@ pub struct Creation {
     pub welcome: Vec<u8>,
 }
 
+/// A conversation that was joined by a Welcome.
+pub struct Joined<C: CryptoProvider + Clone> {
+    /// The conversation.
+    pub conversation: Conversation<C>,
+    /// Whether by a last-resort key package. The same Welcome would then lead in again, to the same keys: nothing may be
+    /// sealed before this device has refreshed its keys.
+    pub by_last_resort: bool,
+    /// The device that invited: it signed the group's state.
+    pub inviter: DeviceId,
+}
+
 /// A commit to be submitted.
 #[derive(Debug)]
 pub struct Commit {
@@ -161,21 +174,6 @@ impl<C: CryptoProvider + Clone> Mls<C> {
             .build()
     }
 
-    /// Makes a key package; its private part is staged.
-    ///
-    /// # Errors
-    /// [`MlsBug`].
-    pub fn key_package(&self, now: Timestamp, last_resort: bool) -> Result<KeyPackageBytes, MlsBug> {
-        let mut extensions = ExtensionList::new();
-        if last_resort {
-            extensions.set_from(LastResortKeyPackageExt).map_err(|error| MlsBug(error.to_string()))?;
-        }
-        // Key packages belong to no incarnation.
-        let client = self.client(0);
-        let made = client.generate_key_package_message(extensions, ExtensionList::new(), Some(mls_time(now)))?;
-        KeyPackageBytes::new(made.to_bytes()?).map_err(|error| MlsBug(error.to_string()))
-    }
-
     /// Makes a conversation with the devices of these key packages, applied here at once.
     ///
     /// # Errors
@@ -209,30 +207,27 @@ impl<C: CryptoProvider + Clone> Mls<C> {
             tree: group.export_tree().to_bytes().map_err(MlsBug::from)?,
             welcome: welcome.to_bytes().map_err(MlsBug::from)?,
         };
-        Ok((Conversation::new(group, incarnation)?, creation))
+        Ok((Conversation::new(group, incarnation, Vec::new())?, creation))
     }
 
-    /// Joins by a Welcome. The key package that it used is deleted with the conversation's first write.
+    /// Joins by a Welcome. The key package that it used is deleted with the conversation's first write, unless it is a
+    /// last-resort one.
     ///
     /// # Errors
     /// [`JoinError`].
-    pub fn join(
-        &self,
-        now: Timestamp,
-        incarnation: u64,
-        welcome: &[u8],
-        tree: &[u8],
-    ) -> Result<Conversation<C>, JoinError> {
+    pub fn join(&self, now: Timestamp, incarnation: u64, welcome: &[u8], tree: &[u8]) -> Result<Joined<C>, JoinError> {
         let tree = ExportedTree::from_bytes(tree).map_err(malformed)?;
         let welcome = MlsMessage::from_bytes(welcome).map_err(malformed)?;
+        let by_last_resort = self.names_last_resort(&welcome);
         let joined = self.client(incarnation).join_group(Some(tree), &welcome, Some(mls_time(now)));
-        let (group, _) = joined.map_err(|error| match error {
+        let (group, info) = joined.map_err(|error| match error {
             MlsError::WelcomeKeyPackageNotFound => JoinError::NotForUs,
             error => malformed(error),
         })?;
-        let conversation = Conversation::new(group, incarnation).map_err(malformed)?;
+        let conversation = Conversation::new(group, incarnation, Vec::new()).map_err(malformed)?;
         check_people(&conversation)?;
-        Ok(conversation)
+        let inviter = conversation.device_at(info.sender).ok_or(JoinError::Foreign)?;
+        Ok(Joined { conversation, by_last_resort, inviter })
     }
 
     /// Joins by an external commit, in the place of this device's old leaf if there is one.
@@ -271,19 +266,24 @@ impl<C: CryptoProvider + Clone> Mls<C> {
         let bytes = commit.to_bytes().map_err(malformed)?;
         let group_info = group.group_info_message_allowing_ext_commit(false).map_err(malformed)?;
         let group_info = group_info.to_bytes().map_err(malformed)?;
-        let conversation = Conversation::new(group, incarnation).map_err(malformed)?;
+        let conversation = Conversation::new(group, incarnation, Vec::new()).map_err(malformed)?;
         check_people(&conversation)?;
         let hash = commit_hash(&bytes);
         Ok((conversation, Commit { epoch, bytes, hash, group_info }))
     }
 
-    /// Loads a conversation from what is staged.
+    /// Loads a conversation from what is staged, and [`Conversation::departed`] as it was when it was last written.
     ///
     /// # Errors
     /// [`MlsBug`] if what is stored is damaged.
-    pub fn load(&self, conversation: ConversationId, incarnation: u64) -> Result<Option<Conversation<C>>, MlsBug> {
+    pub fn load(
+        &self,
+        conversation: ConversationId,
+        incarnation: u64,
+        departed: Vec<Departed>,
+    ) -> Result<Option<Conversation<C>>, MlsBug> {
         match self.client(incarnation).load_group(&conversation.0) {
-            Ok(group) => Conversation::new(group, incarnation).map(Some),
+            Ok(group) => Conversation::new(group, incarnation, departed).map(Some),
             Err(MlsError::GroupNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -299,6 +299,6 @@ fn check_people<C: CryptoProvider + Clone>(conversation: &Conversation<C>) -> Re
     let Policy::Direct { roots: [one, other], .. } = conversation.policy();
     let people: [AccountId; 2] = [membership::account_id(one), membership::account_id(other)];
     let right_id = membership::conversation_id(conversation.policy()) == conversation.id();
-    let right_people = conversation.members().iter().all(|member| people.contains(&member.account));
+    let right_people = conversation.members().all(|member| people.contains(&member.account));
     if right_id && right_people { Ok(()) } else { Err(JoinError::Foreign) }
 }

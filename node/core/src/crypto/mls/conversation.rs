@@ -1,9 +1,6 @@
 //! One conversation's MLS group: sealing, opening, refreshing keys and applying commits.
 
-use membership::{
-    certificate::VerifiedDevice,
-    identity::{IdentityError, device_of},
-};
+use membership::certificate::VerifiedDevice;
 use mls_rs::{
     CryptoProvider, Group, MlsMessage, WireFormat,
     error::MlsError,
@@ -11,7 +8,11 @@ use mls_rs::{
 };
 use protocol::{AccountId, ConversationId, DeviceId, MessageId, Timestamp, policy::Policy};
 
-use super::{Commit, Config, MlsBug, commit_hash, mls_time};
+use super::{
+    Commit, Config, MlsBug, commit_hash,
+    leaves::{Departed, Leaves},
+    mls_time,
+};
 
 /// Plaintexts are padded to multiples of this, so that a ciphertext's length tells little of its text's.
 const PADDING_STEP: usize = 256;
@@ -33,7 +34,8 @@ pub struct Opened {
     pub content: Vec<u8>,
 }
 
-/// Why a message does not open. The group's state is as it was.
+/// Why a message does not open. The library may have used up the key that the message named: what was altered on its way
+/// can't be opened from an unaltered copy afterwards, and its sender has to seal it anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// Not a sealed message of ours.
@@ -72,14 +74,16 @@ pub enum ApplyError {
 pub struct Applied {
     /// The epoch that it began.
     pub epoch: u64,
-    /// Devices that came.
+    /// Devices that came; empty if this device went.
     pub added: Vec<VerifiedDevice>,
-    /// Devices that went.
+    /// Devices that went; empty if this device is one of them.
     pub removed: Vec<VerifiedDevice>,
     /// Whether a device came in by itself.
     pub joined_by_itself: bool,
     /// Whether it was this device that went.
     pub removed_self: bool,
+    /// Whether this device made it.
+    pub by_self: bool,
 }
 
 /// One conversation's group, as one device sees it.
@@ -88,14 +92,17 @@ pub struct Conversation<C: CryptoProvider + Clone> {
     id: ConversationId,
     incarnation: u64,
     policy: Policy,
+    leaves: Leaves,
 }
 
 impl<C: CryptoProvider + Clone> Conversation<C> {
-    pub(super) fn new(group: Group<Config<C>>, incarnation: u64) -> Result<Self, MlsBug> {
+    pub(super) fn new(group: Group<Config<C>>, incarnation: u64, departed: Vec<Departed>) -> Result<Self, MlsBug> {
         let id = ConversationId::from_slice(group.group_id());
         let id = id.ok_or_else(|| MlsBug("a group id that is no conversation's".to_owned()))?;
         let policy = membership::policy_of(&group.context().extensions).map_err(|error| MlsBug(error.to_string()))?;
-        Ok(Self { group, id, incarnation, policy })
+        let mut leaves = Leaves::with_departed(departed);
+        leaves.read(group.roster().members_iter());
+        Ok(Self { group, id, incarnation, policy, leaves })
     }
 
     /// Its id.
@@ -122,11 +129,20 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
         self.group.current_epoch()
     }
 
-    /// The members' devices, in the order of their leaves. Verifies each certificate: not for every message.
+    /// The members' devices, in the order of their leaves.
+    pub fn members(&self) -> impl Iterator<Item = &VerifiedDevice> {
+        self.leaves.devices()
+    }
+
+    pub(super) fn device_at(&self, leaf: u32) -> Option<DeviceId> {
+        self.leaves.at(leaf, self.epoch()).map(|(device, _)| device)
+    }
+
+    /// Who was at leaves that others have now, or nobody: to be kept with the conversation and given back to
+    /// [`super::Mls::load`].
     #[must_use]
-    pub fn members(&self) -> Vec<VerifiedDevice> {
-        // A leaf whose identity does not hold was never let in.
-        self.group.roster().members_iter().filter_map(|member| device_of(&member.signing_identity).ok()).collect()
+    pub fn departed(&self) -> &[Departed] {
+        self.leaves.departed()
     }
 
     /// Seals a content in the current epoch.
@@ -161,13 +177,11 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
             error => OpenError::Forged(error.to_string()),
         })?;
         let ReceivedMessage::ApplicationMessage(message) = received else { return Err(OpenError::Malformed) };
-        let member = self.group.member_at_index(message.sender_index);
-        let member = member.ok_or_else(|| OpenError::Forged("its sender is gone".to_owned()))?;
-        let forged = |error: IdentityError| OpenError::Forged(error.to_string());
-        let device = device_of(&member.signing_identity).map_err(forged)?;
+        let sender = self.leaves.at(message.sender_index, epoch);
+        let (device, account) = sender.ok_or_else(|| OpenError::Forged("its sender is gone".to_owned()))?;
         let id = MessageId::from_slice(&message.authenticated_data).ok_or(OpenError::Malformed)?;
         let content = unpad(message.data()).ok_or(OpenError::Malformed)?.to_vec();
-        Ok(Opened { device: device.entry.device, account: device.account, id, epoch, content })
+        Ok(Opened { device, account, id, epoch, content })
     }
 
     /// Makes a commit with new keys for this device; pending until [`Conversation::apply`] gets it back.
@@ -193,24 +207,26 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
         if message.wire_format() != WireFormat::PublicMessage || message.group_id() != Some(self.id.0.as_slice()) {
             return Err(ApplyError::Malformed);
         }
-        let before = self.members();
+        let ended = self.epoch();
         let refused = |error: MlsError| ApplyError::Refused(error.to_string());
         let received = self.group.process_incoming_message_with_time(message, mls_time(now)).map_err(refused)?;
         let ReceivedMessage::Commit(description) = received else { return Err(ApplyError::Malformed) };
         // A commit that lost must never be mistaken for this epoch's.
         self.group.clear_pending_commit();
-        let after = self.members();
-        let apart = |one: &[VerifiedDevice], other: &[VerifiedDevice]| {
-            let gone = |device: &&VerifiedDevice| !other.iter().any(|o| o.entry.device == device.entry.device);
-            one.iter().filter(gone).cloned().collect::<Vec<_>>()
+        let removed_self = matches!(description.effect, CommitEffect::Removed { .. });
+        let (added, removed) = if removed_self {
+            (Vec::new(), Vec::new())
+        } else {
+            self.leaves.advance(ended, self.group.roster().members_iter())
         };
-        Ok(Applied {
-            epoch: self.epoch(),
-            added: apart(&after, &before),
-            removed: apart(&before, &after),
-            joined_by_itself: description.is_external,
-            removed_self: matches!(description.effect, CommitEffect::Removed { .. }),
-        })
+        let by_self = description.committer == self.group.current_member_index();
+        let joined_by_itself = description.is_external;
+        Ok(Applied { epoch: self.epoch(), added, removed, joined_by_itself, removed_self, by_self })
+    }
+
+    /// Forgets who was where in epochs below `oldest`, which are not kept any more.
+    pub fn trim(&mut self, oldest: u64) {
+        self.leaves.trim(oldest);
     }
 
     /// The ratchet tree of the current epoch.

@@ -88,6 +88,13 @@ impl Staging {
         }
     }
 
+    /// The past epochs of an incarnation that are kept, ascending.
+    #[must_use]
+    pub fn past_epochs(&self, conversation: ConversationId, incarnation: u64) -> Vec<u64> {
+        let keys = self.lock().keys_with(Table::GroupEpoch, &state_key(conversation, incarnation));
+        keys.iter().filter_map(|key| epoch_of(key)).collect()
+    }
+
     /// Forgets everything of an incarnation.
     pub fn forget(&self, conversation: ConversationId, incarnation: u64) {
         let mut inner = self.lock();
@@ -96,6 +103,22 @@ impl Staging {
         for key in inner.keys_with(Table::GroupEpoch, &prefix) {
             inner.delete(Table::GroupEpoch, &key);
         }
+    }
+
+    /// The key packages whose private parts are here, by reference.
+    pub(super) fn key_packages(&self) -> Vec<(Vec<u8>, KeyPackageData)> {
+        let inner = self.lock();
+        let keys = inner.keys_with(Table::KeyPackage, &[]);
+        let read = |key: Vec<u8>| {
+            let bytes = inner.records.get(&(Table::KeyPackage, key.clone()))?;
+            Some((key, KeyPackageData::mls_decode(&mut bytes.as_slice()).ok()?))
+        };
+        keys.into_iter().filter_map(read).collect()
+    }
+
+    /// Forgets a key package's private part.
+    pub(super) fn forget_key_package(&self, reference: &[u8]) {
+        self.lock().delete(Table::KeyPackage, reference);
     }
 
     /// The view of one incarnation, for the library.

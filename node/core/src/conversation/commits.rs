@@ -1,0 +1,155 @@
+//! Commits: the own ones that refresh keys, everybody's as they come through the mailbox, and falling out.
+
+use mls_rs::CryptoProvider;
+use protocol::{CommitHash, ConversationId, directory::Reply};
+
+use super::{
+    PAST_EPOCH_AGE_MS, REFRESH_AFTER_MESSAGES, REFRESH_AFTER_MS, WELCOME_WAIT_MS, commit_hash, is_final, submission,
+};
+use crate::{
+    core::Core,
+    input::{Answer, CallId},
+    records::Phase,
+};
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Proposes new keys for an epoch that is old or much used, or that was joined by a last-resort key package. Never
+    /// merely because of a reconnect.
+    pub(super) fn refresh_if_due(&mut self, id: ConversationId) {
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let Some(group) = state.group.as_mut().filter(|_| state.record.refresh.is_none()) else { return };
+        let sent = state.record.sent_in_epoch;
+        let old = now.ms_since(state.record.epoch_since) > REFRESH_AFTER_MS && sent > 0;
+        if sent < REFRESH_AFTER_MESSAGES && !old && !state.record.stale_keys {
+            return;
+        }
+        let made = group.propose_refresh(now).map_err(|error| error.to_string()).and_then(|c| submission(id, c));
+        match made {
+            Ok(made) => {
+                state.record.refresh = Some(made);
+                state.refresh_accepted = false;
+                state.changed = true;
+                state.touched = true;
+            }
+            Err(error) => self.report_bug("a key refresh cannot be made", &error),
+        }
+    }
+
+    pub(crate) fn on_commit_answer(&mut self, id: ConversationId, hash: CommitHash, call: CallId, answer: Answer) {
+        let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
+        let reply = self.conversation_answer(id, call, answer);
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let rejoining = matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash);
+        let refreshing = state.record.refresh.as_ref().is_some_and(|own| commit_hash(own) == hash);
+        match reply {
+            // It counts when it comes through the mailbox, behind everything of the epoch that it ends.
+            Some(Reply::CommitAccepted) => {
+                if refreshing {
+                    state.refresh_accepted = true;
+                }
+                if rejoining {
+                    state.flow.wait_until(self.now.plus_ms(WELCOME_WAIT_MS));
+                }
+                self.mail.want();
+            }
+            Some(Reply::CommitLost { .. }) => self.on_commit_lost(id, rejoining, refreshing),
+            Some(_) => self.unexpected(id, "the directory answered a commit with something else"),
+            None if refused => self.on_commit_lost(id, rejoining, refreshing),
+            None => {}
+        }
+    }
+
+    pub(super) fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
+        if rejoining {
+            self.drop_group(id, Phase::Lost);
+        } else if refreshing && let Some(state) = self.conversations.get_mut(&id) {
+            if let Some(group) = &mut state.group {
+                group.drop_pending();
+            }
+            state.record.refresh = None;
+            state.changed = true;
+            state.touched = true;
+        }
+        self.delay(id);
+        self.mail.want();
+    }
+
+    /// A commit came through the mailbox.
+    pub(crate) fn on_commit(&mut self, id: ConversationId, epoch: u64, commit: &[u8]) {
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        let hash = crate::crypto::mls::commit_hash(commit);
+        if matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash) {
+            return self.activate(id);
+        }
+        let Some(group) = state.group.as_mut().filter(|_| state.record.phase == Phase::Active) else { return };
+        if epoch < group.epoch() {
+            return;
+        }
+        let applied = if epoch > group.epoch() {
+            Err("a commit is missing".to_owned())
+        } else {
+            group.apply(now, commit).map_err(|error| error.to_string())
+        };
+        match applied {
+            Ok(applied) if applied.removed_self => self.lose(id),
+            Ok(applied) => {
+                state.touched = true;
+                state.changed = true;
+                state.record.refresh = None;
+                state.refresh_accepted = false;
+                state.record.stale_keys &= !applied.by_self;
+                state.record.epoch_since = now;
+                state.record.sent_in_epoch = 0;
+                state.past.push_back((epoch, now));
+                // Whoever came back by itself can't read what was sealed before, and has lost what it had not stored.
+                if applied.joined_by_itself {
+                    self.seal_anew(id);
+                }
+                self.trim_past(id);
+                self.announce_accepted_peers();
+                self.open_early(id);
+            }
+            Err(error) => {
+                self.report_refused("a commit cannot be applied", &error);
+                self.lose(id);
+            }
+        }
+    }
+
+    /// This device cannot follow the conversation any more; it comes back by an external commit.
+    pub(crate) fn lose(&mut self, id: ConversationId) {
+        self.drop_group(id, Phase::Lost);
+        self.announce_accepted_peers();
+    }
+
+    pub(super) fn drop_group(&mut self, id: ConversationId, phase: Phase) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        state.group = None;
+        state.touched = false;
+        state.record.refresh = None;
+        state.refresh_accepted = false;
+        state.past.clear();
+        let incarnation = state.record.incarnation;
+        state.set_phase(phase);
+        self.staging.forget(id, incarnation);
+        // What happened meanwhile is not known here: perhaps the others came back by themselves too and can't read what was
+        // sealed before, not even from the mailbox. Whoever has a message already knows it by its id.
+        self.seal_anew(id);
+    }
+
+    pub(super) fn trim_past(&mut self, id: ConversationId) {
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        while state.past.front().is_some_and(|(_, since)| now.ms_since(*since) > PAST_EPOCH_AGE_MS) {
+            if let Some((epoch, _)) = state.past.pop_front() {
+                self.staging.trim(id, state.record.incarnation, epoch + 1);
+                if let Some(group) = &mut state.group {
+                    group.trim(epoch + 1);
+                    state.touched = true;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Coming into a conversation: making it, following a Welcome, coming in by oneself.
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    ConversationId, DeviceId,
+    directory::{HandshakeBytes, KeyPackageBytes, NewConversation, Refusal, Reply, TreeBytes},
+    policy::Policy,
+};
+
+use super::{ConversationState, WELCOME_WAIT_MS, is_final, known_incarnation, new_record, submission};
+use crate::{
+    core::Core,
+    crypto::mls::{JoinError, Joined},
+    input::{Answer, CallId},
+    records::Phase,
+};
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    pub(crate) fn on_key_packages(&mut self, id: ConversationId, call: CallId, answer: Answer) {
+        let Some(reply) = self.conversation_answer(id, call, answer) else { return };
+        let Reply::KeyPackages(packages) = reply else {
+            return self.unexpected(id, "the directory answered for key packages with something else");
+        };
+        if self.conversations.get(&id).is_none_or(|state| state.record.phase != Phase::Absent) {
+            return;
+        }
+        let packages: Vec<KeyPackageBytes> = packages.into_iter().map(|(_, package)| package).collect();
+        if packages.is_empty() {
+            return self.unexpected(id, "the directory has no key package for somebody");
+        }
+        self.create(id, &packages);
+    }
+
+    pub(super) fn create(&mut self, id: ConversationId, packages: &[KeyPackageBytes]) {
+        let now = self.now;
+        let Some(state) = self.conversations.get(&id) else { return };
+        let incarnation = state.record.incarnation + 1;
+        let roots = self.own().map(|own| own.root_key).zip(self.people.get(state.record.peer).map(|c| c.root_key));
+        let (Some((own, peer)), Some(mls)) = (roots, &self.mls) else { return };
+        let policy = membership::direct_policy(own, peer, state.record.generation);
+        let made = mls.create(now, &policy, incarnation, packages).map_err(|error| error.to_string());
+        let made = made.and_then(|(group, creation)| {
+            let bytes = |bytes: Vec<u8>| HandshakeBytes::new(bytes).map_err(|error| error.to_string());
+            let creation = NewConversation {
+                conversation: id,
+                group_info: bytes(creation.group_info)?,
+                tree: TreeBytes::new(creation.tree).map_err(|error| error.to_string())?,
+                welcome: bytes(creation.welcome)?,
+            };
+            Ok((group, creation))
+        });
+        match made {
+            Ok((group, creation)) => {
+                let Some(state) = self.conversations.get_mut(&id) else { return };
+                state.adopt(group, incarnation);
+                state.record.epoch_since = now;
+                state.record.sent_in_epoch = 0;
+                state.record.stale_keys = false;
+                state.set_phase(Phase::Creating(Box::new(creation)));
+            }
+            Err(error) => {
+                self.report_refused("a conversation cannot be made with what the directory gave", &error);
+                self.staging.forget(id, incarnation);
+                self.delay(id);
+            }
+        }
+        self.reconcile_conversation(id);
+    }
+
+    pub(crate) fn on_created(&mut self, id: ConversationId, incarnation: u64, call: CallId, answer: Answer) {
+        let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
+        let current = self.conversations.get(&id).is_some_and(|state| {
+            state.record.incarnation == incarnation && matches!(state.record.phase, Phase::Creating(_))
+        });
+        let reply = self.conversation_answer(id, call, answer);
+        if !current {
+            return;
+        }
+        match reply {
+            Some(Reply::CommitAccepted) => self.activate(id),
+            Some(Reply::ConversationExists) => {
+                self.drop_group(id, Phase::Lost);
+                let until = self.now.plus_ms(WELCOME_WAIT_MS);
+                if let Some(state) = self.conversations.get_mut(&id) {
+                    state.flow.wait_until(until);
+                }
+                self.mail.want();
+            }
+            Some(_) => self.unexpected(id, "the directory answered a creation with something else"),
+            // What was made is not acceptable, as with a key package that was used meanwhile: it is made anew.
+            None if refused => {
+                self.drop_group(id, Phase::Absent);
+                self.delay(id);
+            }
+            None => {}
+        }
+    }
+
+    /// A Welcome came through the mailbox.
+    pub(crate) fn on_welcome(&mut self, id: ConversationId, welcome: &[u8], tree: &[u8]) {
+        let known = self.conversations.get(&id);
+        if known.is_some_and(|state| matches!(state.record.phase, Phase::Active | Phase::Rejoining(_))) {
+            return;
+        }
+        let incarnation = known_incarnation(known) + 1;
+        let Some(mls) = &self.mls else { return };
+        match mls.join(self.now, incarnation, welcome, tree) {
+            Ok(joined) if joined.conversation.id() == id => self.follow_welcome(id, incarnation, joined),
+            Ok(_) => {
+                self.staging.forget(id, incarnation);
+                self.report_misbehaviour("a Welcome leads into another conversation than it says");
+            }
+            Err(error) => self.on_welcome_failed(id, incarnation, &error),
+        }
+    }
+
+    fn follow_welcome(&mut self, id: ConversationId, incarnation: u64, joined: Joined<C>) {
+        let Joined { conversation: group, by_last_resort, inviter } = joined;
+        let own = self.own().map(|own| own.account);
+        let peer = group.members().find(|member| Some(member.account) != own).map(|member| member.entry.root_key);
+        let Policy::Direct { generation, .. } = *group.policy();
+        let Some(peer) = peer else {
+            self.staging.forget(id, incarnation);
+            return self.report_misbehaviour("a Welcome leads into a conversation with nobody");
+        };
+        let account = self.people.pin(peer);
+        if !self.follow_generation(id, account, generation, &[inviter]) {
+            return self.staging.forget(id, incarnation);
+        }
+        if known_incarnation(self.conversations.get(&id)) > 0 {
+            self.drop_group(id, Phase::Lost);
+        }
+        let now = self.now;
+        let state = self.conversations.entry(id);
+        let state = state.or_insert_with(|| ConversationState::new(new_record(id, account, generation, now)));
+        state.adopt(group, incarnation);
+        state.record.stale_keys = by_last_resort;
+        self.activate(id);
+    }
+
+    pub(super) fn on_welcome_failed(&mut self, id: ConversationId, incarnation: u64, error: &JoinError) {
+        self.staging.forget(id, incarnation);
+        self.report_refused("a Welcome cannot be used", error);
+        // If the conversation is one that this device should be in, it comes in by itself.
+        if let Some(state) = self.conversations.get_mut(&id) {
+            state.flow.retry_now();
+        } else if !matches!(error, JoinError::Malformed { .. }) {
+            self.mail.unknown_conversation(id);
+        }
+    }
+
+    pub(crate) fn on_group(&mut self, id: ConversationId, call: CallId, answer: Answer) {
+        let unknown = matches!(answer, Answer::Refusal(Refusal::Unknown));
+        if !self.conversations.contains_key(&id) {
+            return self.on_stray_group(id, answer);
+        }
+        let reply = self.conversation_answer(id, call, answer);
+        if self.conversations.get(&id).is_none_or(|state| state.record.phase != Phase::Lost) {
+            return;
+        }
+        match reply {
+            Some(Reply::Group { group_info, tree, .. }) => self.rejoin(id, &group_info, &tree),
+            Some(_) => self.unexpected(id, "the directory answered for a group with something else"),
+            None if unknown => {
+                if let Some(state) = self.conversations.get_mut(&id) {
+                    state.set_phase(Phase::Absent);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// What was asked for a conversation that this node knows only from mail that it could not open.
+    pub(super) fn on_stray_group(&mut self, id: ConversationId, answer: Answer) {
+        let lost = answer == Answer::Lost;
+        if let Answer::Reply(reply) = answer
+            && let Reply::Group { group_info, tree, .. } = *reply
+        {
+            self.rejoin(id, &group_info, &tree);
+        }
+        let jitter = self.jitter();
+        self.mail.stray_answered(id, lost, self.now, jitter);
+    }
+
+    pub(super) fn rejoin(&mut self, id: ConversationId, group_info: &[u8], tree: &[u8]) {
+        let now = self.now;
+        let incarnation = known_incarnation(self.conversations.get(&id)) + 1;
+        let own = self.own().map(|own| own.account);
+        let Some(mls) = &self.mls else { return };
+        let joined = mls.rejoin(now, incarnation, group_info, tree).map_err(|error| error.to_string());
+        let joined = joined.and_then(|(group, commit)| {
+            let peer = group.members().find(|member| Some(member.account) != own);
+            let root_key = peer.ok_or_else(|| "nobody else is in it".to_owned())?.entry.root_key;
+            if group.id() != id {
+                return Err("it is another conversation".to_owned());
+            }
+            Ok((group, root_key, submission(id, commit)?))
+        });
+        match joined {
+            Ok((group, root_key, submission)) => {
+                let peer = self.people.pin(root_key);
+                let Policy::Direct { generation, .. } = *group.policy();
+                let others = group.members().filter(|member| member.account == peer);
+                let others: Vec<DeviceId> = others.map(|member| member.entry.device).collect();
+                if !self.follow_generation(id, peer, generation, &others) {
+                    return self.staging.forget(id, incarnation);
+                }
+                let state = self.conversations.entry(id);
+                let state = state.or_insert_with(|| ConversationState::new(new_record(id, peer, generation, now)));
+                state.adopt(group, incarnation);
+                state.record.stale_keys = false;
+                state.failed_rejoins = 0;
+                state.set_phase(Phase::Rejoining(Box::new(submission)));
+                self.reconcile_conversation(id);
+            }
+            Err(error) => {
+                self.staging.forget(id, incarnation);
+                self.report_refused("a conversation cannot be rejoined", &error);
+                self.on_rejoin_failed(id);
+            }
+        }
+    }
+}
