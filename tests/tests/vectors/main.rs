@@ -6,4 +6,5 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rfc5869;
+mod rfc9807;
 mod wycheproof;

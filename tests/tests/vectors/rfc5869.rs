@@ -1,6 +1,7 @@
 //! RFC 5869, appendix A: the three cases with SHA-256, through the crate that derives what seals backups and profiles,
 //! and through the MLS provider.
 
+use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use mls_rs_core::crypto::{CipherSuiteProvider as _, CryptoProvider as _};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
@@ -45,24 +46,20 @@ fn cases() -> [Case; 3] {
     ]
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[test]
 fn rfc_5869_gives_the_published_keys_through_the_crate_that_seals() {
     for case in cases() {
         let (pseudorandom_key, hkdf) = Hkdf::<Sha256>::extract(Some(&case.salt), &case.input);
-        assert_eq!(hex(&pseudorandom_key), case.pseudorandom_key, "{}", case.name);
+        assert_eq!(HEXLOWER.encode(&pseudorandom_key), case.pseudorandom_key, "{}", case.name);
         let mut output = vec![0; case.output.len() / 2];
         hkdf.expand(&case.info, &mut output).unwrap();
-        assert_eq!(hex(&output), case.output, "{}", case.name);
+        assert_eq!(HEXLOWER.encode(&output), case.output, "{}", case.name);
     }
     // Sealing passes no salt at all, which the RFC says is the same as an empty one.
     let [_, _, case] = cases();
     let mut output = vec![0; case.output.len() / 2];
     Hkdf::<Sha256>::new(None, &case.input).expand(&case.info, &mut output).unwrap();
-    assert_eq!(hex(&output), case.output);
+    assert_eq!(HEXLOWER.encode(&output), case.output);
 }
 
 #[test]
@@ -70,8 +67,8 @@ fn rfc_5869_gives_the_published_keys_through_the_mls_provider() {
     let suite = AwsLcCryptoProvider::new().cipher_suite_provider(membership::SUITE).unwrap();
     for case in cases() {
         let pseudorandom_key = suite.kdf_extract(&case.salt, &case.input).unwrap();
-        assert_eq!(hex(&pseudorandom_key), case.pseudorandom_key, "{}", case.name);
+        assert_eq!(HEXLOWER.encode(&pseudorandom_key), case.pseudorandom_key, "{}", case.name);
         let output = suite.kdf_expand(&pseudorandom_key, &case.info, case.output.len() / 2).unwrap();
-        assert_eq!(hex(&output), case.output, "{}", case.name);
+        assert_eq!(HEXLOWER.encode(&output), case.output, "{}", case.name);
     }
 }
