@@ -75,13 +75,21 @@ pub struct Handled {
 }
 
 /// A connection, as the service knows it.
-#[derive(Debug)]
 pub struct Caller {
     tls_key: PublicKey,
     exporter: [u8; 32],
     observed: SocketAddr,
     session: Option<(AccountId, DeviceId)>,
     login: Option<opaque::PendingLogin>,
+}
+
+impl std::fmt::Debug for Caller {
+    /// Without the exporter, which binds a password's proof to this connection.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Caller");
+        shown.field("observed", &self.observed).field("session", &self.session);
+        shown.field("login", &self.login).finish_non_exhaustive()
+    }
 }
 
 impl Caller {
@@ -333,4 +341,17 @@ impl<S: Store> Service<S> {
 fn malformed(reason: &str) -> Stop {
     let reason = protocol::BoundedText::new(reason.chars().take(120).collect()).unwrap_or_default();
     Stop::Refused(Refusal::Malformed(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_shows_no_exporter() {
+        let caller = Caller::new(PublicKey([4; 65]), [171; 32], ([127, 0, 0, 1], 7_000).into());
+        let shown = format!("{caller:?} {caller:#?}");
+        assert!(shown.contains("127.0.0.1:7000"), "{shown}");
+        assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"), "{shown}");
+    }
 }

@@ -6,7 +6,7 @@ use membership::{
     POLICY_EXTENSION_TYPE, account_id, conversation_id,
     identity::{DeviceIdentityProvider, device_of},
     policy_of,
-    rules::ConversationRules,
+    rules::{ConversationRules, RulesError},
 };
 use mls_rs::{
     KeyPackage, MlsMessage,
@@ -61,7 +61,13 @@ fn mls_time(now: Timestamp) -> MlsTime {
     MlsTime::from_duration_since_epoch(Duration::from_secs(now.seconds()))
 }
 
+/// Why the library did not take somebody's bytes: the rules that members apply too, or the bytes themselves.
 fn refused(error: &MlsError) -> Stop {
+    if let MlsError::MlsRulesError(rules) = error
+        && let Some(RulesError::Refused(which)) = rules.inner_dyn_error().downcast_ref()
+    {
+        return Refusal::Policy(*which).into();
+    }
     malformed(&format!("the conversation's bytes do not hold: {error}"))
 }
 

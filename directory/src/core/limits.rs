@@ -29,7 +29,9 @@ const FAILURE_WAIT_MAX_MS: u64 = 60_000;
 const FAILURE_MEMORY_MS: u64 = 3_600_000;
 /// An hour, in milliseconds: the window of a stranger's messages.
 const HOUR_MS: u64 = 3_600_000;
-/// Entries of each kind that are remembered.
+/// How long buckets are remembered, in milliseconds: the slowest of them is full again by then.
+const BUCKET_MEMORY_MS: u64 = 120_000;
+/// Entries of each kind that are remembered, at least half of them those met last.
 const ENTRIES_MAX: usize = 50_000;
 
 /// A bucket that fills with time.
@@ -61,6 +63,11 @@ struct Failures {
 }
 
 impl Failures {
+    /// What is left of it now.
+    fn remembered(failures: Option<&Self>, now: Timestamp) -> Option<Self> {
+        failures.copied().filter(|failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS)
+    }
+
     fn wait_until(self, free: u32) -> Timestamp {
         let over = self.count.saturating_sub(free);
         if over == 0 {
@@ -70,14 +77,56 @@ impl Failures {
     }
 }
 
+/// What was met lately, in two halves: whoever is met again moves to the young one, and when that is full or old
+/// enough, the other is forgotten as a whole. So no call ever looks through what is remembered.
+#[derive(Debug)]
+struct Recent<K, V> {
+    young: BTreeMap<K, V>,
+    old: BTreeMap<K, V>,
+    turned: Timestamp,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { young: BTreeMap::new(), old: BTreeMap::new(), turned: Timestamp::default() }
+    }
+}
+
+impl<K: Ord, V> Recent<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        self.young.insert(key, value);
+        if self.young.len() >= ENTRIES_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let old = self.old.remove(key);
+        self.young.remove(key).or(old)
+    }
+
+    /// Forgets what was not met for `memory_ms`, and keeps nothing for more than twice as long.
+    fn turn(&mut self, now: Timestamp, memory_ms: u64) {
+        if now.ms_since(self.turned) >= memory_ms {
+            self.old = std::mem::take(&mut self.young);
+            self.turned = now;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    requests: BTreeMap<AccountId, Bucket>,
-    attempts: BTreeMap<IpAddr, Bucket>,
-    unknown: BTreeMap<IpAddr, Bucket>,
-    by_name: BTreeMap<(Name, IpAddr), Failures>,
-    by_address: BTreeMap<IpAddr, Failures>,
-    strangers: BTreeMap<(AccountId, AccountId), Vec<(MessageId, Timestamp)>>,
+    requests: Recent<AccountId, Bucket>,
+    attempts: Recent<IpAddr, Bucket>,
+    unknown: Recent<IpAddr, Bucket>,
+    by_name: Recent<(Name, IpAddr), Failures>,
+    by_address: Recent<IpAddr, Failures>,
+    strangers: Recent<(AccountId, AccountId), Vec<(MessageId, Timestamp)>>,
 }
 
 /// Who asked how often.
@@ -96,15 +145,6 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn keep_bounded<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, age: impl Fn(&V) -> Timestamp) {
-    if map.len() > ENTRIES_MAX {
-        let oldest = map.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest {
-            map.remove(&oldest);
-        }
-    }
-}
-
 impl Limits {
     // Counts are whole at any moment.
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -117,7 +157,6 @@ impl Limits {
         let bucket = inner.requests.get(&account).copied();
         let bucket = Bucket::take(bucket, now, REQUESTS_PER_SECOND * 1_000, REQUESTS_BURST).map_err(limited)?;
         inner.requests.insert(account, bucket);
-        keep_bounded(&mut inner.requests, |bucket| bucket.at);
         Ok(())
     }
 
@@ -127,7 +166,6 @@ impl Limits {
         let bucket = inner.unknown.get(&address).copied();
         let bucket = Bucket::take(bucket, now, STRANGERS_PER_SECOND * 1_000, STRANGERS_BURST).map_err(limited)?;
         inner.unknown.insert(address, bucket);
-        keep_bounded(&mut inner.unknown, |bucket| bucket.at);
         Ok(())
     }
 
@@ -137,15 +175,16 @@ impl Limits {
         let bucket = inner.attempts.get(&address).copied();
         let bucket = Bucket::take(bucket, now, ATTEMPTS_PER_MINUTE * 1_000 / 60, ATTEMPTS_PER_MINUTE);
         inner.attempts.insert(address, bucket.map_err(limited)?);
-        keep_bounded(&mut inner.attempts, |bucket| bucket.at);
         Ok(())
     }
 
     /// Whether a password may be tried now. Failures elsewhere never lock the owner out: they count by address.
     pub(super) fn guess(&self, now: Timestamp, name: &Name, address: IpAddr) -> Result<(), Refusal> {
         let (inner, address) = (self.lock(), network(address));
-        let by_name = inner.by_name.get(&(name.clone(), address)).map(|failures| failures.wait_until(FREE_FAILURES));
-        let by_address = inner.by_address.get(&address).map(|failures| failures.wait_until(FREE_FAILURES_ADDRESS));
+        let by_name = Failures::remembered(inner.by_name.get(&(name.clone(), address)), now);
+        let by_name = by_name.map(|failures| failures.wait_until(FREE_FAILURES));
+        let by_address = Failures::remembered(inner.by_address.get(&address), now);
+        let by_address = by_address.map(|failures| failures.wait_until(FREE_FAILURES_ADDRESS));
         match by_name.into_iter().chain(by_address).max() {
             Some(until) if until > now => Err(limited(until.ms_since(now))),
             _ => Ok(()),
@@ -157,23 +196,22 @@ impl Limits {
     pub(super) fn tried(&self, now: Timestamp, name: &Name, address: IpAddr) {
         let (mut inner, address) = (self.lock(), network(address));
         let add = |failures: Option<&Failures>| Failures {
-            count: failures.map_or(0, |failures| failures.count).saturating_add(1),
+            count: Failures::remembered(failures, now).map_or(0, |failures| failures.count).saturating_add(1),
             last: now,
         };
         let by_name = add(inner.by_name.get(&(name.clone(), address)));
         inner.by_name.insert((name.clone(), address), by_name);
-        keep_bounded(&mut inner.by_name, |failures| failures.last);
         let by_address = add(inner.by_address.get(&address));
         inner.by_address.insert(address, by_address);
-        keep_bounded(&mut inner.by_address, |failures| failures.last);
     }
 
     /// A password was right.
     pub(super) fn succeeded(&self, name: &Name, address: IpAddr) {
         let (mut inner, address) = (self.lock(), network(address));
         inner.by_name.remove(&(name.clone(), address));
-        if let Some(failures) = inner.by_address.get_mut(&address) {
-            failures.count = failures.count.saturating_sub(1);
+        if let Some(failures) = inner.by_address.get(&address).copied() {
+            let count = failures.count.saturating_sub(1);
+            inner.by_address.insert(address, Failures { count, ..failures });
         }
     }
 
@@ -186,28 +224,26 @@ impl Limits {
         message: MessageId,
     ) -> Result<(), Refusal> {
         let mut inner = self.lock();
-        let sent = inner.strangers.entry((from, to)).or_default();
+        let mut sent = inner.strangers.remove(&(from, to)).unwrap_or_default();
         sent.retain(|(_, at)| now.ms_since(*at) < HOUR_MS);
-        if sent.iter().any(|(known, _)| *known == message) {
-            return Ok(());
+        let known = sent.iter().any(|(known, _)| *known == message);
+        let room = sent.len() < STRANGER_ENVELOPES_PER_HOUR as usize;
+        if !known && room {
+            sent.push((message, now));
         }
-        if sent.len() >= STRANGER_ENVELOPES_PER_HOUR as usize {
-            return Err(Refusal::StrangerLimit);
-        }
-        sent.push((message, now));
-        keep_bounded(&mut inner.strangers, |sent| sent.last().map(|(_, at)| *at).unwrap_or_default());
-        Ok(())
+        inner.strangers.insert((from, to), sent);
+        if known || room { Ok(()) } else { Err(Refusal::StrangerLimit) }
     }
 
     /// Forgets what no longer matters.
     pub(super) fn sweep(&self, now: Timestamp) {
         let mut inner = self.lock();
-        inner.by_name.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
-        inner.by_address.retain(|_, failures| now.ms_since(failures.last) < FAILURE_MEMORY_MS);
-        inner.requests.retain(|_, bucket| now.ms_since(bucket.at) < 60_000);
-        inner.unknown.retain(|_, bucket| now.ms_since(bucket.at) < 60_000);
-        inner.attempts.retain(|_, bucket| now.ms_since(bucket.at) < 120_000);
-        inner.strangers.retain(|_, sent| sent.iter().any(|(_, at)| now.ms_since(*at) < HOUR_MS));
+        inner.by_name.turn(now, FAILURE_MEMORY_MS);
+        inner.by_address.turn(now, FAILURE_MEMORY_MS);
+        inner.requests.turn(now, BUCKET_MEMORY_MS);
+        inner.unknown.turn(now, BUCKET_MEMORY_MS);
+        inner.attempts.turn(now, BUCKET_MEMORY_MS);
+        inner.strangers.turn(now, HOUR_MS);
     }
 }
 
@@ -250,6 +286,41 @@ mod tests {
         assert_eq!(limits.guess(Timestamp(10), &name, elsewhere), Ok(()));
         limits.succeeded(&name, ADDRESS);
         assert_eq!(limits.guess(Timestamp(10), &name, ADDRESS), Ok(()));
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_their_time_and_not_before_whatever_is_swept() {
+        for swept in [false, true] {
+            let limits = Limits::default();
+            let name = Name::parse("alice").unwrap();
+            for _ in 0..30 {
+                limits.tried(Timestamp(FAILURE_MEMORY_MS), &name, ADDRESS);
+            }
+            // A sweep a second before it is forgotten and one in the middle of the wait.
+            for at in [FAILURE_MEMORY_MS + 1, 2 * FAILURE_MEMORY_MS - 1_000].into_iter().filter(|_| swept) {
+                limits.sweep(Timestamp(at));
+            }
+            limits.tried(Timestamp(2 * FAILURE_MEMORY_MS - 1), &name, ADDRESS);
+            let wait = limits.guess(Timestamp(2 * FAILURE_MEMORY_MS), &name, ADDRESS);
+            assert_eq!(wait, Err(Refusal::RateLimited { retry_after_ms: 59_999 }));
+            assert_eq!(limits.guess(Timestamp(3 * FAILURE_MEMORY_MS), &name, ADDRESS), Ok(()));
+            limits.tried(Timestamp(3 * FAILURE_MEMORY_MS), &name, ADDRESS);
+            assert_eq!(limits.guess(Timestamp(3 * FAILURE_MEMORY_MS), &name, ADDRESS), Ok(()), "counted from one");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_others_forgets_the_least_recent_and_costs_no_search() {
+        let mut recent = Recent::default();
+        for n in 0..10 * ENTRIES_MAX {
+            recent.insert(n, n);
+            recent.insert(0, n);
+            assert!(recent.young.len() + recent.old.len() <= ENTRIES_MAX);
+        }
+        assert_eq!(recent.get(&0), Some(&(10 * ENTRIES_MAX - 1)), "who is met again is not forgotten");
+        assert_eq!(recent.get(&1), None);
+        assert_eq!(recent.remove(&0), Some(10 * ENTRIES_MAX - 1));
+        assert_eq!(recent.get(&0), None);
     }
 
     #[test]
