@@ -84,7 +84,10 @@ pub fn verify_device_list(signed: &SignedDeviceList) -> Result<VerifiedDeviceLis
             return Err(CertificateError::ForeignDevice);
         }
         let shared = |other: &DeviceEntry| {
-            other.device == entry.device || other.tls_key == entry.tls_key || other.mls_key == entry.mls_key
+            other.device == entry.device
+                || other.tls_key == entry.tls_key
+                || other.mls_key == entry.mls_key
+                || other.order_key == entry.order_key
         };
         if devices.iter().any(shared) {
             return Err(CertificateError::DuplicateDevice);

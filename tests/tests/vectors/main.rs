@@ -7,4 +7,5 @@
 
 mod rfc5869;
 mod rfc9807;
+mod tampering;
 mod wycheproof;
