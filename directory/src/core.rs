@@ -6,6 +6,7 @@
 
 mod accounts;
 mod conversations;
+mod devices;
 pub mod limits;
 mod mailbox;
 mod opaque;
@@ -81,6 +82,8 @@ pub struct Caller {
     observed: SocketAddr,
     session: Option<(AccountId, DeviceId)>,
     login: Option<opaque::PendingLogin>,
+    /// The account whose password was proven on this connection, until that is used.
+    proven: Option<AccountId>,
 }
 
 impl std::fmt::Debug for Caller {
@@ -96,7 +99,7 @@ impl Caller {
     /// A new connection: the key that TLS has proven, the connection's exporter, and where it comes from.
     #[must_use]
     pub fn new(tls_key: PublicKey, exporter: [u8; 32], observed: SocketAddr) -> Self {
-        Self { tls_key, exporter, observed, session: None, login: None }
+        Self { tls_key, exporter, observed, session: None, login: None, proven: None }
     }
 
     /// The device that is signed in on it.
@@ -194,7 +197,7 @@ impl<S: Store> Service<S> {
 
     /// The session of a TLS key: its device is signed in, and its certificate has not expired.
     fn session_of(&self, now: Timestamp, tls_key: &PublicKey) -> Result<Option<(AccountId, DeviceId)>, StoreError> {
-        let device = self.store.device_by_key(tls_key)?.filter(|device| device.signed_in);
+        let device = self.store.device_by_key(tls_key)?.filter(|device| device.signed_in && !device.revoked);
         let Some(device) = device else { return Ok(None) };
         let record = self.store.accounts_by_id(&[device.account])?.into_iter().flatten().next();
         let current = record.is_some_and(|record| accounts::is_current(&record, device.device, now));
@@ -271,6 +274,17 @@ impl<S: Store> Service<S> {
                 self.sign_in_start(caller, &name, &credential)
             }
             Request::SignInFinish { credential } => self.sign_in_finish(now, caller, &credential),
+            Request::UpdateDevices { devices } => self.update_devices(now, caller, &devices, effects),
+            Request::RecoveryStart { name, registration } => {
+                self.limits.attempt(now, caller.observed.ip())?;
+                self.limits.guess(now, &name, caller.observed.ip())?;
+                self.limits.tried(now, &name, caller.observed.ip());
+                self.recovery_start(&name, &registration)
+            }
+            Request::RecoveryFinish(recovery) => {
+                self.limits.attempt(now, caller.observed.ip())?;
+                self.recovery_finish(now, caller, &recovery, effects)
+            }
             request => {
                 let session = caller.session.ok_or(Refusal::NotSignedIn)?;
                 self.answer_member(now, caller, session, request, effects)
@@ -319,15 +333,32 @@ impl<S: Store> Service<S> {
                 Ok(Reply::Done)
             }
             Request::PutBook { version, book } => {
-                let stored = self.store.put_book(account, version, &book)?;
-                if stored { Ok(Reply::Done) } else { Err(Refusal::Stale.into()) }
+                if !self.store.put_book(account, version, &book)? {
+                    return Err(Refusal::Stale.into());
+                }
+                self.tell_own(account, device, effects)?;
+                Ok(Reply::Done)
+            }
+            Request::Account => self.account(account),
+            Request::Book => self.book(account),
+            Request::PasswordStart { registration } => self.password_start(account, &registration),
+            Request::ChangePassword { registration, root_backup } => {
+                self.change_password(caller, account, &registration, &root_backup)
+            }
+            Request::CloseAccount => self.close_account(now, caller, account, effects),
+            Request::Block { accounts, blocked } => {
+                self.store.block(account, &accounts, blocked)?;
+                Ok(Reply::Done)
             }
             // Answered before anybody is signed in.
             Request::Ping
             | Request::SignUpStart { .. }
             | Request::SignUpFinish(_)
             | Request::SignInStart { .. }
-            | Request::SignInFinish { .. } => Err(malformed("answered elsewhere")),
+            | Request::SignInFinish { .. }
+            | Request::UpdateDevices { .. }
+            | Request::RecoveryStart { .. }
+            | Request::RecoveryFinish(_) => Err(malformed("answered elsewhere")),
         }
     }
 

@@ -73,6 +73,8 @@ pub struct DeviceRecord {
     pub signed_in: bool,
     /// The highest counter of messages sent that it announced.
     pub send_counter: u64,
+    /// Whether its account has removed it, or was closed: it never comes back.
+    pub revoked: bool,
 }
 
 /// An account to be made.
@@ -86,6 +88,8 @@ pub struct NewAccount {
     pub skeleton: String,
     /// The invite code that must be free, where one is asked for.
     pub invite: Option<String>,
+    /// The code that the operator may have offered for the name.
+    pub reset: Option<String>,
 }
 
 /// What came of making an account. In order of precedence.
@@ -95,12 +99,53 @@ pub enum AccountMade {
     Made,
     /// The device's key or the account belongs to another sign-up.
     DeviceTaken,
-    /// The name is somebody's.
+    /// The name is somebody's, and was not offered anew to this code.
     NameTaken,
     /// The name looks like somebody's.
     NameConfusable,
     /// The invite code is unknown or used.
     InviteUsed,
+}
+
+/// An account's next device list, and what changes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicesChange {
+    /// The account.
+    pub account: AccountId,
+    /// The list that must be the present one.
+    pub before: SignedDeviceList,
+    /// The list that takes its place.
+    pub after: SignedDeviceList,
+    /// Devices that come; none of their ids and keys may ever have been anybody's.
+    pub added: Vec<DeviceRecord>,
+    /// Devices that go.
+    pub removed: Vec<DeviceId>,
+    /// A new password and its backups, if the change is a recovery.
+    pub secrets: Option<NewSecrets>,
+}
+
+/// What opens an account from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSecrets {
+    /// OPAQUE's record of the password.
+    pub password: Vec<u8>,
+    /// The root key, sealed under the password.
+    pub root_backup: Vec<u8>,
+    /// The root key, sealed under the recovery code; `None` leaves the present one.
+    pub recovery_backup: Option<Vec<u8>>,
+}
+
+/// What came of a change of devices. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DevicesChanged {
+    /// It counts, now or since the same list before.
+    Changed,
+    /// There is no such account, or it is closed.
+    Unknown,
+    /// Another list is the present one.
+    Stale,
+    /// A device that comes has an id or a key that was somebody's.
+    DeviceTaken,
 }
 
 /// Numbers for the operator.
@@ -154,8 +199,36 @@ pub trait Accounts {
     fn counts(&self) -> Stored<Counts>;
 }
 
+/// Changes of accounts: their devices, passwords, whom they block, and their end.
+pub trait AccountChanges {
+    /// Puts a device list in the place of the one before.
+    fn replace_devices(&self, change: &DevicesChange) -> Stored<DevicesChanged>;
+    /// Puts a new password in the place of the old one; tells whether there is such an account.
+    fn replace_secrets(&self, account: AccountId, secrets: &NewSecrets) -> Stored<bool>;
+    /// Closes an account for good: from now on it is not found, its devices are revoked, its secrets and its book are
+    /// gone, and its name is nobody else's.
+    fn close_account(&self, account: AccountId) -> Stored<()>;
+    /// The operator's last resort: whoever shows this code may sign up under the account's name, which closes it. Tells
+    /// whether there is such an account.
+    fn offer_reset(&self, name: &Name, code: &str) -> Stored<bool>;
+    /// Whether a code was offered for this name.
+    fn reset_is_offered(&self, name: &Name, code: &str) -> Stored<bool>;
+    /// All devices that an account ever had, revoked ones too.
+    fn devices_of(&self, account: AccountId) -> Stored<Vec<DeviceRecord>>;
+    /// Keeps when a device was last connected.
+    fn note_device_seen(&self, device: DeviceId, at: Timestamp) -> Stored<()>;
+    /// When devices were last connected, in the order asked.
+    fn devices_seen(&self, devices: &[DeviceId]) -> Stored<Vec<Option<Timestamp>>>;
+    /// From now on `owner` blocks `others`, or does not.
+    fn block(&self, owner: AccountId, others: &[AccountId], blocked: bool) -> Stored<()>;
+    /// Whether the first of each pair blocks the second.
+    fn has_blocked(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>>;
+}
+
 /// Key packages of devices.
 pub trait KeyPackages {
+    /// Forgets everything of devices that are gone.
+    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()>;
     /// Adds one-time packages (the same again changes nothing) and sets the last-resort one, if given.
     fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()>;
     /// One-time packages left, and whether there is a last-resort one.
@@ -262,6 +335,8 @@ pub struct ExpiredMessage {
 
 /// Mailboxes of devices: in order, at least once, deduplicated also after removal.
 pub trait Mailbox {
+    /// Forgets the mail of devices that are gone.
+    fn forget_mail(&self, devices: &[DeviceId]) -> Stored<()>;
     /// Puts items into mailboxes; for each, whether it has custody now. One that exceeds a recipient's quota is not
     /// put anywhere.
     fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>>;
@@ -295,6 +370,12 @@ pub trait Instance {
 }
 
 /// Everything.
-pub trait Store: Accounts + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static {}
+pub trait Store:
+    Accounts + AccountChanges + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static
+{
+}
 
-impl<T: Accounts + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static> Store for T {}
+impl<T: Accounts + AccountChanges + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static> Store
+    for T
+{
+}

@@ -8,20 +8,27 @@
 //! Before a device has signed up or in, only [`Request::Ping`] and the `SignUp…` and `SignIn…` requests are answered.
 //! Afterwards the device's TLS key says who asks; reconnecting needs no password.
 
+mod refusal;
+mod reply;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Bounded, BoundedBytes, BoundedText, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey,
-    Timestamp,
+    AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, Name, Signature,
     certificate::{SignedDeviceList, SignedReceipt},
+    frame::{self, FrameError},
     limits::{
-        ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, HANDSHAKE_MAX, INVITE_MAX, KEY_PACKAGE_MAX,
-        KEY_PACKAGES, LIST_MAX, LOOK_UP_MAX, OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, TREE_MAX,
+        ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, HANDSHAKE_MAX, INVITE_MAX, KEY_PACKAGE_MAX, KEY_PACKAGES, LOOK_UP_MAX,
+        OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, STRANGER_FRAME_MAX, TREE_MAX,
     },
-    peer::{Envelope, Reason},
-    policy::PolicyRefusal,
+    peer::Envelope,
+};
+
+pub use self::{
+    refusal::Refusal,
+    reply::{DeviceAddresses, DeviceSeen, MailItem, Person, Push, Registration, Reply},
 };
 
 /// One OPAQUE message (RFC 9807), opaque here.
@@ -145,6 +152,83 @@ pub enum Request {
         /// Sealed under a key that the directory never sees.
         book: BoundedBytes<BOOK_MAX>,
     },
+    /// Asks for one's own account as the directory has it. Answers [`Reply::Account`].
+    Account,
+    /// Asks for the sealed book. Answers [`Reply::Book`].
+    Book,
+    /// Puts the next version of one's own device list in the place of the present one; the same one again changes
+    /// nothing. Devices that it names no more lose session, mailbox and key packages at once. On a connection that has
+    /// proven the password and whose device is not enrolled, the list has to enrol it, and it is signed in. Answers
+    /// [`Reply::Done`].
+    UpdateDevices {
+        /// Signed by the same root key, its version one above the present one's.
+        devices: SignedDeviceList,
+    },
+    /// Starts a new password; nothing is kept. Answers [`Reply::SignUpStarted`].
+    PasswordStart {
+        /// OPAQUE RegistrationRequest.
+        registration: OpaqueMessage,
+    },
+    /// Puts a new password and the backup under it in the place of the old ones, in one step. The connection must have
+    /// proven the old password, which this uses up. Answers [`Reply::Done`].
+    ChangePassword {
+        /// OPAQUE RegistrationRecord.
+        registration: OpaqueMessage,
+        /// The root key, sealed under the new password's export key.
+        root_backup: BoundedBytes<ROOT_BACKUP_MAX>,
+    },
+    /// Starts a recovery with the recovery code; nothing is kept. Answers [`Reply::RecoveryStarted`].
+    RecoveryStart {
+        /// The account's name.
+        name: Name,
+        /// OPAQUE RegistrationRequest of the new password.
+        registration: OpaqueMessage,
+    },
+    /// Ends a recovery: new password, new backups, and this connection's device enrolled and signed in. Answers
+    /// [`Reply::Done`].
+    RecoveryFinish(Box<Recovery>),
+    /// Closes the account for good: its devices' sessions end, its mail goes, its name is never given out again. The
+    /// connection must have proven the password. Answers [`Reply::Done`].
+    CloseAccount,
+    /// From now on nothing that these accounts send is taken for this one, or it is again. Answers [`Reply::Done`].
+    Block {
+        /// Whom.
+        accounts: Bounded<AccountId, LOOK_UP_MAX>,
+        /// Blocked or not.
+        blocked: bool,
+    },
+}
+
+/// Everything that recovers an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The account's name.
+    pub name: Name,
+    /// OPAQUE RegistrationRecord of the new password.
+    pub registration: OpaqueMessage,
+    /// The next version of the device list, which names this connection's device.
+    pub devices: SignedDeviceList,
+    /// The root key, sealed under the new password's export key.
+    pub root_backup: BoundedBytes<ROOT_BACKUP_MAX>,
+    /// The root key, sealed under the new recovery code.
+    pub recovery_backup: BoundedBytes<ROOT_BACKUP_MAX>,
+    /// The root key's signature, under [`RECOVERY_LABEL`], over the connection's exporter and everything above.
+    pub signature: Signature,
+}
+
+/// Label before what a root key signs to recover its account.
+pub const RECOVERY_LABEL: &[u8] = b"tuppence account recovery v1\0";
+
+impl Recovery {
+    /// What is signed besides the label: the exporter of the connection, so that it can't be repeated on another one,
+    /// and every other field.
+    ///
+    /// # Errors
+    /// [`FrameError`] if it is too long to be written; none that was decoded is.
+    pub fn signed(&self, exporter: &[u8; 32]) -> Result<Vec<u8>, FrameError> {
+        let fields = (&self.name, &self.registration, &self.devices, &self.root_backup, &self.recovery_backup);
+        Ok([exporter.as_slice(), &frame::encode_body(&fields, STRANGER_FRAME_MAX)?].concat())
+    }
 }
 
 /// Everything that makes an account.
@@ -229,248 +313,4 @@ pub enum DepositResult {
     StaleEpoch,
     /// Refused, and why.
     Refused(Refusal),
-}
-
-/// What the directory answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// Done; nothing more to say.
-    Done,
-    /// To [`Request::Ping`].
-    Pong {
-        /// The directory's clock.
-        time: Timestamp,
-        /// Where the connection comes from, as the directory sees it.
-        observed: SocketAddr,
-        /// The account that this connection's device is signed in to.
-        account: Option<AccountId>,
-        /// How one gets an account here.
-        registration: Registration,
-    },
-    /// To [`Request::SignUpStart`].
-    SignUpStarted {
-        /// OPAQUE RegistrationResponse.
-        registration: OpaqueMessage,
-    },
-    /// To [`Request::SignInStart`].
-    SignInStarted {
-        /// OPAQUE KE2.
-        credential: OpaqueMessage,
-    },
-    /// To [`Request::SignUpFinish`] and [`Request::SignInFinish`].
-    SignedIn {
-        /// The account.
-        account: AccountId,
-        /// Its devices.
-        devices: SignedDeviceList,
-        /// The root key, sealed under the password's export key.
-        root_backup: BoundedBytes<ROOT_BACKUP_MAX>,
-        /// The sealed book, if there is one.
-        book: Option<(u64, BoundedBytes<BOOK_MAX>)>,
-        /// Whether this connection's device is one of the account's, and so signed in now.
-        enrolled: bool,
-    },
-    /// To [`Request::Announce`].
-    Announced {
-        /// Where the connection comes from, as the directory sees it.
-        observed: SocketAddr,
-        /// The highest counter that this device ever announced: a lower own one means a copy.
-        send_counter: u64,
-        /// One-time key packages left.
-        key_packages: u32,
-        /// Whether a last-resort package is there.
-        last_resort: bool,
-    },
-    /// To [`Request::LookUp`] and [`Request::ListOnline`].
-    People(Bounded<Person, LIST_MAX>),
-    /// To [`Request::Addresses`]; empty if nobody is online or none may be told.
-    Addresses(Bounded<DeviceAddresses, DEVICES_MAX>),
-    /// To [`Request::PublishKeyPackages`].
-    KeyPackageStock {
-        /// One-time packages left.
-        left: u32,
-    },
-    /// To [`Request::TakeKeyPackages`].
-    KeyPackages(Bounded<(DeviceId, KeyPackageBytes), DEVICES_MAX>),
-    /// The commit counts. It comes through the mailbox to its author too, in its place among the messages.
-    CommitAccepted,
-    /// Another commit ended that epoch; it waits in the mailbox.
-    CommitLost {
-        /// The winner.
-        winner: CommitHash,
-    },
-    /// The conversation exists; its Welcome or GroupInfo leads in.
-    ConversationExists,
-    /// To [`Request::Group`].
-    Group {
-        /// The current epoch.
-        epoch: u64,
-        /// Its GroupInfo.
-        group_info: HandshakeBytes,
-        /// Its tree.
-        tree: TreeBytes,
-    },
-    /// To [`Request::Deposit`], in the same order.
-    Deposited(Bounded<DepositResult, DEPOSIT_MAX>),
-    /// To [`Request::Drain`].
-    Mail {
-        /// In order.
-        items: Bounded<(Cursor, MailItem), DRAIN_MAX>,
-        /// Whether more waits behind the last one.
-        more: bool,
-    },
-}
-
-/// How one gets an account at a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Registration {
-    /// Anybody.
-    Open,
-    /// Whoever has an invite code.
-    Invite,
-    /// Nobody.
-    Closed,
-}
-
-/// What the directory tells of a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Person {
-    /// The account.
-    pub account: AccountId,
-    /// Its name.
-    pub name: Name,
-    /// Its devices, signed by its root key.
-    pub devices: SignedDeviceList,
-    /// Whether one of them is connected.
-    pub online: bool,
-    /// When one was last connected, if the asker may know.
-    pub last_seen: Option<Timestamp>,
-}
-
-/// Where a device can be reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceAddresses {
-    /// The device.
-    pub device: DeviceId,
-    /// Key of its TLS certificate: what to pin.
-    pub tls_key: PublicKey,
-    /// Announced and observed addresses.
-    pub addresses: Bounded<SocketAddr, ADDRESSES_MAX>,
-}
-
-/// One thing in a device's mailbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MailItem {
-    /// A sealed message.
-    Message {
-        /// The message.
-        envelope: Envelope,
-        /// Whether the recipient had accepted the sender when it came.
-        stranger: bool,
-    },
-    /// A conversation that this device was added to.
-    Welcome {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The Welcome, for every device that was added at once.
-        welcome: HandshakeBytes,
-        /// The tree that goes with it.
-        tree: TreeBytes,
-    },
-    /// A commit that was accepted, the device's own too.
-    Commit {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The epoch that it ends.
-        epoch: u64,
-        /// The commit.
-        commit: HandshakeBytes,
-    },
-    /// A receipt for messages of this device.
-    Receipt(SignedReceipt),
-    /// A message of this device was not collected in time and is gone.
-    Expired {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The message.
-        id: MessageId,
-        /// The device that never came for it.
-        recipient: DeviceId,
-    },
-}
-
-/// What the directory says unasked. Each is a hint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Push {
-    /// Something waits in the mailbox.
-    Mail,
-    /// Somebody came or went.
-    Presence {
-        /// Who.
-        account: AccountId,
-        /// By name.
-        name: Name,
-        /// Came or went.
-        online: bool,
-    },
-    /// Key packages run low.
-    KeyPackagesLow,
-    /// The directory shuts down and will close the connection.
-    Closing,
-}
-
-/// Why the directory refuses a request: data, not an error. Listed in their precedence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
-    /// The request contradicts itself or the protocol.
-    #[error("the request is malformed: {0:?}")]
-    Malformed(Reason),
-    /// Too many requests in a time.
-    #[error("too many requests; try again in {retry_after_ms} ms")]
-    RateLimited {
-        /// When to come back, in milliseconds.
-        retry_after_ms: u32,
-    },
-    /// This device is not signed in.
-    #[error("not signed in")]
-    NotSignedIn,
-    /// Name and password do not belong together, or there is no such name: the answer is the same.
-    #[error("wrong name or password")]
-    WrongCredentials,
-    /// The name belongs to somebody.
-    #[error("the name is taken")]
-    NameTaken,
-    /// The name looks like another one.
-    #[error("the name looks like one that is taken")]
-    NameConfusable,
-    /// Nobody can register here.
-    #[error("registration is closed here")]
-    RegistrationClosed,
-    /// A registration needs an invite code that is still good.
-    #[error("registration needs a valid invite code")]
-    InviteNeeded,
-    /// This connection's device belongs to an account already.
-    #[error("this device belongs to an account already")]
-    DeviceTaken,
-    /// No such account, conversation or device, or none that the asker may know of.
-    #[error("unknown")]
-    Unknown,
-    /// The asker is not a member of the conversation.
-    #[error("not a member")]
-    NotMember,
-    /// The recipient takes no more from somebody whom they have not accepted.
-    #[error("the recipient takes no more from strangers for now")]
-    StrangerLimit,
-    /// The recipient's mailbox holds its quota of this sender or conversation.
-    #[error("the recipient's mailbox is full")]
-    MailboxFull,
-    /// The version is not above the stored one.
-    #[error("a newer version is stored")]
-    Stale,
-    /// The conversation's rules forbid the commit.
-    #[error("the conversation's rules forbid this: {0}")]
-    Policy(PolicyRefusal),
-    /// The directory can't do it now through no fault of the asker's.
-    #[error("the directory cannot do this now; try again")]
-    Unavailable,
 }

@@ -55,6 +55,8 @@ pub const REMOVE_MAX: usize = 1_024;
 pub const SEEN_MAX: usize = 16;
 /// Single sequence numbers beyond the contiguous run that one receipt can carry.
 pub const RECEIPT_EXTRAS_MAX: usize = 256;
+/// Read marks in one message: one for each device that ever wrote in a direct conversation and still can.
+pub const READ_MARKS_MAX: usize = 2 * DEVICES_MAX;
 /// Conversations that one peer hello names.
 pub const HELLO_CONVERSATIONS_MAX: usize = 64;
 /// Longest reason in words that a refusal or a closing connection carries.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Timestamp,
-    certificate::{Certificate, SignedReceipt},
-    limits::{CIPHERTEXT_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
+    certificate::{Certificate, SignedDeviceList, SignedReceipt},
+    limits::{CIPHERTEXT_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
 };
 
 /// One frame from a peer.
@@ -102,6 +102,20 @@ pub struct Content {
 pub enum Body {
     /// Words.
     Text(BoundedText<TEXT_MAX>),
+    /// The sender's account has these devices now. Not shown; whoever gets it keeps the highest version, and so notices
+    /// a directory that shows an older one.
+    Devices(SignedDeviceList),
+    /// To one's own other devices: everything of these devices below these numbers was read. Not shown.
+    Read(Bounded<ReadMark, READ_MARKS_MAX>),
+}
+
+/// How far a device's messages in one conversation were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadMark {
+    /// Whose messages.
+    pub device: DeviceId,
+    /// Every one with a sequence number below this was read.
+    pub below: u64,
 }
 
 /// Why a connection is closed, as its application error code.

@@ -28,9 +28,15 @@ pub(super) fn is_current(record: &AccountRecord, device: DeviceId, now: Timestam
 
 impl<S: Store> Service<S> {
     pub(super) fn sign_up_start(&self, name: &Name, invite: Option<&str>, request: &[u8]) -> Answer {
-        self.check_registration(invite)?;
-        if self.store.accounts_by_name(std::slice::from_ref(name))?.iter().any(Option::is_some) {
-            return Err(Refusal::NameTaken.into());
+        let offered = match invite {
+            Some(code) => self.store.reset_is_offered(name, code)?,
+            None => false,
+        };
+        if !offered {
+            self.check_registration(invite)?;
+            if self.store.accounts_by_name(std::slice::from_ref(name))?.iter().any(Option::is_some) {
+                return Err(Refusal::NameTaken.into());
+            }
         }
         let registration = self.passwords.register(name, request).map_err(|_| malformed("no OPAQUE request"))?;
         Ok(Reply::SignUpStarted { registration })
@@ -75,17 +81,23 @@ impl<S: Store> Service<S> {
             mls_key: device.mls_key,
             signed_in: true,
             send_counter: 0,
+            revoked: false,
         };
         // A repeated request meets its own account before any rule that has changed since.
         let known = self.store.accounts_by_id(&[list.account])?.into_iter().flatten().next();
         let repeated = known.is_some_and(|known| known.made_by == record.made_by);
-        if !repeated && self.config.registration == Registration::Closed {
+        let reset = match sign_up.invite.as_deref() {
+            Some(code) if self.store.reset_is_offered(&sign_up.name, code)? => Some(code.to_owned()),
+            _ => None,
+        };
+        let free = repeated || reset.is_some();
+        if !free && self.config.registration == Registration::Closed {
             return Err(Refusal::RegistrationClosed.into());
         }
         let invited = self.config.registration == Registration::Invite;
         let code = || sign_up.invite.as_deref().map(str::to_owned).ok_or(Refusal::InviteNeeded);
-        let invite = if invited && !repeated { Some(code()?) } else { None };
-        let new = NewAccount { record, device: row, skeleton: looks_like(&sign_up.name), invite };
+        let invite = if invited && !free { Some(code()?) } else { None };
+        let new = NewAccount { record, device: row, skeleton: looks_like(&sign_up.name), invite, reset };
         match self.store.create_account(&new)? {
             AccountMade::Made => {}
             AccountMade::DeviceTaken => return Err(Refusal::DeviceTaken.into()),
@@ -121,6 +133,7 @@ impl<S: Store> Service<S> {
         let record = self.store.accounts_by_name(std::slice::from_ref(&name))?.into_iter().flatten().next();
         let record = record.ok_or(Refusal::WrongCredentials)?;
         self.limits.succeeded(&name, address);
+        caller.proven = Some(record.account);
         let device = self.store.device_by_key(&caller.tls_key)?.filter(|device| device.account == record.account);
         let device = device.filter(|device| is_current(&record, device.device, now));
         if let Some(device) = &device {

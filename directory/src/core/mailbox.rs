@@ -98,7 +98,10 @@ impl<S: Store> Service<S> {
         let mut told = Vec::new();
         for recipient in known {
             let recipient = recipient.filter(|recipient| record.members.contains(&recipient.device));
-            let recipient = recipient.ok_or(Refusal::NotMember)?;
+            let recipient = recipient.filter(|recipient| !recipient.revoked).ok_or(Refusal::NotMember)?;
+            if self.store.has_blocked(&[(recipient.account, account)])? == [true] {
+                return Err(Refusal::Blocked.into());
+            }
             let accepted =
                 recipient.account == account || self.store.has_accepted(&[(recipient.account, account)])? == [true];
             if !accepted {

@@ -59,7 +59,7 @@ impl Presence {
         entry.1.len() == 1
     }
 
-    fn is_present(&self, device: DeviceId) -> bool {
+    pub(super) fn is_present(&self, device: DeviceId) -> bool {
         self.lock().devices.contains_key(&device)
     }
 
@@ -125,6 +125,9 @@ impl<S: Store> Service<S> {
         let Some(record) = records.into_iter().flatten().next() else { return Ok(Vec::new()) };
         let present = Present { account, addresses, until: now.plus_ms(LEASE_MS) };
         let came = self.presence.renew(device, record.name.clone(), present);
+        if new {
+            self.store.note_device_seen(device, now)?;
+        }
         if !new || !came {
             return Ok(Vec::new());
         }
@@ -145,6 +148,9 @@ impl<S: Store> Service<S> {
         account: AccountId,
         device: DeviceId,
     ) -> Result<Vec<ServiceEffect>, StoreError> {
+        if self.presence.is_present(device) {
+            self.store.note_device_seen(device, now)?;
+        }
         let Some((_, name)) = self.presence.end(device) else { return Ok(Vec::new()) };
         self.store.note_seen(account, now)?;
         self.tell(account, &name, false)
@@ -153,6 +159,7 @@ impl<S: Store> Service<S> {
     pub(super) fn expire_leases(&self, now: Timestamp) -> Result<Vec<ServiceEffect>, StoreError> {
         let mut effects = Vec::new();
         for device in self.presence.overdue(now) {
+            self.store.note_device_seen(device, now)?;
             if let Some((account, name)) = self.presence.end(device) {
                 self.store.note_seen(account, now)?;
                 effects.extend(self.tell(account, &name, false)?);
@@ -184,7 +191,8 @@ impl<S: Store> Service<S> {
     }
 
     pub(super) fn addresses(&self, asker: AccountId, of: AccountId) -> Answer {
-        let accepted = self.store.has_accepted(&[(of, asker)])? == [true];
+        let accepted = asker == of || self.store.has_accepted(&[(of, asker)])? == [true];
+        let accepted = accepted && self.store.has_blocked(&[(of, asker)])? == [false];
         let record = self.store.accounts_by_id(&[of])?.into_iter().flatten().next().filter(|_| accepted);
         let list = record.and_then(|record| record.devices.list().ok());
         let entries = list.iter().flat_map(|list| &list.devices).filter_map(|certificate| certificate.entry().ok());

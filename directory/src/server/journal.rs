@@ -9,6 +9,10 @@ use protocol::{
 };
 
 const SIGN_OUT: &str = "sign-out";
+const UPDATE_DEVICES: &str = "update devices";
+const CHANGE_PASSWORD: &str = "change password";
+const RECOVERY: &str = "recovery";
+const CLOSE_ACCOUNT: &str = "close account";
 const REMOVE: &str = "remove";
 
 /// What is kept of a request for its log line, because the request itself is consumed in the answering.
@@ -51,6 +55,15 @@ impl Entry {
             Request::Drain { .. } => ("drain", Detail::Nothing),
             Request::Remove { cursors } => (REMOVE, Detail::Count(cursors.len())),
             Request::PutBook { .. } => ("put book", Detail::Nothing),
+            Request::Account => ("account", Detail::Nothing),
+            Request::Book => ("book", Detail::Nothing),
+            Request::UpdateDevices { .. } => (UPDATE_DEVICES, Detail::Nothing),
+            Request::PasswordStart { .. } => ("password start", Detail::Nothing),
+            Request::ChangePassword { .. } => (CHANGE_PASSWORD, Detail::Nothing),
+            Request::RecoveryStart { name, .. } => ("recovery start", Detail::Name(name.clone())),
+            Request::RecoveryFinish(recovery) => (RECOVERY, Detail::Name(recovery.name.clone())),
+            Request::CloseAccount => (CLOSE_ACCOUNT, Detail::Nothing),
+            Request::Block { accounts, .. } => ("block", Detail::Count(accounts.len())),
         };
         Self { kind, detail }
     }
@@ -90,6 +103,9 @@ impl Entry {
             }
             (Ok(Reply::Done), Detail::Nothing) if *kind == SIGN_OUT => {
                 tracing::info!(kind, account, device, us, "signed out");
+            }
+            (Ok(Reply::Done), _) if [UPDATE_DEVICES, CHANGE_PASSWORD, RECOVERY, CLOSE_ACCOUNT].contains(kind) => {
+                tracing::info!(kind, account, device, us, "account changed");
             }
             (Ok(Reply::Done), Detail::Count(items)) if *kind == REMOVE => {
                 tracing::info!(kind, account, device, items, us, "delivered");

@@ -26,6 +26,7 @@ pub(crate) struct PushQueue {
 struct Waiting {
     mail: bool,
     key_packages_low: bool,
+    account: bool,
     closing: bool,
     presence: VecDeque<Push>,
 }
@@ -39,6 +40,7 @@ impl PushQueue {
                 Push::Mail => waiting.mail = true,
                 Push::KeyPackagesLow => waiting.key_packages_low = true,
                 Push::Closing => waiting.closing = true,
+                Push::Account => waiting.account = true,
                 Push::Presence { .. } if waiting.presence.len() < PRESENCE_WAITING_MAX => {
                     waiting.presence.push_back(push);
                 }
@@ -64,6 +66,8 @@ impl PushQueue {
             Some(Push::Mail)
         } else if std::mem::take(&mut waiting.closing) {
             Some(Push::Closing)
+        } else if std::mem::take(&mut waiting.account) {
+            Some(Push::Account)
         } else if std::mem::take(&mut waiting.key_packages_low) {
             Some(Push::KeyPackagesLow)
         } else {

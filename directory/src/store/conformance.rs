@@ -1,17 +1,16 @@
 //! What every store must do, checked on each: the same cases over the model and SQLite, and long random histories in
 //! which SQLite, closed and opened again now and then, must answer exactly as the model does.
 
-use protocol::{
-    AccountId, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
-    certificate::SignedDeviceList, directory::Cursor,
-};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore as _, SeedableRng as _};
-use tempfile::TempDir;
+mod changes;
+mod histories;
 
 use super::{
     AccountMade, AccountRecord, CommitOutcome, ConversationMade, ConversationRecord, Counts, Delivery, DeviceRecord,
     ExpiredMessage, NewAccount, Store, memory::MemoryStore, sqlite::SqliteStore,
+};
+use protocol::{
+    AccountId, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
+    certificate::SignedDeviceList, directory::Cursor,
 };
 
 /// Each case as a test of its own for each store.
@@ -45,7 +44,20 @@ conformance!(
     a_drain_stops_at_its_limits_but_gives_at_least_one,
     expiry_names_the_messages_that_nobody_came_for,
     a_secret_is_kept_once,
+    a_device_list_takes_the_place_of_the_one_that_it_was_made_from,
+    new_secrets_take_the_place_of_the_old_ones,
+    a_closed_account_is_gone_and_its_name_is_nobody_elses,
+    whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
+    what_belongs_to_devices_that_are_gone_is_forgotten,
+    when_a_device_was_seen_and_whom_somebody_blocks_is_kept,
 );
+
+use changes::{
+    a_closed_account_is_gone_and_its_name_is_nobody_elses,
+    a_device_list_takes_the_place_of_the_one_that_it_was_made_from, new_secrets_take_the_place_of_the_old_ones,
+    what_belongs_to_devices_that_are_gone_is_forgotten, when_a_device_was_seen_and_whom_somebody_blocks_is_kept,
+    whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
+};
 
 const NOW: Timestamp = Timestamp(1_000);
 
@@ -86,8 +98,9 @@ fn new_account(id: u8, named: u8, looks: u8, of: u8, invite: Option<&str>) -> Ne
         mls_key: key(of.wrapping_add(100)),
         signed_in,
         send_counter,
+        revoked: false,
     };
-    NewAccount { record, device, skeleton: format!("looks-{looks}"), invite: invite.map(str::to_owned) }
+    NewAccount { record, device, skeleton: format!("looks-{looks}"), invite: invite.map(str::to_owned), reset: None }
 }
 
 fn simple(n: u8) -> NewAccount {
@@ -310,81 +323,4 @@ fn a_secret_is_kept_once(store: &impl Store) {
     assert_eq!(store.secret_or("key", b"first").unwrap(), b"first");
     assert_eq!(store.secret_or("key", b"second").unwrap(), b"first");
     assert_eq!(store.secret("key").unwrap(), Some(b"first".to_vec()));
-}
-
-/// SQLite in a folder, closed and opened again in the middle.
-struct Reopened {
-    folder: TempDir,
-    store: Option<SqliteStore>,
-}
-
-impl Reopened {
-    fn store(&mut self) -> &SqliteStore {
-        let Self { folder, store } = self;
-        store.get_or_insert_with(|| SqliteStore::open(folder.path()).unwrap())
-    }
-}
-
-/// One step, drawn from few ids, so that steps meet; what it came to, in words.
-fn step(store: &impl Store, seed: u64) -> String {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let mut draw = |below: u32| u8::try_from(rng.next_u32() % below).unwrap();
-    let (a, b, c, d) = (draw(4), draw(4), draw(4), draw(4));
-    let time = Timestamp(2_000 + u64::from(draw(30)));
-    let invite = ["one", "two", "three"].get(usize::from(draw(6))).copied();
-    match draw(24) {
-        0..=2 => format!("{:?}", store.create_account(&new_account(a, b, c, d, invite))),
-        3 => format!("{:?}", store.accounts_by_name(&[name(a), name(b)])),
-        4 => format!("{:?}", store.accounts_by_id(&[account(a), account(b)])),
-        5 => format!("{:?} {:?}", store.device_by_key(&key(a)), store.devices_by_id(&[device(b), device(c)])),
-        6 => format!("{:?}", store.set_signed_in(device(a), b % 2 == 0)),
-        7 => format!("{:?}", store.raise_send_counter(device(a), u64::from(b))),
-        8 => format!("{:?} {:?}", store.note_seen(account(a), time), store.last_seen(&[account(a), account(b)])),
-        9 => format!("{:?} {:?}", store.put_book(account(a), u64::from(b), &[c]), store.book(account(d))),
-        10 => format!("{:?}", store.accept(account(a), &[account(b), account(c)])),
-        11 => format!("{:?}", store.has_accepted(&[(account(a), account(b)), (account(c), account(d))])),
-        12 => format!("{:?}", store.add_invites(&invite.map(str::to_owned).into_iter().collect::<Vec<_>>())),
-        13 => format!("{:?} {:?}", store.invite_is_free(invite.unwrap_or("none")), store.counts()),
-        14 => {
-            let last = (d == 0).then(|| vec![a, 200]);
-            format!("{:?} {:?}", store.publish(device(a), &[vec![b], vec![c]], last.as_deref()), store.stock(device(a)))
-        }
-        15 => format!("{:?}", store.take(device(a), &[device(b), device(c)])),
-        16 => format!("{:?}", store.used(device(a), &[device(b)])),
-        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b))),
-        18 => {
-            let committed = store.commit(CommitHash([b; 32]), &conversation(a, u64::from(c) + 1, d));
-            format!("{committed:?} {:?}", store.conversation(ConversationId([a; 32])))
-        }
-        19 | 20 => {
-            let replaces = d == 0;
-            let message = if replaces { None } else { mail(b, &[]).message };
-            let quota = (c == 0).then_some((2, 25));
-            let deliveries =
-                [Delivery { replaces, message, quota, ..mail(b, &[a, c]) }, Delivery { quota, ..mail(b + 4, &[d]) }];
-            format!("{:?}", store.deliver(&deliveries))
-        }
-        21 => format!("{:?}", store.drain(device(a), Some(Cursor(u64::from(b))), usize::from(c) + 1, 25)),
-        22 => format!("{:?}", store.remove(device(a), &[Cursor(u64::from(b)), Cursor(u64::from(c))])),
-        _ => format!("{:?}", store.expire(time, usize::from(a) + 1, &|_| None)),
-    }
-}
-
-#[test]
-fn sqlite_answers_as_the_model_does_through_long_histories_and_reopening() {
-    for seed in 0..16_u64 {
-        let model = MemoryStore::default();
-        let mut sqlite = Reopened { folder: tempfile::tempdir().unwrap(), store: None };
-        for number in 0..250_u64 {
-            let step_seed = seed * 1_000_000 + number;
-            if step_seed % 41 == 0 {
-                sqlite.store = None;
-            }
-            let (expected, found) = (step(&model, step_seed), step(sqlite.store(), step_seed));
-            assert_eq!(found, expected, "seed {seed}, step {number}");
-        }
-        for of in 0..4 {
-            assert_eq!(waiting(sqlite.store(), of), waiting(&model, of), "seed {seed}");
-        }
-    }
 }

@@ -1,5 +1,8 @@
 //! The model: everything in ordered maps. It is the oracle for SQLite, and the virtual network's store.
 
+mod changes;
+mod mailbox;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,7 +12,7 @@ use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey,
 
 use super::{
     AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
-    Delivery, DeviceRecord, ExpiredMessage, Instance, KeyPackages, MailRecord, Mailbox, NewAccount, Stored,
+    DeviceRecord, Instance, KeyPackages, NewAccount, Stored,
 };
 
 #[derive(Debug, Clone)]
@@ -51,6 +54,17 @@ struct Inner {
     commits: BTreeMap<(ConversationId, u64), CommitHash>,
     boxes: BTreeMap<DeviceId, MailboxOf>,
     secrets: BTreeMap<String, Vec<u8>>,
+    closed: BTreeSet<AccountId>,
+    resets: BTreeMap<String, AccountId>,
+    devices_seen: BTreeMap<DeviceId, Timestamp>,
+    blocked: BTreeSet<(AccountId, AccountId)>,
+}
+
+impl Inner {
+    /// An account that is not closed.
+    fn account(&self, account: AccountId) -> Option<&AccountRecord> {
+        self.accounts.get(&account).filter(|_| !self.closed.contains(&account))
+    }
 }
 
 /// The store in memory. Handles share it, so that a directory can be started again over the same one.
@@ -77,10 +91,12 @@ impl Accounts for MemoryStore {
         if inner.devices.values().any(device_known) {
             return Ok(AccountMade::DeviceTaken);
         }
-        if inner.names.contains_key(&record.name) {
+        let offered = new.reset.as_ref().and_then(|code| inner.resets.get(code)).copied();
+        let reset = offered.filter(|old| inner.names.get(&record.name) == Some(old));
+        if inner.names.contains_key(&record.name) && reset.is_none() {
             return Ok(AccountMade::NameTaken);
         }
-        if inner.skeletons.contains_key(&new.skeleton) {
+        if inner.skeletons.contains_key(&new.skeleton) && reset.is_none() {
             return Ok(AccountMade::NameConfusable);
         }
         if let Some(code) = &new.invite {
@@ -88,6 +104,10 @@ impl Accounts for MemoryStore {
                 Some(used @ None) => *used = Some(record.account),
                 _ => return Ok(AccountMade::InviteUsed),
             }
+        }
+        if let Some(old) = reset {
+            inner.resets.retain(|_, account| *account != old);
+            changes::close(&mut inner, old);
         }
         inner.names.insert(record.name.clone(), record.account);
         inner.skeletons.insert(new.skeleton.clone(), record.account);
@@ -98,12 +118,12 @@ impl Accounts for MemoryStore {
 
     fn accounts_by_name(&self, names: &[Name]) -> Stored<Vec<Option<AccountRecord>>> {
         let inner = self.lock();
-        Ok(names.iter().map(|name| inner.names.get(name).and_then(|id| inner.accounts.get(id)).cloned()).collect())
+        Ok(names.iter().map(|name| inner.names.get(name).and_then(|id| inner.account(*id)).cloned()).collect())
     }
 
     fn accounts_by_id(&self, accounts: &[AccountId]) -> Stored<Vec<Option<AccountRecord>>> {
         let inner = self.lock();
-        Ok(accounts.iter().map(|account| inner.accounts.get(account).cloned()).collect())
+        Ok(accounts.iter().map(|account| inner.account(*account).cloned()).collect())
     }
 
     fn device_by_key(&self, tls_key: &PublicKey) -> Stored<Option<DeviceRecord>> {
@@ -144,8 +164,8 @@ impl Accounts for MemoryStore {
 
     fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
         let mut inner = self.lock();
-        let newer = inner.books.get(&account).is_none_or(|(known, _)| version > *known)
-            && inner.accounts.contains_key(&account);
+        let newer =
+            inner.books.get(&account).is_none_or(|(known, _)| version > *known) && inner.account(account).is_some();
         if newer {
             inner.books.insert(account, (version, book.to_vec()));
         }
@@ -181,7 +201,7 @@ impl Accounts for MemoryStore {
     fn counts(&self) -> Stored<Counts> {
         let inner = self.lock();
         Ok(Counts {
-            accounts: inner.accounts.len() as u64,
+            accounts: (inner.accounts.len() - inner.closed.len()) as u64,
             signed_in: inner.devices.values().filter(|device| device.signed_in).count() as u64,
             invites: inner.invites.values().filter(|used| used.is_none()).count() as u64,
             conversations: inner.conversations.len() as u64,
@@ -191,6 +211,14 @@ impl Accounts for MemoryStore {
 }
 
 impl KeyPackages for MemoryStore {
+    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()> {
+        let mut inner = self.lock();
+        for device in devices {
+            inner.packages.remove(device);
+        }
+        Ok(())
+    }
+
     fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
         let mut inner = self.lock();
         let known = inner.packages.entry(device).or_default();
@@ -273,107 +301,6 @@ impl Conversations for MemoryStore {
     fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>> {
         Ok(self.lock().commits.get(&(id, epoch)).copied())
     }
-}
-
-impl Mailbox for MemoryStore {
-    fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>> {
-        let mut inner = self.lock();
-        Ok(deliveries.iter().map(|delivery| deliver(&mut inner, delivery)).collect())
-    }
-
-    fn drain(
-        &self,
-        device: DeviceId,
-        after: Option<Cursor>,
-        items: usize,
-        bytes: usize,
-    ) -> Stored<(Vec<MailRecord>, bool)> {
-        let inner = self.lock();
-        let Some(mailbox) = inner.boxes.get(&device) else { return Ok((Vec::new(), false)) };
-        let mut taken: Vec<MailRecord> = Vec::new();
-        let mut total = 0;
-        for (cursor, item) in mailbox.items.iter().filter(|(cursor, _)| after.is_none_or(|after| **cursor > after)) {
-            total += item.item.len();
-            if taken.len() == items || (total > bytes && !taken.is_empty()) {
-                return Ok((taken, true));
-            }
-            taken.push(MailRecord { cursor: *cursor, item: item.item.to_vec(), accepted: item.accepted });
-        }
-        Ok((taken, false))
-    }
-
-    fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()> {
-        if let Some(mailbox) = self.lock().boxes.get_mut(&device) {
-            for cursor in cursors {
-                mailbox.items.remove(cursor);
-            }
-        }
-        Ok(())
-    }
-
-    fn expire(
-        &self,
-        now: Timestamp,
-        items: usize,
-        notice: &dyn Fn(&ExpiredMessage) -> Option<Delivery>,
-    ) -> Stored<Vec<ExpiredMessage>> {
-        let mut inner = self.lock();
-        let mut expired = Vec::new();
-        let mut left = items;
-        for (recipient, mailbox) in &mut inner.boxes {
-            let old: Vec<Cursor> =
-                mailbox.items.iter().filter(|(_, item)| item.expires <= now).map(|(c, _)| *c).take(left).collect();
-            left -= old.len();
-            for cursor in old {
-                if let Some((sender, conversation, id)) = mailbox.items.remove(&cursor).and_then(|item| item.message) {
-                    expired.push(ExpiredMessage { sender, conversation, id, recipient: *recipient });
-                }
-            }
-            mailbox.known.retain(|_, expires| *expires > now);
-        }
-        expired.sort_unstable();
-        for notice in expired.iter().filter_map(notice) {
-            deliver(&mut inner, &notice);
-        }
-        Ok(expired)
-    }
-}
-
-fn deliver(inner: &mut Inner, delivery: &Delivery) -> bool {
-    let fits = |device: &DeviceId| {
-        let (Some((items, bytes)), Some((sender, ..))) = (delivery.quota, delivery.message) else { return true };
-        let mailbox = inner.boxes.get(device);
-        if mailbox.is_some_and(|mailbox| mailbox.known.contains_key(&delivery.key)) {
-            return true;
-        }
-        let all = mailbox.into_iter().flat_map(|mailbox| mailbox.items.values());
-        let same = all.filter(|item| item.message.is_some_and(|(from, ..)| from == sender));
-        let (count, total) = same.fold((0, 0), |(count, total), item| (count + 1, total + item.item.len() as u64));
-        count < items && total + delivery.item.len() as u64 <= bytes
-    };
-    if !delivery.recipients.iter().all(|(device, _)| fits(device)) {
-        return false;
-    }
-    let item = Arc::new(delivery.item.clone());
-    for (device, accepted) in &delivery.recipients {
-        let mailbox = inner.boxes.entry(*device).or_default();
-        if delivery.replaces {
-            mailbox.items.retain(|_, item| item.key != delivery.key);
-        } else if mailbox.known.contains_key(&delivery.key) {
-            continue;
-        }
-        mailbox.known.insert(delivery.key, delivery.expires);
-        mailbox.next += 1;
-        let item = Item {
-            key: delivery.key,
-            item: Arc::clone(&item),
-            accepted: *accepted,
-            message: delivery.message,
-            expires: delivery.expires,
-        };
-        mailbox.items.insert(Cursor(mailbox.next), item);
-    }
-    true
 }
 
 impl Instance for MemoryStore {

@@ -4,6 +4,7 @@
 //! any more and the process starts again from the disk.
 
 mod accounts;
+mod changes;
 mod conversations;
 mod mailbox;
 mod packages;

@@ -294,7 +294,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     ) {
         let Some(own) = self.own().map(|own| own.name.clone()) else { return };
         let Some(from) = self.people.name_of(account).cloned() else { return };
-        let Body::Text(text) = &content.body;
+        let Body::Text(text) = &content.body else { return };
         let short = self.next_short_id();
         let trust = match self.people.trust(account) {
             Trust::Pinned if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) => {

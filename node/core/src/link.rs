@@ -148,7 +148,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Push::Presence { account, name, online } => self.on_presence(account, name, online),
             Push::KeyPackagesLow => self.link.publish_wanted = true,
             // The connection will end by itself; the driver dials again.
-            Push::Closing => {}
+            Push::Closing | Push::Account => {}
         }
     }
 

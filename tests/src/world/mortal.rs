@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use directory::store::{
-    AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
-    Delivery, DeviceRecord, ExpiredMessage, Instance, KeyPackages, MailRecord, Mailbox, NewAccount, StoreError, Stored,
-    memory::MemoryStore,
+    AccountChanges, AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord,
+    Conversations, Counts, Delivery, DeviceRecord, DevicesChange, DevicesChanged, ExpiredMessage, Instance,
+    KeyPackages, MailRecord, Mailbox, NewAccount, NewSecrets, StoreError, Stored, memory::MemoryStore,
 };
 use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
 
@@ -172,7 +172,44 @@ impl Accounts for MortalStore {
     }
 }
 
+impl AccountChanges for MortalStore {
+    reads! {
+        reset_is_offered(name: &Name, code: &str) -> bool;
+        devices_of(account: AccountId) -> Vec<DeviceRecord>;
+        devices_seen(devices: &[DeviceId]) -> Vec<Option<Timestamp>>;
+        has_blocked(pairs: &[(AccountId, AccountId)]) -> Vec<bool>;
+    }
+
+    fn replace_devices(&self, change: &DevicesChange) -> Stored<DevicesChanged> {
+        self.change(&[&change.after.list], |inner| inner.replace_devices(change))
+    }
+
+    fn replace_secrets(&self, account: AccountId, secrets: &NewSecrets) -> Stored<bool> {
+        self.change(&[&secrets.password, &secrets.root_backup], |inner| inner.replace_secrets(account, secrets))
+    }
+
+    fn close_account(&self, account: AccountId) -> Stored<()> {
+        self.change(&[], |inner| inner.close_account(account))
+    }
+
+    fn offer_reset(&self, name: &Name, code: &str) -> Stored<bool> {
+        self.change(&[], |inner| inner.offer_reset(name, code))
+    }
+
+    fn note_device_seen(&self, device: DeviceId, at: Timestamp) -> Stored<()> {
+        self.change(&[], |inner| inner.note_device_seen(device, at))
+    }
+
+    fn block(&self, owner: AccountId, others: &[AccountId], blocked: bool) -> Stored<()> {
+        self.change(&[], |inner| inner.block(owner, others, blocked))
+    }
+}
+
 impl KeyPackages for MortalStore {
+    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()> {
+        self.change(&[], |inner| inner.forget_packages(devices))
+    }
+
     reads! {
         stock(device: DeviceId) -> (u32, bool);
     }
@@ -208,6 +245,10 @@ impl Conversations for MortalStore {
 }
 
 impl Mailbox for MortalStore {
+    fn forget_mail(&self, devices: &[DeviceId]) -> Stored<()> {
+        self.change(&[], |inner| inner.forget_mail(devices))
+    }
+
     reads! {
         drain(device: DeviceId, after: Option<Cursor>, items: usize, bytes: usize) -> (Vec<MailRecord>, bool);
     }

@@ -43,6 +43,7 @@ fn table() -> String {
     push_all(&mut table, "device-list", &[samples::device_list()]);
     push_all(&mut table, "receipt", &[samples::plain_receipt()]);
     push_all(&mut table, "policy", &[samples::policy()]);
+    push_all(&mut table, "body", &samples::bodies());
     table
 }
 
@@ -79,7 +80,16 @@ fn the_samples_name_every_variant() {
         | Request::Deposit { .. }
         | Request::Drain { .. }
         | Request::Remove { .. }
-        | Request::PutBook { .. } => 20,
+        | Request::PutBook { .. }
+        | Request::Account
+        | Request::Book
+        | Request::UpdateDevices { .. }
+        | Request::PasswordStart { .. }
+        | Request::ChangePassword { .. }
+        | Request::RecoveryStart { .. }
+        | Request::RecoveryFinish(_)
+        | Request::CloseAccount
+        | Request::Block { .. } => 29,
     };
     let requests = samples::requests();
     assert_eq!(requests.len(), requests.first().map_or(0, last));
@@ -99,7 +109,10 @@ fn the_samples_name_every_variant() {
         | Reply::ConversationExists
         | Reply::Group { .. }
         | Reply::Deposited(_)
-        | Reply::Mail { .. } => 16,
+        | Reply::Mail { .. }
+        | Reply::Account { .. }
+        | Reply::Book(_)
+        | Reply::RecoveryStarted { .. } => 19,
     };
     assert_eq!(samples::replies().len(), reply(&Reply::Done));
     let refusal = |refusal: &Refusal| match refusal {
@@ -118,11 +131,13 @@ fn the_samples_name_every_variant() {
         | Refusal::MailboxFull
         | Refusal::Stale
         | Refusal::Policy(_)
-        | Refusal::Unavailable => 16,
+        | Refusal::Unavailable
+        | Refusal::PasswordNeeded
+        | Refusal::Blocked => 18,
     };
     assert_eq!(samples::refusals().len(), refusal(&Refusal::Unknown));
     let push = |push: &Push| match push {
-        Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing => 4,
+        Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing | Push::Account => 5,
     };
     assert_eq!(samples::pushes().len(), push(&Push::Mail));
 }

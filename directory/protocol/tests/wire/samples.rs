@@ -7,10 +7,10 @@ use protocol::{
     Signature, Timestamp,
     certificate::{Certificate, DeviceEntry, DeviceList, Receipt, SignedDeviceList, SignedReceipt},
     directory::{
-        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, MailItem, NewConversation, Person, Push,
-        Refusal, Registration, Reply, Request, SignUp, Who,
+        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, DeviceSeen, MailItem, NewConversation,
+        Person, Push, Recovery, Refusal, Registration, Reply, Request, SignUp, Who,
     },
-    peer::{Body, Content, Envelope, Hello, PeerFrame, PeerRefusal},
+    peer::{Body, Content, Envelope, Hello, PeerFrame, PeerRefusal, ReadMark},
     policy::{Policy, PolicyRefusal},
 };
 
@@ -109,6 +109,22 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Drain { after: Some(Cursor(7)) },
         Request::Remove { cursors: list(vec![Cursor(7), Cursor(300)]) },
         Request::PutBook { version: 2, book: bytes(&[9]) },
+        Request::Account,
+        Request::Book,
+        Request::UpdateDevices { devices: devices() },
+        Request::PasswordStart { registration: bytes(&[1]) },
+        Request::ChangePassword { registration: bytes(&[2]), root_backup: bytes(&[3]) },
+        Request::RecoveryStart { name: name("carol"), registration: bytes(&[4]) },
+        Request::RecoveryFinish(Box::new(Recovery {
+            name: name("carol"),
+            registration: bytes(&[5]),
+            devices: devices(),
+            root_backup: bytes(&[6]),
+            recovery_backup: bytes(&[7]),
+            signature: signature(),
+        })),
+        Request::CloseAccount,
+        Request::Block { accounts: list(vec![ACCOUNT]), blocked: true },
     ]
 }
 
@@ -163,6 +179,13 @@ pub(crate) fn replies() -> Vec<Reply> {
             DepositResult::Refused(Refusal::MailboxFull),
         ])),
         Reply::Mail { items: list((1..).map(Cursor).zip(mail).collect()), more: true },
+        Reply::Account {
+            devices: devices(),
+            seen: list(vec![DeviceSeen { device: DEVICE, online: true, last_seen: Some(Timestamp(300)) }]),
+            book_version: 7,
+        },
+        Reply::Book(Some((300, bytes(&[1])))),
+        Reply::RecoveryStarted { registration: bytes(&[1]), devices: devices(), recovery_backup: bytes(&[2]) },
     ]
 }
 
@@ -184,6 +207,8 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Stale,
         Refusal::Policy(PolicyRefusal::ForeignAccount),
         Refusal::Unavailable,
+        Refusal::PasswordNeeded,
+        Refusal::Blocked,
     ]
 }
 
@@ -206,6 +231,7 @@ pub(crate) fn pushes() -> Vec<Push> {
         Push::Presence { account: ACCOUNT, name: name("bob"), online: true },
         Push::KeyPackagesLow,
         Push::Closing,
+        Push::Account,
     ]
 }
 
@@ -221,6 +247,11 @@ pub(crate) fn peer_frames() -> Vec<PeerFrame> {
         PeerFrame::ReceiptStored { conversation: CONVERSATION, delivered_below: 300, read_below: 4 },
         PeerFrame::Refused { id: MESSAGE, reason: PeerRefusal::EpochGone },
     ]
+}
+
+pub(crate) fn bodies() -> Vec<Body> {
+    let mark = ReadMark { device: DEVICE, below: 300 };
+    vec![Body::Text(text("héllo")), Body::Devices(devices()), Body::Read(list(vec![mark]))]
 }
 
 pub(crate) fn content() -> Content {

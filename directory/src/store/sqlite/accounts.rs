@@ -5,18 +5,19 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     super::{AccountMade, AccountRecord, Accounts, Counts, DeviceRecord, NewAccount, StoreError, Stored},
-    SqliteStore, decode, encode, fatal, integer, number,
+    SqliteStore, changes, decode, encode, fatal, integer, number,
 };
 
-const DEVICE: &str = "SELECT id, account, tls_key, mls_key, signed_in, send_counter FROM device";
+pub(super) const DEVICE: &str = "SELECT id, account, tls_key, mls_key, signed_in, send_counter, revoked FROM device";
 
-type DeviceRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, bool, i64);
+type DeviceRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, bool, i64, bool);
 
-fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+pub(super) fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
-fn device((id, account, tls_key, mls_key, signed_in, send_counter): DeviceRow) -> Stored<DeviceRecord> {
+pub(super) fn device(row: DeviceRow) -> Stored<DeviceRecord> {
+    let (id, account, tls_key, mls_key, signed_in, send_counter, revoked) = row;
     let damaged = || StoreError::Damaged("a device".to_owned());
     Ok(DeviceRecord {
         device: DeviceId::from_slice(&id).ok_or_else(damaged)?,
@@ -25,21 +26,40 @@ fn device((id, account, tls_key, mls_key, signed_in, send_counter): DeviceRow) -
         mls_key: PublicKey::from_slice(&mls_key).ok_or_else(damaged)?,
         signed_in,
         send_counter: number(send_counter)?,
+        revoked,
     })
 }
 
-fn exists(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<bool> {
+pub(super) fn exists(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<bool> {
     db.prepare_cached(sql).and_then(|mut statement| statement.exists(parameters)).map_err(fatal)
 }
 
-fn account(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<Option<AccountRecord>> {
+pub(super) fn account(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Stored<Option<AccountRecord>> {
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;
     let found: Option<Vec<u8>> = statement.query_row(parameters, |row| row.get(0)).optional().map_err(fatal)?;
     found.map(|bytes| decode(&bytes)).transpose()
 }
 
-fn account_by_id(db: &Connection, id: AccountId) -> Stored<Option<AccountRecord>> {
-    account(db, "SELECT record FROM account WHERE id = ?1", params![id.0.as_slice()])
+/// An account that is not closed.
+pub(super) fn account_by_id(db: &Connection, id: AccountId) -> Stored<Option<AccountRecord>> {
+    account(db, "SELECT record FROM account WHERE id = ?1 AND NOT closed", params![id.0.as_slice()])
+}
+
+/// Adds a device's row.
+pub(super) fn insert_device(db: &Connection, row: &DeviceRecord) -> Stored<()> {
+    let sql = "INSERT INTO device (id, account, tls_key, mls_key, signed_in, send_counter, revoked)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let (id, account) = (row.device.0.as_slice(), row.account.0.as_slice());
+    let (tls, mls) = (row.tls_key.0.as_slice(), row.mls_key.0.as_slice());
+    let counter = integer(row.send_counter);
+    db.execute(sql, params![id, account, tls, mls, row.signed_in, counter, row.revoked]).map_err(fatal)?;
+    Ok(())
+}
+
+/// Whether a device's id or TLS key is or was somebody's.
+pub(super) fn is_taken(db: &Connection, row: &DeviceRecord) -> Stored<bool> {
+    let keys = params![row.device.0.as_slice(), row.tls_key.0.as_slice()];
+    exists(db, "SELECT 1 FROM device WHERE id = ?1 OR tls_key = ?2", keys)
 }
 
 fn count(db: &Connection, sql: &str) -> Stored<u64> {
@@ -50,18 +70,23 @@ impl Accounts for SqliteStore {
     fn create_account(&self, new: &NewAccount) -> Stored<AccountMade> {
         self.write(|db| {
             let (record, row) = (&new.record, &new.device);
-            if let Some(known) = account_by_id(db, record.account)? {
+            let known = "SELECT record FROM account WHERE id = ?1";
+            if let Some(known) = account(db, known, params![record.account.0.as_slice()])? {
                 let same = known.made_by == record.made_by;
                 return Ok(if same { AccountMade::Made } else { AccountMade::DeviceTaken });
             }
-            let keys = params![row.device.0.as_slice(), row.tls_key.0.as_slice()];
-            if exists(db, "SELECT 1 FROM device WHERE id = ?1 OR tls_key = ?2", keys)? {
+            if is_taken(db, row)? {
                 return Ok(AccountMade::DeviceTaken);
             }
-            if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? {
+            let reset = match &new.reset {
+                Some(code) => changes::offered(db, &record.name, code)?,
+                None => None,
+            };
+            if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? && reset.is_none() {
                 return Ok(AccountMade::NameTaken);
             }
-            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1", params![new.skeleton])? {
+            let looks = params![new.skeleton];
+            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1", looks)? && reset.is_none() {
                 return Ok(AccountMade::NameConfusable);
             }
             let id = record.account.0.as_slice();
@@ -71,19 +96,18 @@ impl Accounts for SqliteStore {
                     return Ok(AccountMade::InviteUsed);
                 }
             }
+            if let Some(old) = reset {
+                changes::give_up_name(db, &old)?;
+            }
             let sql = "INSERT INTO account (id, name, skeleton, record) VALUES (?1, ?2, ?3, ?4)";
             db.execute(sql, params![id, record.name.as_str(), new.skeleton, encode(record)?]).map_err(fatal)?;
-            let sql = "INSERT INTO device (id, account, tls_key, mls_key, signed_in, send_counter)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let (tls, mls) = (row.tls_key.0.as_slice(), row.mls_key.0.as_slice());
-            let counter = integer(row.send_counter);
-            db.execute(sql, params![row.device.0.as_slice(), id, tls, mls, row.signed_in, counter]).map_err(fatal)?;
+            insert_device(db, row)?;
             Ok(AccountMade::Made)
         })
     }
 
     fn accounts_by_name(&self, names: &[Name]) -> Stored<Vec<Option<AccountRecord>>> {
-        let sql = "SELECT record FROM account WHERE name = ?1";
+        let sql = "SELECT record FROM account WHERE name = ?1 AND NOT closed";
         self.read(|db| names.iter().map(|name| account(db, sql, params![name.as_str()])).collect())
     }
 
@@ -161,7 +185,7 @@ impl Accounts for SqliteStore {
     fn put_book(&self, account: AccountId, version: u64, book: &[u8]) -> Stored<bool> {
         self.write(|db| {
             let sql = "UPDATE account SET book_version = ?2, book = ?3
-                       WHERE id = ?1 AND (book_version IS NULL OR book_version < ?2)";
+                       WHERE id = ?1 AND NOT closed AND (book_version IS NULL OR book_version < ?2)";
             let changed = db.execute(sql, params![account.0.as_slice(), integer(version), book]).map_err(fatal)?;
             Ok(changed == 1)
         })
@@ -214,7 +238,7 @@ impl Accounts for SqliteStore {
     fn counts(&self) -> Stored<Counts> {
         self.read(|db| {
             Ok(Counts {
-                accounts: count(db, "SELECT count(*) FROM account")?,
+                accounts: count(db, "SELECT count(*) FROM account WHERE NOT closed")?,
                 signed_in: count(db, "SELECT count(*) FROM device WHERE signed_in")?,
                 invites: count(db, "SELECT count(*) FROM invite WHERE used_by IS NULL")?,
                 conversations: count(db, "SELECT count(*) FROM conversation")?,

@@ -139,6 +139,23 @@ impl Mailbox for SqliteStore {
         })
     }
 
+    fn forget_mail(&self, devices: &[DeviceId]) -> Stored<()> {
+        self.write(|db| {
+            let mut statement =
+                db.prepare_cached("DELETE FROM mail WHERE device = ?1 RETURNING payload").map_err(fatal)?;
+            let mut payloads = Vec::new();
+            for device in devices {
+                let rows = statement.query_map(params![device.0.as_slice()], |row| row.get::<_, i64>(0));
+                payloads.extend(rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(fatal)?);
+                for table in ["mail_known", "mailbox"] {
+                    db.execute(&format!("DELETE FROM {table} WHERE device = ?1"), params![device.0.as_slice()])
+                        .map_err(fatal)?;
+                }
+            }
+            drop_unused(db, &payloads)
+        })
+    }
+
     fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()> {
         if cursors.is_empty() {
             return Ok(());

@@ -30,6 +30,17 @@ fn take(db: &Transaction<'_>, requester: DeviceId, device: DeviceId) -> Stored<O
 }
 
 impl KeyPackages for SqliteStore {
+    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()> {
+        self.write(|db| {
+            for device in devices {
+                let device = device.0.as_slice();
+                db.execute("DELETE FROM key_package WHERE device = ?1", params![device]).map_err(fatal)?;
+                db.execute("DELETE FROM last_resort WHERE device = ?1", params![device]).map_err(fatal)?;
+            }
+            Ok(())
+        })
+    }
+
     fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
         self.write(|db| {
             let device = device.0.as_slice();

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::{super::StoreError, Stored, fatal};
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE account (
         id BLOB PRIMARY KEY, name TEXT NOT NULL UNIQUE, skeleton TEXT NOT NULL UNIQUE, record BLOB NOT NULL,
@@ -43,7 +44,16 @@ const MIGRATIONS: &[&str] = &["
         device BLOB NOT NULL, key BLOB NOT NULL, expires INTEGER NOT NULL, PRIMARY KEY (device, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX mail_known_expires ON mail_known (expires);
-"];
+",
+    "
+    ALTER TABLE account ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE device ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE device ADD COLUMN last_seen INTEGER;
+    CREATE INDEX device_account ON device (account);
+    CREATE TABLE reset (code TEXT PRIMARY KEY, account BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE blocked (owner BLOB NOT NULL, other BLOB NOT NULL, PRIMARY KEY (owner, other)) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Refuses a database that a newer program wrote, without touching it.
 pub(super) fn check(connection: &Connection) -> Stored<u32> {
