@@ -17,11 +17,16 @@ use mls_rs_crypto_hpke::{
 };
 use mls_rs_crypto_traits::{DhType, KemId, SamplingMethod};
 use p256::{
-    SecretKey,
-    ecdsa::{DerSignature, SigningKey, signature::Signer as _},
-    elliptic_curve::sec1::ToSec1Point as _,
+    FieldBytes, NistP256, NonZeroScalar, Scalar, U256,
+    ecdsa::Signature,
+    elliptic_curve::{
+        Curve as _,
+        ops::{Invert, Reduce as _},
+    },
 };
 use rand_core::RngCore as _;
+use rfc6979::KGenerator;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{entropy::SeededEntropy, world::witness::Keys};
@@ -59,12 +64,13 @@ impl CryptoProvider for SeededProvider {
             return None;
         }
         let inner = self.inner.cipher_suite_provider(suite)?;
-        let curve = SeededCurve { inner: Ecdh::new(suite)?, entropy: self.entropy.clone() };
+        let curve = Ecdh::new(suite)?;
+        let seeded = SeededCurve { inner: curve, entropy: self.entropy.clone() };
         let kdf = AwsLcHkdf::new(suite)?;
         let kem_id = KemId::new(suite)?;
-        let kem = DhKem::new(curve, kdf, kem_id as u16, kem_id.n_secret());
+        let kem = DhKem::new(seeded, kdf, kem_id as u16, kem_id.n_secret());
         let hpke = Hpke::new(kem, kdf, Some(AwsLcAead::new(suite)?));
-        Some(SeededCipherSuite { inner, hpke, entropy: self.entropy.clone(), keys: self.keys.clone() })
+        Some(SeededCipherSuite { inner, curve, hpke, entropy: self.entropy.clone(), keys: self.keys.clone() })
     }
 }
 
@@ -83,7 +89,7 @@ impl DhType for SeededCurve {
     }
 
     fn generate(&self) -> Result<(HpkeSecretKey, HpkePublicKey), Self::Error> {
-        let (secret, public) = seeded_key_pair(&self.entropy);
+        let (secret, public) = seeded_key_pair(&self.inner, &self.entropy)?;
         Ok((secret.into(), public.into()))
     }
 
@@ -109,14 +115,41 @@ impl DhType for SeededCurve {
 }
 
 /// A P-256 key pair: scalar and uncompressed point.
-fn seeded_key_pair(entropy: &SeededEntropy) -> (Vec<u8>, Vec<u8>) {
+fn seeded_key_pair(curve: &Ecdh, entropy: &SeededEntropy) -> Result<(Vec<u8>, Vec<u8>), AwsLcCryptoError> {
     let mut entropy = entropy.clone();
     loop {
         let mut scalar = [0; SCALAR_LENGTH];
         entropy.fill_bytes(&mut scalar);
         // Zero and what is not below the order are no keys; the next draw is one, but for a chance of 2^-32.
-        if let Ok(key) = SecretKey::from_slice(&scalar) {
-            return (scalar.to_vec(), key.public_key().to_sec1_point(false).as_bytes().to_vec());
+        if non_zero(&scalar).is_some() {
+            let public = curve.to_public(&scalar.to_vec().into())?;
+            return Ok((scalar.to_vec(), public.to_vec()));
+        }
+    }
+}
+
+/// The scalar that these bytes are, if they are below the curve's order and not zero.
+fn non_zero(bytes: &[u8; SCALAR_LENGTH]) -> Option<NonZeroScalar> {
+    NonZeroScalar::from_repr((*bytes).into()).into_option()
+}
+
+/// An ECDSA signature whose nonce follows from key and message (RFC 6979). The nonce's point, which is nearly all of the
+/// work, comes from the production provider: with p256's own arithmetic it was half of a whole run.
+fn sign(curve: &Ecdh, secret: &[u8; SCALAR_LENGTH], data: &[u8]) -> Result<Signature, AwsLcCryptoError> {
+    let secret_scalar = non_zero(secret).ok_or(AwsLcCryptoError::InvalidKeyData)?;
+    let digest: [u8; 32] = Sha256::digest(data).into();
+    let mut nonces = KGenerator::<Sha256, U256>::new(secret, &digest, &[], &NistP256::ORDER);
+    let mut nonce = Zeroizing::new([0; SCALAR_LENGTH]);
+    loop {
+        nonces.fill_next_k(nonce.as_mut_slice());
+        let Some(nonce_scalar) = non_zero(&nonce) else { continue };
+        let point = curve.to_public(&nonce.to_vec().into())?;
+        // Behind the tag of an uncompressed point.
+        let x: [u8; 32] = point.get(1..33).and_then(|x| x.try_into().ok()).ok_or(AwsLcCryptoError::InvalidKeyData)?;
+        let [r, hashed] = [x, digest].map(|bytes| Scalar::reduce(&FieldBytes::from(bytes)));
+        let s = *Invert::invert(&nonce_scalar) * (hashed + r * *secret_scalar);
+        if let Ok(signature) = Signature::from_scalars(r, s) {
+            return Ok(signature);
         }
     }
 }
@@ -125,6 +158,7 @@ fn seeded_key_pair(entropy: &SeededEntropy) -> (Vec<u8>, Vec<u8>) {
 #[derive(Clone)]
 pub struct SeededCipherSuite {
     inner: AwsLcCipherSuite,
+    curve: Ecdh,
     hpke: Hpke<DhKem<SeededCurve, AwsLcHkdf>, AwsLcHkdf, AwsLcAead>,
     entropy: SeededEntropy,
     keys: Keys,
@@ -250,7 +284,7 @@ impl CipherSuiteProvider for SeededCipherSuite {
     }
 
     fn kem_generate(&self) -> Result<(HpkeSecretKey, HpkePublicKey), Self::Error> {
-        let (secret, public) = seeded_key_pair(&self.entropy);
+        let (secret, public) = seeded_key_pair(&self.curve, &self.entropy)?;
         Ok((secret.into(), public.into()))
     }
 
@@ -264,7 +298,7 @@ impl CipherSuiteProvider for SeededCipherSuite {
     }
 
     fn signature_key_generate(&self) -> Result<(SignatureSecretKey, SignaturePublicKey), Self::Error> {
-        let (secret, public) = seeded_key_pair(&self.entropy);
+        let (secret, public) = seeded_key_pair(&self.curve, &self.entropy)?;
         Ok((secret.into(), public.into()))
     }
 
@@ -278,9 +312,7 @@ impl CipherSuiteProvider for SeededCipherSuite {
         let missing = SCALAR_LENGTH.checked_sub(bytes.len()).ok_or(AwsLcCryptoError::InvalidKeyData)?;
         let mut scalar = Zeroizing::new([0; SCALAR_LENGTH]);
         scalar[missing..].copy_from_slice(bytes);
-        let key = SigningKey::from_slice(scalar.as_slice()).map_err(|_| AwsLcCryptoError::InvalidKeyData)?;
-        let signature: DerSignature = key.sign(data);
-        Ok(signature.as_bytes().to_vec())
+        Ok(sign(&self.curve, &scalar, data)?.to_der().as_bytes().to_vec())
     }
 
     fn verify(&self, public_key: &SignaturePublicKey, signature: &[u8], data: &[u8]) -> Result<(), Self::Error> {

@@ -4,6 +4,7 @@
 
 use mls_rs_core::crypto::{CipherSuiteProvider, CryptoProvider as _, HpkeContextR as _, HpkeContextS as _, HpkePsk};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
+use p256::ecdsa::{DerSignature, SigningKey, signature::Signer as _};
 use rand_core::RngCore as _;
 use tests::{
     entropy::SeededEntropy,
@@ -76,6 +77,19 @@ fn signatures_verify_with_the_production_provider_and_the_other_way_round() {
     assert!(production.verify(&public, &signature, b"test").is_err());
     let signature = production.sign(&secret, b"text").unwrap();
     assert!(seeded.verify(&public, &signature, b"text").is_ok());
+}
+
+#[test]
+fn signatures_are_those_of_rfc_6979_as_another_implementation_makes_them() {
+    let seeded = suite(3, 1);
+    for length in 0..40 {
+        let (secret, public) = seeded.signature_key_generate().unwrap();
+        let text = vec![7; length];
+        let key = SigningKey::from_slice(&secret).unwrap();
+        let signature: DerSignature = key.sign(&text);
+        assert_eq!(seeded.sign(&secret, &text).unwrap(), signature.as_bytes());
+        assert_eq!(public.as_bytes(), key.verifying_key().to_sec1_point(false).as_bytes());
+    }
 }
 
 #[test]
