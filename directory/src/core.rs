@@ -12,10 +12,11 @@ mod mailbox;
 mod opaque;
 mod packages;
 mod presence;
+mod sessions;
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use protocol::{
@@ -27,7 +28,7 @@ use rand_core::SeedableRng as _;
 
 use crate::store::{Store, StoreError};
 
-use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence};
+use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence, sessions::Session};
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,7 @@ pub struct Caller {
     tls_key: PublicKey,
     exporter: [u8; 32],
     observed: SocketAddr,
-    session: Option<(AccountId, DeviceId)>,
+    session: Option<Session>,
     login: Option<opaque::PendingLogin>,
     /// The account whose password was proven on this connection, until that is used.
     proven: Option<AccountId>,
@@ -105,13 +106,13 @@ impl Caller {
     /// The device that is signed in on it.
     #[must_use]
     pub fn device(&self) -> Option<DeviceId> {
-        self.session.map(|(_, device)| device)
+        self.session.map(|session| session.device)
     }
 
     /// The account that is signed in on it.
     #[must_use]
     pub fn account(&self) -> Option<AccountId> {
-        self.session.map(|(account, _)| account)
+        self.session.map(|session| session.account)
     }
 }
 
@@ -147,6 +148,8 @@ pub struct Service<S> {
     presence: Presence,
     limits: Limits,
     rng: Mutex<ChaCha20Rng>,
+    // Sessions that have ended, counted once the store knows: whoever has an older count asks the store again.
+    ended: AtomicU64,
     on_fatal: Box<dyn Fn(&StoreError) + Send + Sync>,
 }
 
@@ -177,6 +180,7 @@ impl<S: Store> Service<S> {
             presence: Presence::default(),
             limits: Limits::default(),
             rng: Mutex::new(rng),
+            ended: AtomicU64::new(0),
             on_fatal: Box::new(on_fatal),
         })
     }
@@ -184,33 +188,6 @@ impl<S: Store> Service<S> {
     /// The store.
     pub fn store(&self) -> &S {
         &self.store
-    }
-
-    /// A connection stands: a device that is signed in needs no password.
-    pub fn connected(&self, now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
-        match self.session_of(now, &caller.tls_key) {
-            Ok(session) => caller.session = session,
-            Err(error) => (self.on_fatal)(&error),
-        }
-        Vec::new()
-    }
-
-    /// The session of a TLS key: its device is signed in, and its certificate has not expired.
-    fn session_of(&self, now: Timestamp, tls_key: &PublicKey) -> Result<Option<(AccountId, DeviceId)>, StoreError> {
-        let device = self.store.device_by_key(tls_key)?.filter(|device| device.signed_in && !device.revoked);
-        let Some(device) = device else { return Ok(None) };
-        let record = self.store.accounts_by_id(&[device.account])?.into_iter().flatten().next();
-        let current = record.is_some_and(|record| accounts::is_current(&record, device.device, now));
-        Ok(current.then_some((device.account, device.device)))
-    }
-
-    /// A connection is gone, and its presence with it.
-    pub fn disconnected(&self, now: Timestamp, caller: &mut Caller) -> Vec<ServiceEffect> {
-        let Some((account, device)) = caller.session else { return Vec::new() };
-        self.leave(now, account, device).unwrap_or_else(|error| {
-            (self.on_fatal)(&error);
-            Vec::new()
-        })
     }
 
     /// Looks after what passes with time: leases and mail.
@@ -248,6 +225,7 @@ impl<S: Store> Service<S> {
         request: Request,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
+        self.recheck_session(now, caller, effects)?;
         match caller.account() {
             Some(account) => self.limits.request(now, account)?,
             None => self.limits.unknown(now, caller.observed.ip())?,
@@ -296,20 +274,17 @@ impl<S: Store> Service<S> {
         &self,
         now: Timestamp,
         caller: &mut Caller,
-        (account, device): (AccountId, DeviceId),
+        session: Session,
         request: Request,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
+        let Session { account, device, .. } = session;
         match request {
-            Request::SignOut => {
-                self.store.set_signed_in(device, false)?;
-                effects.extend(self.leave(now, account, device)?);
-                effects.push(ServiceEffect::CloseSession { device });
-                caller.session = None;
-                Ok(Reply::Done)
-            }
+            Request::SignOut => self.sign_out(now, caller, session, effects),
             Request::Announce { addresses, send_counter } => {
                 effects.extend(self.announce(now, caller, account, device, &addresses)?);
+                self.recheck_session(now, caller, effects)?;
+                caller.session.ok_or(Refusal::NotSignedIn)?;
                 self.announced(caller, device, send_counter)
             }
             Request::LookUp { who } => self.look_up(account, &who),
@@ -322,11 +297,11 @@ impl<S: Store> Service<S> {
             Request::PublishKeyPackages { packages, last_resort } => {
                 self.publish(now, device, &packages, last_resort.as_deref())
             }
-            Request::TakeKeyPackages { account: of } => self.take_packages(device, of, effects),
+            Request::TakeKeyPackages { account: of } => self.take_packages(now, device, of, effects),
             Request::CreateConversation(new) => self.create_conversation(now, (account, device), &new, effects),
             Request::SubmitCommit(submission) => self.submit_commit(now, (account, device), &submission, effects),
             Request::Group { conversation } => self.group(account, conversation),
-            Request::Deposit { items } => self.deposit(now, account, device, items, effects),
+            Request::Deposit { items } => self.deposit(now, (account, device), items, effects),
             Request::Drain { after } => self.drain(device, after),
             Request::Remove { cursors } => {
                 self.store.remove(device, &cursors)?;

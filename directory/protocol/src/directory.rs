@@ -279,7 +279,7 @@ pub struct CommitSubmission {
     pub epoch: u64,
     /// The commit, as a PublicMessage.
     pub commit: HandshakeBytes,
-    /// The Welcome for whom it adds.
+    /// The Welcome for whom it adds: refused as malformed in a direct conversation, whose devices come in by themselves.
     pub welcome: Option<HandshakeBytes>,
     /// GroupInfo of the epoch that it begins, without its tree, which the directory computes.
     pub group_info: HandshakeBytes,

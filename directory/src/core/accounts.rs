@@ -105,10 +105,14 @@ impl<S: Store> Service<S> {
             AccountMade::NameConfusable => return Err(Refusal::NameConfusable.into()),
             AccountMade::InviteUsed => return Err(Refusal::InviteNeeded.into()),
         }
+        if new.reset.is_some() {
+            // The account that had the name is closed, and its sessions with it.
+            self.note_ended();
+        }
         // The making signs in; a repetition, perhaps much later, gives back no session that has ended since.
-        let stored = self.store.device_by_key(&caller.tls_key)?;
-        if stored.is_some_and(|stored| stored.device == device.device && stored.signed_in) {
-            caller.session = Some((list.account, device.device));
+        if let Some(session) = self.session_of(now, &caller.tls_key)?.filter(|session| session.device == device.device)
+        {
+            caller.session = Some(session);
         }
         self.signed_in(&new.record, true)
     }
@@ -138,7 +142,7 @@ impl<S: Store> Service<S> {
         let device = device.filter(|device| is_current(&record, device.device, now));
         if let Some(device) = &device {
             self.store.set_signed_in(device.device, true)?;
-            caller.session = Some((device.account, device.device));
+            caller.session = self.session_of(now, &caller.tls_key)?;
         }
         self.signed_in(&record, device.is_some())
     }

@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use membership::{
-    POLICY_EXTENSION_TYPE, account_id, conversation_id,
+    POLICY_EXTENSION_TYPE, account_id,
+    certificate::VerifiedDevice,
+    conversation_id, direct_conversation_id,
     identity::{DeviceIdentityProvider, device_of},
     policy_of,
     rules::{ConversationRules, RulesError},
 };
 use mls_rs::{
-    KeyPackage, MlsMessage,
+    KeyPackage, MlsMessage, WireFormat,
     error::MlsError,
     external_client::{
         ExternalClient, ExternalReceivedMessage, ExternalSnapshot,
@@ -21,6 +23,7 @@ use mls_rs::{
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
+    certificate::DeviceEntry,
     directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Push, Refusal, Reply, TreeBytes},
     limits::{MAILBOX_RETENTION_MS, TREE_MAX},
     policy::Policy,
@@ -75,6 +78,23 @@ fn damaged(error: &MlsError) -> Stop {
     Stop::Store(StoreError::Damaged(format!("a conversation's public state: {error}")))
 }
 
+/// A Welcome is for everybody but the creator: who is left out would be a member that can read nothing.
+fn check_welcome(welcome: &MlsMessage, members: usize) -> Result<(), Stop> {
+    let named: BTreeSet<&[u8]> =
+        welcome.welcome_key_package_references().into_iter().map(|package| &**package).collect();
+    if welcome.wire_format() == WireFormat::Welcome && named.len() + 1 == members {
+        Ok(())
+    } else {
+        Err(malformed("the Welcome is not for everybody else"))
+    }
+}
+
+/// The device that says that it made a commit, which is still to be verified: its leaf comes with the commit.
+fn claimed_author(commit: &MlsMessage) -> Result<VerifiedDevice, Stop> {
+    let leaf = commit.commit_path_leaf_node().ok_or_else(|| malformed("no commit with new keys"))?;
+    device_of(&leaf.signing_identity).map_err(|error| malformed(&error.to_string()))
+}
+
 fn hash(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
@@ -90,10 +110,12 @@ impl<S: Store> Service<S> {
         let made_by = hash(&[&new.group_info, &new.tree, &new.welcome]);
         let info = MlsMessage::from_bytes(&new.group_info).map_err(|error| refused(&error))?;
         let tree = ExportedTree::from_bytes(&new.tree).map_err(|error| refused(&error))?;
+        let welcome = MlsMessage::from_bytes(&new.welcome).map_err(|error| refused(&error))?;
+        self.limits.creation(now, account)?;
         let group = self.observer.0.observe_group(info, Some(tree), Some(mls_time(now)));
         let group = group.map_err(|error| refused(&error))?;
         // Before anything is looked up: whoever is not one of its people must not learn whether it exists.
-        let record = self.check_new(&group, account, new, made_by)?;
+        let record = self.check_new(now, (&group, &welcome), account, new, made_by)?;
         if !record.members.contains(&creator) {
             return Err(Refusal::NotMember.into());
         }
@@ -118,7 +140,8 @@ impl<S: Store> Service<S> {
 
     fn check_new(
         &self,
-        group: &Group,
+        now: Timestamp,
+        (group, welcome): (&Group, &MlsMessage),
         creator: AccountId,
         new: &NewConversation,
         made_by: [u8; 32],
@@ -128,8 +151,13 @@ impl<S: Store> Service<S> {
         if !right_id || group.group_context().group_id != new.conversation.0 {
             return Err(malformed("the conversation's id does not follow from its policy"));
         }
-        let Policy::Direct { roots, .. } = &policy;
+        let Policy::Direct { roots: roots @ [one, other], generation } = &policy;
         let people = roots.each_ref().map(account_id);
+        let members = self.members(group, &people)?;
+        if members.iter().any(|member| member.not_after <= now) {
+            return Err(malformed("a device's certificate has expired"));
+        }
+        check_welcome(welcome, members.len())?;
         if !people.contains(&creator) {
             return Err(Refusal::NotMember.into());
         }
@@ -141,19 +169,25 @@ impl<S: Store> Service<S> {
         if !known {
             return Err(Refusal::Unknown.into());
         }
+        // One generation follows the other, so that two people have no more conversations than they had to give up.
+        if let Some(before) = generation.checked_sub(1)
+            && self.store.conversation(direct_conversation_id(one, other, before))?.is_none()
+        {
+            return Err(Refusal::Unknown.into());
+        }
         Ok(ConversationRecord {
             id: new.conversation,
             people,
             epoch: group.group_context().epoch,
             snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
             group_info: new.group_info.to_vec(),
-            members: self.members(group, &people)?,
+            members: members.iter().map(|member| member.device).collect(),
             made_by,
         })
     }
 
     /// The members' devices, each of which must be enrolled, with these keys, by the account that it says it is of.
-    fn members(&self, group: &Group, people: &[AccountId; 2]) -> Result<Vec<DeviceId>, Stop> {
+    fn members(&self, group: &Group, people: &[AccountId; 2]) -> Result<Vec<DeviceEntry>, Stop> {
         let mut claimed = Vec::new();
         for member in group.roster().members_iter() {
             claimed.push(device_of(&member.signing_identity).map_err(|error| malformed(&error.to_string()))?);
@@ -169,7 +203,7 @@ impl<S: Store> Service<S> {
                 return Err(malformed("the conversation has a device that its people do not have"));
             }
         }
-        Ok(ids)
+        Ok(claimed.into_iter().map(|device| device.entry).collect())
     }
 
     fn hand_out_welcome(
@@ -216,10 +250,17 @@ impl<S: Store> Service<S> {
         submission: &CommitSubmission,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
-        let record = self.store.conversation(submission.conversation)?;
-        let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
         if submission.welcome.is_some() {
             return Err(malformed("devices come into a direct conversation by external commit, without a Welcome"));
+        }
+        let commit = MlsMessage::from_bytes(&submission.commit).map_err(|error| refused(&error))?;
+        let info = MlsMessage::from_bytes(&submission.group_info).map_err(|error| refused(&error))?;
+        let claimed = claimed_author(&commit)?;
+        self.limits.commit(now, account)?;
+        let record = self.store.conversation(submission.conversation)?;
+        let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
+        if claimed.entry.device != author {
+            return Err(Refusal::NotMember.into());
         }
         let hash = CommitHash(Sha256::digest(&*submission.commit).into());
         if submission.epoch != record.epoch {
@@ -232,9 +273,12 @@ impl<S: Store> Service<S> {
                 None => Err(Refusal::Stale.into()),
             };
         }
-        let (next, committer) = self.follow(now, &record, submission)?;
+        let (next, committer) = self.follow(now, &record, submission, (commit, info))?;
         if committer != author {
             return Err(Refusal::NotMember.into());
+        }
+        if next.members.iter().any(|member| *member != author && !record.members.contains(member)) {
+            return Err(malformed("devices come into a direct conversation by themselves"));
         }
         match self.store.commit(hash, &next)? {
             CommitOutcome::Accepted => {
@@ -253,30 +297,31 @@ impl<S: Store> Service<S> {
         now: Timestamp,
         record: &ConversationRecord,
         submission: &CommitSubmission,
+        (commit, info): (MlsMessage, MlsMessage),
     ) -> Result<(ConversationRecord, DeviceId), Stop> {
         let snapshot = ExternalSnapshot::from_bytes(&record.snapshot).map_err(|error| damaged(&error))?;
         let mut group = self.observer.0.load_group(snapshot).map_err(|error| damaged(&error))?;
-        let commit = MlsMessage::from_bytes(&submission.commit).map_err(|error| refused(&error))?;
         let time = mls_time(now);
         let received = group.process_incoming_message_with_time(commit, time).map_err(|error| refused(&error))?;
         let ExternalReceivedMessage::Commit(description) = received else { return Err(malformed("no commit")) };
         let committer = group.roster().member_with_index(description.committer).map_err(|error| refused(&error))?;
         let committer = device_of(&committer.signing_identity).map_err(|error| malformed(&error.to_string()))?;
-        let info = MlsMessage::from_bytes(&submission.group_info).map_err(|error| refused(&error))?;
         let tree = group.export_tree().map_err(|error| refused(&error))?;
         if tree.len() > TREE_MAX {
             return Err(malformed("the conversation's tree would be longer than anybody could be given"));
         }
         let tree = ExportedTree::from_bytes(&tree).map_err(|error| refused(&error))?;
         let observed = self.observer.0.observe_group(info, Some(tree), Some(time)).map_err(|error| refused(&error))?;
-        if observed.group_context() != group.group_context() {
+        // All of the state, the confirmation tag too, which nobody outside can compute: so at least it is the same in both.
+        let snapshot = group.snapshot().to_bytes().map_err(|error| damaged(&error))?;
+        if observed.snapshot().to_bytes().map_err(|error| damaged(&error))? != snapshot {
             return Err(malformed("the GroupInfo is of another state than the commit leads to"));
         }
         let next = ConversationRecord {
             epoch: group.group_context().epoch,
-            snapshot: group.snapshot().to_bytes().map_err(|error| damaged(&error))?,
+            snapshot,
             group_info: submission.group_info.to_vec(),
-            members: self.members(&group, &record.people)?,
+            members: self.members(&group, &record.people)?.iter().map(|member| member.device).collect(),
             ..record.clone()
         };
         Ok((next, committer.entry.device))

@@ -122,9 +122,8 @@ impl<S: Store> Service<S> {
         }
         // Also after a repetition: a crash may have come between the list and what follows from it.
         self.forget_revoked(now, account, effects)?;
-        let known = self.store.device_by_key(&caller.tls_key)?;
-        if known.is_some_and(|known| known.device == own && known.signed_in && !known.revoked) {
-            caller.session = Some((account, own));
+        if let Some(session) = self.session_of(now, &caller.tls_key)?.filter(|session| session.device == own) {
+            caller.session = Some(session);
         }
         self.tell_own(account, own, effects)?;
         Ok(Reply::Done)
@@ -174,6 +173,7 @@ impl<S: Store> Service<S> {
         if gone.is_empty() {
             return Ok(());
         }
+        self.note_ended();
         self.store.forget_packages(&gone)?;
         self.store.forget_mail(&gone)?;
         for device in gone {

@@ -1,12 +1,15 @@
 //! How often what may be asked. Time comes from outside; memory is bounded by forgetting whoever was seen least lately.
 
+mod recent;
+
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use protocol::{AccountId, MessageId, Name, Timestamp, directory::Refusal, limits::STRANGER_ENVELOPES_PER_HOUR};
+
+use self::recent::Recent;
 
 /// Requests of one account in a second. A node at full tilt makes fewer: it batches.
 const REQUESTS_PER_SECOND: u64 = 1_000;
@@ -18,6 +21,14 @@ const ATTEMPTS_PER_MINUTE: u64 = 300;
 const STRANGERS_PER_SECOND: u64 = 100;
 /// Such requests that may come at once: a sign-up has three, and a school starts its machines at once.
 const STRANGERS_BURST: u64 = 2_000;
+/// Conversations that one account makes in a minute: faster than anybody finds people to talk to. Each is kept for good.
+const CREATIONS_PER_MINUTE: u64 = 60;
+/// Conversations that may be made at once: somebody who writes to everybody they know.
+const CREATIONS_BURST: u64 = 500;
+/// Commits of one account in a second: more than a node at full tilt refreshes keys, with hundreds of messages to each.
+const COMMITS_PER_SECOND: u64 = 20;
+/// Commits that may come at once: all devices of somebody with a hundred conversations come back and refresh them all.
+const COMMITS_BURST: u64 = 2_000;
 /// Failures of one name from one address that cost nothing: slips of the finger.
 const FREE_FAILURES: u32 = 5;
 /// Failures of one address over all names that cost nothing: several people behind one address, a hundred of them in
@@ -30,9 +41,7 @@ const FAILURE_MEMORY_MS: u64 = 3_600_000;
 /// An hour, in milliseconds: the window of a stranger's messages.
 const HOUR_MS: u64 = 3_600_000;
 /// How long buckets are remembered, in milliseconds: the slowest of them is full again by then.
-const BUCKET_MEMORY_MS: u64 = 120_000;
-/// Entries of each kind that are remembered, at least half of them those met last.
-const ENTRIES_MAX: usize = 50_000;
+const BUCKET_MEMORY_MS: u64 = 600_000;
 
 /// A bucket that fills with time.
 #[derive(Debug, Clone, Copy)]
@@ -77,51 +86,11 @@ impl Failures {
     }
 }
 
-/// What was met lately, in two halves: whoever is met again moves to the young one, and when that is full or old
-/// enough, the other is forgotten as a whole. So no call ever looks through what is remembered.
-#[derive(Debug)]
-struct Recent<K, V> {
-    young: BTreeMap<K, V>,
-    old: BTreeMap<K, V>,
-    turned: Timestamp,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self { young: BTreeMap::new(), old: BTreeMap::new(), turned: Timestamp::default() }
-    }
-}
-
-impl<K: Ord, V> Recent<K, V> {
-    fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        self.old.remove(&key);
-        self.young.insert(key, value);
-        if self.young.len() >= ENTRIES_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-    }
-
-    fn remove(&mut self, key: &K) -> Option<V> {
-        let old = self.old.remove(key);
-        self.young.remove(key).or(old)
-    }
-
-    /// Forgets what was not met for `memory_ms`, and keeps nothing for more than twice as long.
-    fn turn(&mut self, now: Timestamp, memory_ms: u64) {
-        if now.ms_since(self.turned) >= memory_ms {
-            self.old = std::mem::take(&mut self.young);
-            self.turned = now;
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Inner {
     requests: Recent<AccountId, Bucket>,
+    creations: Recent<AccountId, Bucket>,
+    commits: Recent<AccountId, Bucket>,
     attempts: Recent<IpAddr, Bucket>,
     unknown: Recent<IpAddr, Bucket>,
     by_name: Recent<(Name, IpAddr), Failures>,
@@ -157,6 +126,24 @@ impl Limits {
         let bucket = inner.requests.get(&account).copied();
         let bucket = Bucket::take(bucket, now, REQUESTS_PER_SECOND * 1_000, REQUESTS_BURST).map_err(limited)?;
         inner.requests.insert(account, bucket);
+        Ok(())
+    }
+
+    /// A conversation that an account makes.
+    pub(super) fn creation(&self, now: Timestamp, account: AccountId) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let bucket = inner.creations.get(&account).copied();
+        let bucket = Bucket::take(bucket, now, CREATIONS_PER_MINUTE * 1_000 / 60, CREATIONS_BURST).map_err(limited)?;
+        inner.creations.insert(account, bucket);
+        Ok(())
+    }
+
+    /// A commit that an account submits.
+    pub(super) fn commit(&self, now: Timestamp, account: AccountId) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let bucket = inner.commits.get(&account).copied();
+        let bucket = Bucket::take(bucket, now, COMMITS_PER_SECOND * 1_000, COMMITS_BURST).map_err(limited)?;
+        inner.commits.insert(account, bucket);
         Ok(())
     }
 
@@ -243,6 +230,8 @@ impl Limits {
         inner.requests.turn(now, BUCKET_MEMORY_MS);
         inner.unknown.turn(now, BUCKET_MEMORY_MS);
         inner.attempts.turn(now, BUCKET_MEMORY_MS);
+        inner.creations.turn(now, BUCKET_MEMORY_MS);
+        inner.commits.turn(now, BUCKET_MEMORY_MS);
         inner.strangers.turn(now, HOUR_MS);
     }
 }
@@ -307,20 +296,6 @@ mod tests {
             limits.tried(Timestamp(3 * FAILURE_MEMORY_MS), &name, ADDRESS);
             assert_eq!(limits.guess(Timestamp(3 * FAILURE_MEMORY_MS), &name, ADDRESS), Ok(()), "counted from one");
         }
-    }
-
-    #[test]
-    fn a_flood_of_others_forgets_the_least_recent_and_costs_no_search() {
-        let mut recent = Recent::default();
-        for n in 0..10 * ENTRIES_MAX {
-            recent.insert(n, n);
-            recent.insert(0, n);
-            assert!(recent.young.len() + recent.old.len() <= ENTRIES_MAX);
-        }
-        assert_eq!(recent.get(&0), Some(&(10 * ENTRIES_MAX - 1)), "who is met again is not forgotten");
-        assert_eq!(recent.get(&1), None);
-        assert_eq!(recent.remove(&0), Some(10 * ENTRIES_MAX - 1));
-        assert_eq!(recent.get(&0), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use protocol::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Delivery, ExpiredMessage, Store, StoreError};
+use crate::store::{Delivery, DeviceRecord, ExpiredMessage, Store, StoreError};
 
 use super::{Answer, Service, ServiceEffect, Stop, malformed};
 
@@ -32,8 +32,7 @@ impl<S: Store> Service<S> {
     pub(super) fn deposit(
         &self,
         now: Timestamp,
-        account: AccountId,
-        device: DeviceId,
+        (account, device): (AccountId, DeviceId),
         items: Bounded<Deposit, { protocol::limits::DEPOSIT_MAX }>,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
@@ -48,8 +47,10 @@ impl<S: Store> Service<S> {
         let mut deliveries = Vec::new();
         for item in items {
             let checked = match item {
-                Deposit::Message { envelope, recipients } => self.message(now, account, device, envelope, &recipients),
-                Deposit::Receipt { receipt, recipient } => self.receipt(now, account, device, &receipt, recipient),
+                Deposit::Message { envelope, recipients } => {
+                    self.message(now, (account, device), envelope, &recipients)
+                }
+                Deposit::Receipt { receipt, recipient } => self.receipt(now, (account, device), &receipt, recipient),
             };
             match checked {
                 Ok(delivery) => {
@@ -75,35 +76,41 @@ impl<S: Store> Service<S> {
     fn message(
         &self,
         now: Timestamp,
-        account: AccountId,
-        device: DeviceId,
+        (account, device): (AccountId, DeviceId),
         envelope: Envelope,
         recipients: &[DeviceId],
     ) -> Result<Delivery, Stop> {
         if envelope.sender != device {
             return Err(malformed("a message of another device"));
         }
+        if recipients.is_empty() {
+            return Err(malformed("a message for nobody"));
+        }
         let record = self.store.conversation(envelope.conversation)?;
         let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
-        if !record.members.contains(&device) {
-            return Err(Refusal::NotMember.into());
-        }
         if envelope.epoch > record.epoch {
             return Err(malformed("an epoch that is still to come"));
         }
-        if record.epoch - envelope.epoch > MAIL_EPOCHS {
+        if !record.members.contains(&device) {
+            return Err(Refusal::NotMember.into());
+        }
+        let behind = record.epoch - envelope.epoch;
+        if behind > MAIL_EPOCHS {
             return Err(Refusal::Stale.into());
         }
-        let known = self.store.devices_by_id(recipients)?;
+        let known = self.store.devices_by_id(recipients)?.into_iter();
+        let is_there = |known: &DeviceRecord| record.members.contains(&known.device) && !known.revoked;
+        let known = known.map(|known| known.filter(is_there));
+        // Who has not seen the latest commits may not know yet who has left.
+        let stranger = if behind > 0 { Refusal::Stale } else { Refusal::NotMember };
+        let known = known.collect::<Option<Vec<_>>>().ok_or(stranger)?;
+        let pairs: Vec<_> = known.iter().map(|recipient| (recipient.account, account)).collect();
+        if self.store.has_blocked(&pairs)?.contains(&true) {
+            return Err(Refusal::Blocked.into());
+        }
         let mut told = Vec::new();
-        for recipient in known {
-            let recipient = recipient.filter(|recipient| record.members.contains(&recipient.device));
-            let recipient = recipient.filter(|recipient| !recipient.revoked).ok_or(Refusal::NotMember)?;
-            if self.store.has_blocked(&[(recipient.account, account)])? == [true] {
-                return Err(Refusal::Blocked.into());
-            }
-            let accepted =
-                recipient.account == account || self.store.has_accepted(&[(recipient.account, account)])? == [true];
+        for (recipient, accepted) in known.into_iter().zip(self.store.has_accepted(&pairs)?) {
+            let accepted = accepted || recipient.account == account;
             if !accepted {
                 self.limits.stranger(now, account, recipient.account, envelope.id)?;
             }
@@ -127,8 +134,7 @@ impl<S: Store> Service<S> {
     fn receipt(
         &self,
         now: Timestamp,
-        account: AccountId,
-        device: DeviceId,
+        (account, device): (AccountId, DeviceId),
         signed: &SignedReceipt,
         recipient: DeviceId,
     ) -> Result<Delivery, Stop> {

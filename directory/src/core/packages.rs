@@ -44,11 +44,19 @@ impl<S: Store> Service<S> {
         if owner.entry.device == device { Ok(()) } else { Err(malformed("a key package of another device")) }
     }
 
-    pub(super) fn take_packages(&self, requester: DeviceId, of: AccountId, effects: &mut Vec<ServiceEffect>) -> Answer {
+    pub(super) fn take_packages(
+        &self,
+        now: Timestamp,
+        requester: DeviceId,
+        of: AccountId,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
         let record = self.store.accounts_by_id(&[of])?.into_iter().flatten().next().ok_or(Refusal::Unknown)?;
         let list = record.devices.list().map_err(|_| Refusal::Unavailable)?;
         let entries = list.devices.iter().filter_map(|certificate| certificate.entry().ok());
-        let devices: Vec<DeviceId> = entries.map(|entry| entry.device).filter(|device| *device != requester).collect();
+        // Nobody may add a device whose certificate has expired, so there is no use in its packages.
+        let current = entries.filter(|entry| entry.not_after > now && entry.device != requester);
+        let devices: Vec<DeviceId> = current.map(|entry| entry.device).collect();
         let taken = self.store.take(requester, &devices)?;
         let mut packages = Vec::new();
         for (device, package) in devices.into_iter().zip(taken) {

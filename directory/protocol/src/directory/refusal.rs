@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{peer::Reason, policy::PolicyRefusal};
 
-/// Why the directory refuses a request: data, not an error. Listed in their precedence.
+/// Why the directory refuses a request: data, not an error. Listed in their precedence, with three exceptions: whoever asks
+/// too much hears that before it is looked at; of a conversation that is none of theirs nobody hears more than that it is
+/// unknown; and what was added last says where it stands, since variants are only appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The request contradicts itself or the protocol.
@@ -58,10 +60,10 @@ pub enum Refusal {
     /// The directory can't do it now through no fault of the asker's.
     #[error("the directory cannot do this now; try again")]
     Unavailable,
-    /// The connection has not proven the password that this needs.
+    /// The connection has not proven the password that this needs. Stands before [`Refusal::Unknown`].
     #[error("the password has to be proven first")]
     PasswordNeeded,
-    /// The recipient takes nothing from the asker.
+    /// The recipient takes nothing from the asker. Stands before [`Refusal::StrangerLimit`].
     #[error("the recipient has blocked you")]
     Blocked,
 }

@@ -1,0 +1,192 @@
+//! One order of commits: the first valid one of an epoch counts, and everybody whom it concerns hears of it.
+
+use directory::store::Store;
+use mls_rs::{ExtensionList, MlsMessage};
+use protocol::{
+    CommitHash,
+    directory::{CommitSubmission, HandshakeBytes, MailItem, Refusal, Reply, Request},
+    policy::PolicyRefusal,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    hall::{Hall, bytes, mail_for, mls_time},
+    talk::{Made, is_malformed},
+};
+
+over_both!(
+    a_commit_goes_to_every_member_once_its_author_too,
+    the_second_commit_of_an_epoch_lost_to_the_first,
+    a_commit_of_no_epoch_is_stale,
+    the_rules_name_what_they_forbid,
+    a_commit_that_does_not_hold_is_refused_as_malformed,
+    only_its_author_submits_a_commit,
+    a_device_comes_back_in_the_place_of_its_old_leaf,
+    a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes,
+);
+
+fn item(submission: &CommitSubmission) -> MailItem {
+    MailItem::Commit {
+        conversation: submission.conversation,
+        epoch: submission.epoch,
+        commit: submission.commit.clone(),
+    }
+}
+
+fn a_commit_goes_to_every_member_once_its_author_too(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let before = hall.mail(&mut bob).len();
+    let commit = hall.refresh(&mut group);
+    let request = Request::SubmitCommit(Box::new(commit.clone()));
+    let handled = hall.handle(&mut alice, request);
+    assert_eq!(handled.answer, Ok(Reply::CommitAccepted));
+    assert_eq!(handled.effects, [mail_for(alice.device()), mail_for(bob.device())]);
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted), "the same again");
+    assert_eq!(hall.mail(&mut alice), [item(&commit)]);
+    assert_eq!(hall.mail(&mut bob)[before..], [item(&commit)]);
+}
+
+fn the_second_commit_of_an_epoch_lost_to_the_first(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, mut joined) = hall.talk(&mut alice, &mut bob);
+    let (first, second) = (hall.refresh(&mut group), hall.refresh(&mut joined));
+    assert_eq!(hall.submit(&mut alice, &first), Ok(Reply::CommitAccepted));
+    let winner = CommitHash(Sha256::digest(&*first.commit).into());
+    assert_eq!(hall.submit(&mut bob, &second), Ok(Reply::CommitLost { winner }));
+    // Also when more epochs have passed.
+    group.apply_pending_commit().unwrap();
+    let third = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &third), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.submit(&mut bob, &second), Ok(Reply::CommitLost { winner }));
+    assert!(!hall.mail(&mut alice).contains(&item(&second)));
+}
+
+fn a_commit_of_no_epoch_is_stale(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let commit = hall.refresh(&mut group);
+    for epoch in [0, commit.epoch + 1, u64::MAX] {
+        let moved = CommitSubmission { epoch, ..commit.clone() };
+        assert_eq!(hall.submit(&mut alice, &moved), Err(Refusal::Stale), "epoch {epoch}");
+    }
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+}
+
+fn the_rules_name_what_they_forbid(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let stranger = MlsMessage::from_bytes(&carol.package(hall.now)).unwrap();
+    let leaf = |of: &[u8]| group.member_with_identity(of).unwrap().index;
+    let (own, theirs) = (group.current_member_index(), leaf(&bob.device().0));
+    assert_ne!(own, theirs);
+    let extensions: ExtensionList = group.context().extensions.clone();
+    let add = hall.commit(&mut group, |builder| builder.add_member(stranger).unwrap());
+    group.clear_pending_commit();
+    let remove = hall.commit(&mut group, |builder| builder.remove_member(theirs).unwrap());
+    group.clear_pending_commit();
+    let other = hall.commit(&mut group, |builder| builder.set_group_context_ext(extensions).unwrap());
+    group.clear_pending_commit();
+    let cases = [
+        (add, PolicyRefusal::ForeignAccount),
+        (remove, PolicyRefusal::ForeignRemoval),
+        (other, PolicyRefusal::UnknownChange),
+    ];
+    for (commit, which) in cases {
+        assert_eq!(hall.submit(&mut alice, &commit), Err(Refusal::Policy(which)));
+    }
+    let honest = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &honest), Ok(Reply::CommitAccepted), "and the epoch is still open");
+}
+
+fn a_commit_that_does_not_hold_is_refused_as_malformed(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let (mut elsewhere, _) = hall.talk(&mut alice, &mut carol);
+    let own = group.current_member_index();
+    let package = MlsMessage::from_bytes(&bob.package(hall.now)).unwrap();
+    let good = hall.refresh(&mut group);
+    group.clear_pending_commit();
+    let other = hall.refresh(&mut group);
+    group.clear_pending_commit();
+    let instead =
+        hall.commit(&mut group, |builder| builder.remove_member(1 - own).unwrap().add_member(package).unwrap());
+    group.clear_pending_commit();
+    let foreign = hall.refresh(&mut elsewhere);
+    let application = {
+        let message = group.encrypt_application_message(b"hello", Vec::new()).unwrap();
+        bytes(&message.to_bytes().unwrap())
+    };
+    // No bit of it may change, but for the last thirty-three bytes: the membership tag is the members' own to check.
+    let tampered = |at: usize| {
+        let mut commit = good.commit.to_vec();
+        commit[at] ^= 1;
+        CommitSubmission { commit: bytes(&commit), ..good.clone() }
+    };
+    let length = good.commit.len() - 33;
+    let mut cases: Vec<(String, CommitSubmission)> =
+        (1..40).map(|n| (format!("byte {} of {length}", n * length / 40), tampered(n * length / 40))).collect();
+    let with = |commit: &HandshakeBytes| CommitSubmission { commit: commit.clone(), ..good.clone() };
+    cases.extend([
+        ("no commit".to_owned(), with(&HandshakeBytes::default())),
+        ("a message".to_owned(), with(&application)),
+        ("another conversation's".to_owned(), with(&foreign.commit)),
+        ("GroupInfo of another state".to_owned(), CommitSubmission { group_info: other.group_info, ..good.clone() }),
+        ("a Welcome".to_owned(), CommitSubmission { welcome: Some(good.commit.clone()), ..good.clone() }),
+    ]);
+    for (what, commit) in cases {
+        let answer = hall.submit(&mut alice, &commit);
+        // A byte of the leaf in it may make it the word of a device that is not the caller's.
+        let refused = is_malformed(&answer) || answer == Err(Refusal::NotMember);
+        assert!(refused, "{what}: {answer:?}");
+    }
+    let answer = hall.submit(&mut alice, &instead);
+    assert!(answer.is_err(), "somebody's device put in by somebody else: {answer:?}");
+    assert_eq!(hall.submit(&mut alice, &good), Ok(Reply::CommitAccepted));
+}
+
+fn only_its_author_submits_a_commit(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let commit = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut bob, &commit), Err(Refusal::NotMember));
+    assert_eq!(hall.submit(&mut carol, &commit), Err(Refusal::Unknown));
+    let (_, intrusion) = hall.external(&carol, &group, &[]);
+    assert_eq!(hall.submit(&mut carol, &intrusion), Err(Refusal::Unknown));
+    assert_eq!(hall.submit(&mut alice, &intrusion), Err(Refusal::NotMember));
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    let handled = hall.handle(&mut bob, Request::SubmitCommit(Box::new(commit)));
+    assert_eq!((handled.answer, handled.effects), (Err(Refusal::NotMember), vec![]), "not even again");
+}
+
+fn a_device_comes_back_in_the_place_of_its_old_leaf(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, joined) = hall.talk(&mut alice, &mut bob);
+    let old = joined.current_member_index();
+    let (mut back, commit) = hall.external(&bob, &joined, &[old]);
+    assert_eq!(hall.submit(&mut bob, &commit), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.mail(&mut alice), [item(&commit)]);
+    let received = MlsMessage::from_bytes(&commit.commit).unwrap();
+    group.process_incoming_message_with_time(received, mls_time(hall.now)).unwrap();
+    let sealed = back.encrypt_application_message(b"here again", Vec::new()).unwrap();
+    assert!(group.process_incoming_message(sealed).is_ok());
+}
+
+fn a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    hall.stock(&mut bob, 1);
+    let Made { mut group, new } = hall.make_direct(&mut alice, &bob, 0);
+    assert_eq!(hall.create(&mut alice, &new), Ok(Reply::CommitAccepted));
+    let commit = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    hall.pass(60_000);
+    // As many as a hundred conversations on sixteen devices have, the same one each time.
+    for _ in 0..1_600 {
+        assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    }
+    let more = (0..1_000).take_while(|_| hall.submit(&mut alice, &commit).is_ok()).count();
+    assert_eq!(more, 400);
+    hall.pass(1_000);
+    let later = (0..1_000).take_while(|_| hall.submit(&mut alice, &commit).is_ok()).count();
+    assert_eq!(later, 20);
+}

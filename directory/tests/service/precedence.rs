@@ -1,0 +1,119 @@
+//! Where two or more reasons to refuse stand at once, the one that [`Refusal`] lists first is told.
+
+use directory::store::Store;
+use protocol::{
+    Name,
+    directory::{CommitSubmission, DepositResult, NewConversation, Refusal, Request},
+    policy::PolicyRefusal,
+};
+
+use crate::{
+    hall::{BEGIN, Hall, Person},
+    talk::{Made, is_malformed, place},
+};
+
+over_both!(of_commits, of_creations, of_deposits, of_sign_ups, whoever_asks_too_much_hears_that_first,);
+
+/// Takes all that one may ask for at a time.
+fn exhaust(hall: &Hall<impl Store>, person: &mut Person) {
+    for _ in 0..10_000 {
+        if hall.ask(person, Request::Ping).is_err() {
+            return;
+        }
+    }
+    panic!("no limit");
+}
+
+fn of_commits(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (mut group, mut joined) = hall.talk(&mut alice, &mut bob);
+    let theirs = joined.current_member_index();
+    let forbidden = hall.commit(&mut group, |builder| builder.remove_member(theirs).unwrap());
+    let honest = hall.refresh(&mut joined);
+    let welcome = Some(honest.commit.clone());
+    let future = forbidden.epoch + 1;
+    // Malformed, of a conversation that is unknown, not the caller's own, stale and against the rules.
+    let all = CommitSubmission { welcome, epoch: future, ..forbidden.clone() };
+    assert!(is_malformed(&hall.submit(&mut carol, &all)));
+    let mut reasons = vec![
+        ("unknown before not a member", Refusal::Unknown, 3, CommitSubmission { epoch: future, ..forbidden.clone() }),
+        ("not a member before stale", Refusal::NotMember, 2, CommitSubmission { epoch: future, ..forbidden.clone() }),
+        ("not a member before the rules", Refusal::NotMember, 2, forbidden.clone()),
+        ("stale before the rules", Refusal::Stale, 1, CommitSubmission { epoch: future, ..forbidden.clone() }),
+        ("the rules", Refusal::Policy(PolicyRefusal::ForeignRemoval), 1, forbidden),
+    ];
+    for (what, refusal, who, submission) in reasons.drain(..) {
+        let person = match who {
+            1 => &mut alice,
+            2 => &mut bob,
+            _ => &mut carol,
+        };
+        assert_eq!(hall.submit(person, &submission), Err(refusal), "{what}");
+    }
+    // Too many, of what is malformed and of what is unknown.
+    while !matches!(hall.submit(&mut carol, &honest), Err(Refusal::RateLimited { .. })) {}
+    hall.pass(1);
+    assert!(is_malformed(&hall.submit(&mut carol, &all)), "malformed before too many");
+    let answer = hall.submit(&mut carol, &honest);
+    assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "too many before unknown: {answer:?}");
+}
+
+fn of_creations(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    hall.stock(&mut bob, 1);
+    let Made { new, .. } = hall.make_direct(&mut alice, &bob, 1);
+    let broken = NewConversation { tree: Default::default(), ..new.clone() };
+    assert!(is_malformed(&hall.create(&mut carol, &broken)), "malformed before not a member and unknown");
+    assert_eq!(hall.create(&mut alice, &new), Err(Refusal::Unknown));
+    // Somebody else hears nothing of what exists and what does not.
+    assert_eq!(hall.create(&mut carol, &new), Err(Refusal::NotMember));
+    while !matches!(hall.create(&mut alice, &new), Err(Refusal::RateLimited { .. })) {}
+    hall.pass(1);
+    assert!(is_malformed(&hall.create(&mut alice, &broken)), "malformed before too many");
+    assert!(matches!(hall.create(&mut alice, &new), Err(Refusal::RateLimited { .. })), "too many before unknown");
+}
+
+fn of_deposits(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (group, _) = hall.talk(&mut alice, &mut bob);
+    let (id, epoch) = place(&group);
+    let refused = DepositResult::Refused;
+    let is_malformed = |result: &DepositResult| matches!(result, DepositResult::Refused(Refusal::Malformed(_)));
+    assert!(is_malformed(&hall.deposit(&mut carol, (id, epoch), 1, &[])), "malformed before unknown");
+    assert_eq!(hall.deposit(&mut carol, (id, epoch + 1), 1, &[bob.device()]), refused(Refusal::Unknown));
+    let both = [bob.device(), carol.device()];
+    assert!(is_malformed(&hall.deposit(&mut alice, (id, epoch + 1), 1, &both)), "malformed before not a member");
+    for number in 0..20 {
+        assert_eq!(hall.deposit(&mut alice, (id, epoch), number, &[bob.device()]), DepositResult::Stored);
+    }
+    assert_eq!(
+        hall.deposit(&mut alice, (id, epoch), 20, &both),
+        refused(Refusal::NotMember),
+        "before a stranger's limit"
+    );
+    assert_eq!(hall.deposit(&mut alice, (id, epoch), 20, &[bob.device()]), refused(Refusal::StrangerLimit));
+}
+
+fn of_sign_ups(hall: Hall<impl Store>) {
+    let alice = hall.arrive("alice", 1);
+    // The name is taken, and the device too; then the name looks like one that is taken.
+    let mut again = Person::with_device("alice", 5, 1, alice.entry.not_after);
+    assert_eq!(hall.sign_up(&mut again), Err(Refusal::NameTaken));
+    let mut alike = Person::new("a1ice", 6, hall.now);
+    assert_eq!(hall.sign_up(&mut alike), Err(Refusal::NameConfusable));
+    let mut expired = Person::with_device("alice", 7, 7, BEGIN);
+    expired.name = Name::parse("a1ice").unwrap();
+    assert!(is_malformed(&hall.sign_up(&mut expired)), "malformed before confusable");
+}
+
+fn whoever_asks_too_much_hears_that_first(hall: Hall<impl Store>) {
+    let mut alice = hall.arrive("alice", 1);
+    exhaust(&hall, &mut alice);
+    let answer = hall.ask(&mut alice, Request::TakeKeyPackages { account: protocol::AccountId([7; 32]) });
+    assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "before unknown: {answer:?}");
+    let mut stranger = Person::new("stranger", 9, hall.now);
+    assert_eq!(hall.ask(&mut stranger, Request::SignOut), Err(Refusal::NotSignedIn));
+    exhaust(&hall, &mut stranger);
+    let answer = hall.ask(&mut stranger, Request::SignOut);
+    assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "before not signed in: {answer:?}");
+}
