@@ -7,6 +7,7 @@
 mod accounts;
 mod conversations;
 mod devices;
+mod handouts;
 pub mod limits;
 mod mailbox;
 mod opaque;
@@ -29,6 +30,9 @@ use rand_core::SeedableRng as _;
 use crate::store::{Store, StoreError};
 
 use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence, sessions::Session};
+
+/// Key packages forgotten in one sweep: what does not hold up requests.
+const PACKAGES_EXPIRE_MAX: usize = 1_000;
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,10 +194,12 @@ impl<S: Store> Service<S> {
         &self.store
     }
 
-    /// Looks after what passes with time: leases and mail.
+    /// Looks after what passes with time, and what a crash has left undone.
     pub fn sweep(&self, now: Timestamp) -> Vec<ServiceEffect> {
         let swept = self.expire_leases(now).and_then(|mut effects| {
             effects.extend(self.expire_mail(now)?);
+            effects.extend(self.sweep_handouts()?);
+            self.store.expire_packages(now, PACKAGES_EXPIRE_MAX)?;
             Ok(effects)
         });
         self.limits.sweep(now);
@@ -285,7 +291,7 @@ impl<S: Store> Service<S> {
                 effects.extend(self.announce(now, caller, account, device, &addresses)?);
                 self.recheck_session(now, caller, effects)?;
                 caller.session.ok_or(Refusal::NotSignedIn)?;
-                self.announced(caller, device, send_counter)
+                self.announced(now, caller, device, send_counter)
             }
             Request::LookUp { who } => self.look_up(account, &who),
             Request::ListOnline { after } => self.list_online(account, after.as_ref()),

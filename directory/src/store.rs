@@ -6,7 +6,9 @@
 
 #[cfg(test)]
 mod conformance;
+mod handouts;
 pub mod memory;
+mod packages;
 pub mod sqlite;
 
 use protocol::{
@@ -14,6 +16,11 @@ use protocol::{
     certificate::SignedDeviceList, directory::Cursor,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    handouts::{Handout, Handouts},
+    packages::{KeyPackages, Package},
+};
 
 /// Why a store cannot do what it was asked. Each is the machine's fault, never the asker's.
 #[derive(Debug, thiserror::Error)]
@@ -225,20 +232,6 @@ pub trait AccountChanges {
     fn has_blocked(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>>;
 }
 
-/// Key packages of devices.
-pub trait KeyPackages {
-    /// Forgets everything of devices that are gone.
-    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()>;
-    /// Adds one-time packages (the same again changes nothing) and sets the last-resort one, if given.
-    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()>;
-    /// One-time packages left, and whether there is a last-resort one.
-    fn stock(&self, device: DeviceId) -> Stored<(u32, bool)>;
-    /// A package of each device for a requester, reserved until it is used: the same again for the same requester.
-    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>>;
-    /// The requester has used what it took of these devices.
-    fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()>;
-}
-
 /// A conversation as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConversationRecord {
@@ -280,12 +273,12 @@ pub enum CommitOutcome {
 
 /// Conversations and the one order of their commits.
 pub trait Conversations {
-    /// Makes a conversation unless it exists.
-    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade>;
+    /// Makes a conversation unless it exists, and keeps what is to be handed out for it.
+    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade>;
     /// Finds a conversation.
     fn conversation(&self, id: ConversationId) -> Stored<Option<ConversationRecord>>;
-    /// Ends the epoch before `next.epoch` by this commit, if no other one has.
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome>;
+    /// Ends the epoch before `next.epoch` by this commit, if no other one has, and keeps what is to be handed out for it.
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome>;
     /// The commit that ended an epoch.
     fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>>;
 }
@@ -305,8 +298,19 @@ pub struct Delivery {
     pub message: Option<(DeviceId, ConversationId, MessageId)>,
     /// When it is given up.
     pub expires: Timestamp,
-    /// What one sender may have waiting for one recipient: items and bytes.
-    pub quota: Option<(u64, u64)>,
+    /// What it counts against while it waits for a recipient.
+    pub quota: Option<Quota>,
+}
+
+/// What may wait for one recipient at a time, of all items that count against the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// What it is counted by.
+    pub counted: [u8; 32],
+    /// Items.
+    pub items: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// One item of a mailbox.
@@ -340,6 +344,8 @@ pub trait Mailbox {
     /// Puts items into mailboxes; for each, whether it has custody now. One that exceeds a recipient's quota is not
     /// put anywhere.
     fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>>;
+    /// Items and bytes that wait for each device and count against this.
+    fn waiting(&self, devices: &[DeviceId], counted: [u8; 32]) -> Stored<Vec<(u64, u64)>>;
     /// Reads a mailbox after a place, in order: at most so many items and bytes, but at least one; and whether more
     /// waits.
     fn drain(
@@ -371,11 +377,11 @@ pub trait Instance {
 
 /// Everything.
 pub trait Store:
-    Accounts + AccountChanges + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static
+    Accounts + AccountChanges + KeyPackages + Conversations + Handouts + Mailbox + Instance + Send + Sync + 'static
 {
 }
 
-impl<T: Accounts + AccountChanges + KeyPackages + Conversations + Mailbox + Instance + Send + Sync + 'static> Store
-    for T
+impl<T: Accounts + AccountChanges + KeyPackages + Conversations + Handouts + Mailbox + Instance + Send + Sync + 'static>
+    Store for T
 {
 }

@@ -24,15 +24,15 @@ use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
     certificate::DeviceEntry,
-    directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Push, Refusal, Reply, TreeBytes},
-    limits::{MAILBOX_RETENTION_MS, TREE_MAX},
+    directory::{CommitSubmission, HandshakeBytes, MailItem, NewConversation, Refusal, Reply, TreeBytes},
+    limits::TREE_MAX,
     policy::Policy,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{CommitOutcome, ConversationMade, ConversationRecord, Delivery, Store, StoreError};
+use crate::store::{CommitOutcome, ConversationMade, ConversationRecord, Store, StoreError};
 
-use super::{Answer, Service, ServiceEffect, Stop, mailbox, malformed};
+use super::{Answer, Service, ServiceEffect, Stop, handouts::Owed, malformed};
 
 type Config = WithMlsRules<
     ConversationRules,
@@ -95,7 +95,7 @@ fn claimed_author(commit: &MlsMessage) -> Result<VerifiedDevice, Stop> {
     device_of(&leaf.signing_identity).map_err(|error| malformed(&error.to_string()))
 }
 
-fn hash(parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
@@ -119,20 +119,25 @@ impl<S: Store> Service<S> {
         if !record.members.contains(&creator) {
             return Err(Refusal::NotMember.into());
         }
-        if let Some(known) = self.store.conversation(new.conversation)? {
-            if known.made_by != made_by {
-                return Ok(Reply::ConversationExists);
-            }
-            // The same request again: its Welcomes may not have been handed out.
-            self.store.used(creator, &known.members)?;
-            self.hand_out_welcome(now, &new.welcome, &new.tree, &known, creator, effects)?;
-            return Ok(Reply::CommitAccepted);
+        match self.store.conversation(new.conversation)? {
+            Some(known) if known.made_by != made_by => return Ok(Reply::ConversationExists),
+            // The same again.
+            Some(_) => {}
+            None => self.check_room(creator, &record.members)?,
         }
-        match self.store.create_conversation(&record)? {
+        let (conversation, welcome, tree) = (new.conversation, new.welcome.clone(), new.tree.clone());
+        let others = record.members.iter().copied().filter(|member| *member != creator);
+        let owed = Owed {
+            conversation,
+            epoch: record.epoch,
+            author: creator,
+            devices: others.collect(),
+            item: &MailItem::Welcome { conversation, welcome, tree },
+        };
+        match self.store.create_conversation(&record, &owed.handout(now)?)? {
             ConversationMade::Exists => Ok(Reply::ConversationExists),
             ConversationMade::Made => {
-                self.store.used(creator, &record.members)?;
-                self.hand_out_welcome(now, &new.welcome, &new.tree, &record, creator, effects)?;
+                self.hand_out_of(conversation, effects)?;
                 Ok(Reply::CommitAccepted)
             }
         }
@@ -206,43 +211,6 @@ impl<S: Store> Service<S> {
         Ok(claimed.into_iter().map(|device| device.entry).collect())
     }
 
-    fn hand_out_welcome(
-        &self,
-        now: Timestamp,
-        welcome: &HandshakeBytes,
-        tree: &TreeBytes,
-        record: &ConversationRecord,
-        creator: DeviceId,
-        effects: &mut Vec<ServiceEffect>,
-    ) -> Result<(), Stop> {
-        let conversation = record.id;
-        let item = MailItem::Welcome { conversation, welcome: welcome.clone(), tree: tree.clone() };
-        let others = record.members.iter().copied().filter(|member| *member != creator);
-        self.hand_out(now, &item, hash(&[b"welcome", welcome]), others.collect(), effects)
-    }
-
-    fn hand_out(
-        &self,
-        now: Timestamp,
-        item: &MailItem,
-        key: [u8; 32],
-        devices: BTreeSet<DeviceId>,
-        effects: &mut Vec<ServiceEffect>,
-    ) -> Result<(), Stop> {
-        let delivery = Delivery {
-            recipients: devices.iter().map(|device| (*device, true)).collect(),
-            key,
-            replaces: false,
-            item: mailbox::encode(item)?,
-            message: None,
-            expires: now.plus_ms(MAILBOX_RETENTION_MS),
-            quota: None,
-        };
-        self.store.deliver(&[delivery])?;
-        effects.extend(devices.into_iter().map(|device| ServiceEffect::Push { device, push: Push::Mail }));
-        Ok(())
-    }
-
     pub(super) fn submit_commit(
         &self,
         now: Timestamp,
@@ -263,16 +231,19 @@ impl<S: Store> Service<S> {
             return Err(Refusal::NotMember.into());
         }
         let hash = CommitHash(Sha256::digest(&*submission.commit).into());
+        let before: BTreeSet<DeviceId> = record.members.iter().copied().chain([author]).collect();
+        let room = || self.check_room(author, &before.iter().copied().collect::<Vec<_>>());
         if submission.epoch != record.epoch {
             return match self.store.commit_of(record.id, submission.epoch)? {
                 Some(winner) if winner == hash => {
-                    self.hand_out_commit(now, submission, &record, author, BTreeSet::new(), effects)?;
+                    self.hand_out_of(record.id, effects)?;
                     Ok(Reply::CommitAccepted)
                 }
                 Some(winner) => Ok(Reply::CommitLost { winner }),
-                None => Err(Refusal::Stale.into()),
+                None => Err(room().err().unwrap_or_else(|| Refusal::Stale.into())),
             };
         }
+        room()?;
         let (next, committer) = self.follow(now, &record, submission, (commit, info))?;
         if committer != author {
             return Err(Refusal::NotMember.into());
@@ -280,10 +251,22 @@ impl<S: Store> Service<S> {
         if next.members.iter().any(|member| *member != author && !record.members.contains(member)) {
             return Err(malformed("devices come into a direct conversation by themselves"));
         }
-        match self.store.commit(hash, &next)? {
+        // What an earlier change still owes comes first, so that everybody gets commits in their order.
+        self.hand_out_of(record.id, effects)?;
+        let owed = Owed {
+            conversation: record.id,
+            epoch: next.epoch,
+            author,
+            devices: before.clone(),
+            item: &MailItem::Commit {
+                conversation: record.id,
+                epoch: submission.epoch,
+                commit: submission.commit.clone(),
+            },
+        };
+        match self.store.commit(hash, &next, &owed.handout(now)?)? {
             CommitOutcome::Accepted => {
-                let before = record.members.iter().copied().collect();
-                self.hand_out_commit(now, submission, &next, author, before, effects)?;
+                self.hand_out_of(record.id, effects)?;
                 Ok(Reply::CommitAccepted)
             }
             CommitOutcome::Lost(winner) => Ok(Reply::CommitLost { winner }),
@@ -325,22 +308,6 @@ impl<S: Store> Service<S> {
             ..record.clone()
         };
         Ok((next, committer.entry.device))
-    }
-
-    fn hand_out_commit(
-        &self,
-        now: Timestamp,
-        submission: &CommitSubmission,
-        record: &ConversationRecord,
-        author: DeviceId,
-        mut devices: BTreeSet<DeviceId>,
-        effects: &mut Vec<ServiceEffect>,
-    ) -> Result<(), Stop> {
-        let (conversation, epoch) = (submission.conversation, submission.epoch);
-        devices.extend(&record.members);
-        devices.insert(author);
-        let commit = MailItem::Commit { conversation, epoch, commit: submission.commit.clone() };
-        self.hand_out(now, &commit, hash(&[b"commit", &submission.commit]), devices, effects)
     }
 
     pub(super) fn group(&self, asker: AccountId, conversation: ConversationId) -> Answer {

@@ -12,7 +12,7 @@ use protocol::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Delivery, DeviceRecord, ExpiredMessage, Store, StoreError};
+use crate::store::{Delivery, DeviceRecord, ExpiredMessage, Quota, Store, StoreError};
 
 use super::{Answer, Service, ServiceEffect, Stop, malformed};
 
@@ -119,6 +119,8 @@ impl<S: Store> Service<S> {
         let key = Sha256::new().chain_update(b"message").chain_update(device.0).chain_update(envelope.id.0);
         // A message that was sealed anew is another item: the recipient may have taken the first one and not read it.
         let key = key.chain_update(envelope.epoch.to_be_bytes()).finalize();
+        // Over all conversations, of which two people may have one after the other.
+        let counted = Sha256::new().chain_update(b"messages").chain_update(device.0).finalize();
         let message = Some((device, envelope.conversation, envelope.id));
         Ok(Delivery {
             recipients: told,
@@ -127,7 +129,7 @@ impl<S: Store> Service<S> {
             item: encode(&MailItem::Message { envelope, stranger: false })?,
             message,
             expires: now.plus_ms(MAILBOX_RETENTION_MS),
-            quota: Some((QUOTA_ITEMS, QUOTA_BYTES)),
+            quota: Some(Quota { counted: counted.into(), items: QUOTA_ITEMS, bytes: QUOTA_BYTES }),
         })
     }
 

@@ -7,10 +7,10 @@ use mls_rs::{MlsMessage, time::MlsTime};
 use protocol::{
     AccountId, Bounded, DeviceId, Timestamp,
     directory::{KeyPackageBytes, Push, Refusal, Reply},
-    limits::{KEY_PACKAGES, KEY_PACKAGES_LOW},
+    limits::{KEY_PACKAGE_LIFETIME_S, KEY_PACKAGES, KEY_PACKAGES_LOW},
 };
 
-use crate::store::Store;
+use crate::store::{Package, Store};
 
 use super::{Answer, Service, ServiceEffect, Stop, malformed};
 
@@ -22,26 +22,32 @@ impl<S: Store> Service<S> {
         packages: &[KeyPackageBytes],
         last_resort: Option<&[u8]>,
     ) -> Answer {
-        for package in packages.iter().map(|package| &**package).chain(last_resort) {
-            self.check_package(now, device, package)?;
-        }
-        let (left, _) = self.store.stock(device)?;
+        let checked = packages.iter().map(|package| self.check_package(now, device, package));
+        let checked = checked.collect::<Result<Vec<_>, _>>()?;
+        let last_resort = last_resort.map(|package| self.check_package(now, device, package)).transpose()?;
+        let (left, _) = self.store.stock(device, now)?;
         let room = KEY_PACKAGES.saturating_sub(usize::try_from(left).unwrap_or(usize::MAX));
-        let taken: Vec<Vec<u8>> = packages.iter().take(room).map(|package| package.to_vec()).collect();
-        self.store.publish(device, &taken, last_resort)?;
-        Ok(Reply::KeyPackageStock { left: self.store.stock(device)?.0 })
+        let taken = checked.get(..room).unwrap_or(&checked);
+        self.store.publish(device, taken, last_resort.as_ref())?;
+        Ok(Reply::KeyPackageStock { left: self.store.stock(device, now)?.0 })
     }
 
-    fn check_package(&self, now: Timestamp, device: DeviceId, package: &[u8]) -> Result<(), Stop> {
+    /// Checks a package; it ends as it says itself, and at the latest when those of today do.
+    fn check_package(&self, now: Timestamp, device: DeviceId, bytes: &[u8]) -> Result<Package, Stop> {
         let bad = |error: &dyn std::fmt::Display| malformed(&format!("a key package does not hold: {error}"));
-        let message = MlsMessage::from_bytes(package).map_err(|error| bad(&error))?;
+        let message = MlsMessage::from_bytes(bytes).map_err(|error| bad(&error))?;
         let time = MlsTime::from_duration_since_epoch(Duration::from_secs(now.seconds()));
         let package = self.observer.validate(message, time).map_err(|error| bad(&error))?;
         let owner = device_of(package.signing_identity()).map_err(|error| bad(&error))?;
         if owner.entry.not_after <= now {
             return Err(malformed("the device's certificate has expired; renew it"));
         }
-        if owner.entry.device == device { Ok(()) } else { Err(malformed("a key package of another device")) }
+        if owner.entry.device != device {
+            return Err(malformed("a key package of another device"));
+        }
+        let end = package.expiration().map_err(|error| bad(&error))?.seconds_since_epoch();
+        let expires = Timestamp(end.min(now.seconds().saturating_add(KEY_PACKAGE_LIFETIME_S)).saturating_mul(1_000));
+        Ok(Package { bytes: bytes.to_vec(), expires })
     }
 
     pub(super) fn take_packages(
@@ -57,12 +63,12 @@ impl<S: Store> Service<S> {
         // Nobody may add a device whose certificate has expired, so there is no use in its packages.
         let current = entries.filter(|entry| entry.not_after > now && entry.device != requester);
         let devices: Vec<DeviceId> = current.map(|entry| entry.device).collect();
-        let taken = self.store.take(requester, &devices)?;
+        let taken = self.store.take(requester, &devices, now)?;
         let mut packages = Vec::new();
         for (device, package) in devices.into_iter().zip(taken) {
             let Some(package) = package else { continue };
             packages.push((device, KeyPackageBytes::new(package).map_err(|_| Refusal::Unavailable)?));
-            if usize::try_from(self.store.stock(device)?.0).is_ok_and(|left| left <= KEY_PACKAGES_LOW) {
+            if usize::try_from(self.store.stock(device, now)?.0).is_ok_and(|left| left <= KEY_PACKAGES_LOW) {
                 effects.push(ServiceEffect::Push { device, push: Push::KeyPackagesLow });
             }
         }

@@ -135,9 +135,9 @@ impl<S: Store> Service<S> {
         self.tell(account, &record.name, true)
     }
 
-    pub(super) fn announced(&self, caller: &Caller, device: DeviceId, send_counter: u64) -> Answer {
+    pub(super) fn announced(&self, now: Timestamp, caller: &Caller, device: DeviceId, send_counter: u64) -> Answer {
         let send_counter = self.store.raise_send_counter(device, send_counter)?;
-        let (key_packages, last_resort) = self.store.stock(device)?;
+        let (key_packages, last_resort) = self.store.stock(device, now)?;
         Ok(Reply::Announced { observed: caller.observed, send_counter, key_packages, last_resort })
     }
 

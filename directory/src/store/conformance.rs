@@ -2,11 +2,13 @@
 //! which SQLite, closed and opened again now and then, must answer exactly as the model does.
 
 mod changes;
+mod handouts;
 mod histories;
+mod packages;
 
 use super::{
     AccountMade, AccountRecord, CommitOutcome, ConversationMade, ConversationRecord, Counts, Delivery, DeviceRecord,
-    ExpiredMessage, NewAccount, Store, memory::MemoryStore, sqlite::SqliteStore,
+    ExpiredMessage, NewAccount, Quota, Store, memory::MemoryStore, sqlite::SqliteStore,
 };
 use protocol::{
     AccountId, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
@@ -36,6 +38,9 @@ conformance!(
     only_a_newer_book_is_kept,
     acceptance_has_a_direction,
     a_key_package_is_reserved_until_it_is_used_and_never_stocked_again,
+    a_key_package_that_has_ended_is_given_to_nobody,
+    what_a_change_owes_is_kept_with_it_until_it_is_handed_out,
+    what_waits_is_counted_by_what_it_counts_against,
     the_first_commit_of_an_epoch_wins_for_good,
     a_conversation_is_made_once,
     mail_is_in_order_and_delivered_once_also_after_removal,
@@ -57,6 +62,11 @@ use changes::{
     a_device_list_takes_the_place_of_the_one_that_it_was_made_from, new_secrets_take_the_place_of_the_old_ones,
     what_belongs_to_devices_that_are_gone_is_forgotten, when_a_device_was_seen_and_whom_somebody_blocks_is_kept,
     whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
+};
+
+use handouts::{handout, what_a_change_owes_is_kept_with_it_until_it_is_handed_out};
+use packages::{
+    a_key_package_is_reserved_until_it_is_used_and_never_stocked_again, a_key_package_that_has_ended_is_given_to_nobody,
 };
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -180,23 +190,6 @@ fn acceptance_has_a_direction(store: &impl Store) {
     assert_eq!(store.has_accepted(&pairs).unwrap(), [true, false, true]);
 }
 
-fn a_key_package_is_reserved_until_it_is_used_and_never_stocked_again(store: &impl Store) {
-    let (one, two, last) = (b"one".to_vec(), b"two".to_vec(), b"last".to_vec());
-    assert_eq!(store.stock(device(1)).unwrap(), (0, false));
-    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [None]);
-    store.publish(device(1), &[one.clone(), two.clone()], Some(&last)).unwrap();
-    store.publish(device(1), std::slice::from_ref(&one), None).unwrap();
-    assert_eq!(store.stock(device(1)).unwrap(), (2, true));
-    assert_eq!(store.take(device(8), &[device(1), device(2)]).unwrap(), [Some(one.clone()), None]);
-    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [Some(one.clone())]);
-    assert_eq!(store.take(device(9), &[device(1)]).unwrap(), [Some(two)]);
-    assert_eq!(store.take(device(7), &[device(1)]).unwrap(), [Some(last.clone())]);
-    store.used(device(8), &[device(1)]).unwrap();
-    store.publish(device(1), &[one], None).unwrap();
-    assert_eq!(store.stock(device(1)).unwrap(), (0, true));
-    assert_eq!(store.take(device(8), &[device(1)]).unwrap(), [Some(last)]);
-}
-
 fn conversation(id: u8, epoch: u64, made_by: u8) -> ConversationRecord {
     ConversationRecord {
         id: ConversationId([id; 32]),
@@ -210,22 +203,26 @@ fn conversation(id: u8, epoch: u64, made_by: u8) -> ConversationRecord {
 }
 
 fn a_conversation_is_made_once(store: &impl Store) {
-    assert_eq!(store.create_conversation(&conversation(1, 1, 1)).unwrap(), ConversationMade::Made);
-    assert_eq!(store.create_conversation(&conversation(1, 1, 1)).unwrap(), ConversationMade::Made);
-    assert_eq!(store.create_conversation(&conversation(1, 1, 2)).unwrap(), ConversationMade::Exists);
+    assert_eq!(store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap(), ConversationMade::Made);
+    assert_eq!(store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap(), ConversationMade::Made);
+    assert_eq!(store.create_conversation(&conversation(1, 1, 2), &handout(1, 1)).unwrap(), ConversationMade::Exists);
     assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 1, 1)));
     assert_eq!(store.conversation(ConversationId([2; 32])).unwrap(), None);
 }
 
 fn the_first_commit_of_an_epoch_wins_for_good(store: &impl Store) {
     let (first, second) = (CommitHash([1; 32]), CommitHash([2; 32]));
-    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::WrongEpoch);
-    store.create_conversation(&conversation(1, 1, 1)).unwrap();
-    assert_eq!(store.commit(first, &conversation(1, 3, 1)).unwrap(), CommitOutcome::WrongEpoch);
-    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Accepted);
-    assert_eq!(store.commit(second, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Lost(first));
-    assert_eq!(store.commit(second, &conversation(1, 3, 1)).unwrap(), CommitOutcome::Accepted);
-    assert_eq!(store.commit(first, &conversation(1, 2, 1)).unwrap(), CommitOutcome::Accepted, "a repetition");
+    assert_eq!(store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::WrongEpoch);
+    store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap();
+    assert_eq!(store.commit(first, &conversation(1, 3, 1), &handout(1, 3)).unwrap(), CommitOutcome::WrongEpoch);
+    assert_eq!(store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::Accepted);
+    assert_eq!(store.commit(second, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::Lost(first));
+    assert_eq!(store.commit(second, &conversation(1, 3, 1), &handout(1, 3)).unwrap(), CommitOutcome::Accepted);
+    assert_eq!(
+        store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(),
+        CommitOutcome::Accepted,
+        "a repetition"
+    );
     assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 3, 1)));
     let commits = [0, 1, 2, 3].map(|epoch| store.commit_of(ConversationId([1; 32]), epoch).unwrap());
     assert_eq!(commits, [None, Some(first), Some(second), None]);
@@ -242,6 +239,28 @@ fn mail(n: u8, recipients: &[u8]) -> Delivery {
         expires: Timestamp(2_000 + u64::from(n)),
         quota: None,
     }
+}
+
+/// Two items of those of `mail`.
+const QUOTA: Quota = Quota { counted: [9; 32], items: 2, bytes: 25 };
+
+fn what_waits_is_counted_by_what_it_counts_against(store: &impl Store) {
+    let all = [device(1), device(2), device(3)];
+    let counted = |counted: u8| store.waiting(&all, [counted; 32]).unwrap();
+    let by = |counted: u8, n: u8, recipients: &[u8]| Delivery {
+        quota: Some(Quota { counted: [counted; 32], items: 9, bytes: 999 }),
+        ..mail(n, recipients)
+    };
+    let receipt = |n: u8| Delivery { key: [50; 32], replaces: true, item: vec![n; 5], ..by(8, n, &[2]) };
+    store.deliver(&[by(9, 1, &[1, 2]), by(9, 2, &[1]), by(8, 3, &[1]), mail(4, &[1]), receipt(5), receipt(6)]).unwrap();
+    assert_eq!(counted(9), [(2, 20), (1, 10), (0, 0)]);
+    assert_eq!(counted(8), [(1, 10), (1, 5), (0, 0)]);
+    store.deliver(&[by(9, 1, &[1, 2])]).unwrap();
+    store.remove(device(1), &[Cursor(1)]).unwrap();
+    assert_eq!(counted(9), [(1, 10), (1, 10), (0, 0)]);
+    store.forget_mail(&[device(2)]).unwrap();
+    store.expire(Timestamp(2_003), 9, &|_| None).unwrap();
+    assert_eq!((counted(9), counted(8)), (vec![(0, 0); 3], vec![(0, 0); 3]));
 }
 
 /// Cursors and first bytes of all that waits for a device.
@@ -276,7 +295,7 @@ fn a_replacing_item_takes_the_place_of_the_earlier_one(store: &impl Store) {
 }
 
 fn one_full_mailbox_refuses_the_whole_delivery(store: &impl Store) {
-    let limited = |n: u8, recipients: &[u8]| Delivery { quota: Some((2, 25)), ..mail(n, recipients) };
+    let limited = |n: u8, recipients: &[u8]| Delivery { quota: Some(QUOTA), ..mail(n, recipients) };
     assert_eq!(store.deliver(&[limited(1, &[1]), limited(2, &[1])]).unwrap(), [true, true]);
     assert_eq!(store.deliver(&[limited(3, &[2, 1]), limited(4, &[2])]).unwrap(), [false, true]);
     assert_eq!(waiting(store, 2), [(1, 4, false)]);

@@ -2,6 +2,7 @@
 
 mod changes;
 mod mailbox;
+mod packages;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,9 +11,11 @@ use std::{
 
 use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
 
+use self::packages::Packages;
+
 use super::{
     AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
-    DeviceRecord, Instance, KeyPackages, NewAccount, Stored,
+    DeviceRecord, Handout, Handouts, Instance, NewAccount, Stored,
 };
 
 #[derive(Debug, Clone)]
@@ -22,14 +25,7 @@ struct Item {
     accepted: bool,
     message: Option<(DeviceId, ConversationId, protocol::MessageId)>,
     expires: Timestamp,
-}
-
-#[derive(Debug, Default)]
-struct Packages {
-    free: Vec<Vec<u8>>,
-    ever: BTreeSet<Vec<u8>>,
-    last_resort: Option<Vec<u8>>,
-    reserved: BTreeMap<DeviceId, Vec<u8>>,
+    counted: Option<[u8; 32]>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +48,7 @@ struct Inner {
     packages: BTreeMap<DeviceId, Packages>,
     conversations: BTreeMap<ConversationId, ConversationRecord>,
     commits: BTreeMap<(ConversationId, u64), CommitHash>,
+    handouts: BTreeMap<(ConversationId, u64), Handout>,
     boxes: BTreeMap<DeviceId, MailboxOf>,
     secrets: BTreeMap<String, Vec<u8>>,
     closed: BTreeSet<AccountId>,
@@ -96,7 +93,7 @@ impl Accounts for MemoryStore {
         if inner.names.contains_key(&record.name) && reset.is_none() {
             return Ok(AccountMade::NameTaken);
         }
-        if inner.skeletons.contains_key(&new.skeleton) && reset.is_none() {
+        if inner.skeletons.get(&new.skeleton).is_some_and(|owner| reset != Some(*owner)) {
             return Ok(AccountMade::NameConfusable);
         }
         if let Some(code) = &new.invite {
@@ -108,6 +105,7 @@ impl Accounts for MemoryStore {
         if let Some(old) = reset {
             inner.resets.retain(|_, account| *account != old);
             changes::close(&mut inner, old);
+            inner.skeletons.retain(|_, owner| *owner != old);
         }
         inner.names.insert(record.name.clone(), record.account);
         inner.skeletons.insert(new.skeleton.clone(), record.account);
@@ -210,71 +208,15 @@ impl Accounts for MemoryStore {
     }
 }
 
-impl KeyPackages for MemoryStore {
-    fn forget_packages(&self, devices: &[DeviceId]) -> Stored<()> {
-        let mut inner = self.lock();
-        for device in devices {
-            inner.packages.remove(device);
-        }
-        Ok(())
-    }
-
-    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
-        let mut inner = self.lock();
-        let known = inner.packages.entry(device).or_default();
-        for package in packages {
-            if known.ever.insert(package.clone()) {
-                known.free.push(package.clone());
-            }
-        }
-        if let Some(package) = last_resort {
-            known.last_resort = Some(package.to_vec());
-        }
-        Ok(())
-    }
-
-    fn stock(&self, device: DeviceId) -> Stored<(u32, bool)> {
-        let inner = self.lock();
-        let Some(known) = inner.packages.get(&device) else { return Ok((0, false)) };
-        Ok((u32::try_from(known.free.len()).unwrap_or(u32::MAX), known.last_resort.is_some()))
-    }
-
-    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>> {
-        let mut inner = self.lock();
-        let take = |device: &DeviceId| {
-            let known = inner.packages.get_mut(device)?;
-            if let Some(reserved) = known.reserved.get(&requester) {
-                return Some(reserved.clone());
-            }
-            if known.free.is_empty() {
-                return known.last_resort.clone();
-            }
-            let package = known.free.remove(0);
-            known.reserved.insert(requester, package.clone());
-            Some(package)
-        };
-        Ok(devices.iter().map(take).collect())
-    }
-
-    fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()> {
-        let mut inner = self.lock();
-        for device in devices {
-            if let Some(known) = inner.packages.get_mut(device) {
-                known.reserved.remove(&requester);
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Conversations for MemoryStore {
-    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade> {
+    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade> {
         let mut inner = self.lock();
         match inner.conversations.get(&record.id) {
             Some(known) if known.made_by == record.made_by => Ok(ConversationMade::Made),
             Some(_) => Ok(ConversationMade::Exists),
             None => {
                 inner.conversations.insert(record.id, record.clone());
+                inner.handouts.insert((handout.conversation, handout.epoch), handout.clone());
                 Ok(ConversationMade::Made)
             }
         }
@@ -284,7 +226,7 @@ impl Conversations for MemoryStore {
         Ok(self.lock().conversations.get(&id).cloned())
     }
 
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome> {
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome> {
         let mut inner = self.lock();
         let Some(epoch) = next.epoch.checked_sub(1) else { return Ok(CommitOutcome::WrongEpoch) };
         if let Some(winner) = inner.commits.get(&(next.id, epoch)) {
@@ -295,11 +237,25 @@ impl Conversations for MemoryStore {
         }
         inner.commits.insert((next.id, epoch), hash);
         inner.conversations.insert(next.id, next.clone());
+        inner.handouts.insert((handout.conversation, handout.epoch), handout.clone());
         Ok(CommitOutcome::Accepted)
     }
 
     fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>> {
         Ok(self.lock().commits.get(&(id, epoch)).copied())
+    }
+}
+
+impl Handouts for MemoryStore {
+    fn handouts(&self, of: Option<ConversationId>, at_most: usize) -> Stored<Vec<Handout>> {
+        let inner = self.lock();
+        let waiting = inner.handouts.values().filter(|handout| of.is_none_or(|of| handout.conversation == of));
+        Ok(waiting.take(at_most).cloned().collect())
+    }
+
+    fn handed_out(&self, conversation: ConversationId, epoch: u64) -> Stored<()> {
+        self.lock().handouts.remove(&(conversation, epoch));
+        Ok(())
     }
 }
 

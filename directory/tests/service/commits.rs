@@ -1,17 +1,19 @@
 //! One order of commits: the first valid one of an epoch counts, and everybody whom it concerns hears of it.
 
-use directory::store::Store;
+use directory::store::{Handout, Store};
 use mls_rs::{ExtensionList, MlsMessage};
 use protocol::{
-    CommitHash,
+    CommitHash, ConversationId, DeviceId,
     directory::{CommitSubmission, HandshakeBytes, MailItem, Refusal, Reply, Request},
+    frame,
+    limits::DIRECTORY_FRAME_MAX,
     policy::PolicyRefusal,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    hall::{Hall, bytes, mail_for, mls_time},
-    talk::{Made, is_malformed},
+    hall::{Hall, Person, bytes, mail_for, mls_time},
+    talk::{Made, id_of, is_malformed},
 };
 
 over_both!(
@@ -23,6 +25,9 @@ over_both!(
     only_its_author_submits_a_commit,
     a_device_comes_back_in_the_place_of_its_old_leaf,
     a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes,
+    what_a_crash_kept_from_mailboxes_comes_by_the_sweep_to_those_whom_it_was_for,
+    what_a_crash_kept_from_mailboxes_comes_before_the_next_commit,
+    commits_that_nobody_collects_have_an_end,
 );
 
 fn item(submission: &CommitSubmission) -> MailItem {
@@ -189,4 +194,82 @@ fn a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes(
     hall.pass(1_000);
     let later = (0..1_000).take_while(|_| hall.submit(&mut alice, &commit).is_ok()).count();
     assert_eq!(later, 20);
+}
+
+/// Leaves the store as a process does that dies between a change and the mailboxes.
+fn owe(
+    hall: &Hall<impl Store>,
+    author: &Person,
+    conversation: ConversationId,
+    epoch: u64,
+    to: &[DeviceId],
+) -> MailItem {
+    let commit = bytes(&epoch.to_be_bytes());
+    let item = MailItem::Commit { conversation, epoch, commit };
+    let handout = Handout {
+        conversation,
+        epoch,
+        author: author.device(),
+        devices: to.to_vec(),
+        welcome: false,
+        key: Sha256::digest(epoch.to_be_bytes()).into(),
+        item: frame::encode_body(&item, DIRECTORY_FRAME_MAX).unwrap(),
+        expires: hall.now.plus_ms(1_000_000),
+    };
+    let mut record = hall.service.store().conversation(conversation).unwrap().unwrap();
+    // The store keeps what it is given with any conversation that is new to it.
+    record.id = ConversationId(Sha256::digest(epoch.to_be_bytes()).into());
+    hall.service.store().create_conversation(&record, &handout).unwrap();
+    item
+}
+
+fn what_a_crash_kept_from_mailboxes_comes_by_the_sweep_to_those_whom_it_was_for(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (group, _) = hall.talk(&mut alice, &mut bob);
+    let before = hall.mail(&mut bob);
+    let owed = owe(&hall, &alice, id_of(&group), 7, &[bob.device()]);
+    assert_eq!(hall.mail(&mut bob), before);
+    assert_eq!(hall.service.sweep(hall.now), [mail_for(bob.device())]);
+    assert_eq!(hall.service.sweep(hall.now), [], "once");
+    assert_eq!(hall.mail(&mut bob), [before, vec![owed]].concat());
+    assert_eq!(hall.mail(&mut alice), [], "it was for bob alone");
+}
+
+fn what_a_crash_kept_from_mailboxes_comes_before_the_next_commit(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let both = [alice.device(), bob.device()];
+    let owed = [7, 8].map(|epoch| owe(&hall, &bob, id_of(&group), epoch, &both));
+    let commit = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.mail(&mut alice), [owed.to_vec(), vec![item(&commit)]].concat());
+    // And with a repetition, whose answer says that it is on its way.
+    let owed = owe(&hall, &alice, id_of(&group), 9, &both);
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.mail(&mut bob).last(), Some(&owed));
+}
+
+fn commits_that_nobody_collects_have_an_end(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let (mut group, mut joined) = hall.talk(&mut alice, &mut bob);
+    // The Welcome counts as well.
+    for epoch in 100..1_099 {
+        owe(&hall, &alice, id_of(&group), epoch, &[bob.device()]);
+    }
+    while !hall.service.sweep(hall.now).is_empty() {}
+    let commit = hall.refresh(&mut group);
+    group.clear_pending_commit();
+    assert_eq!(hall.submit(&mut alice, &commit), Err(Refusal::MailboxFull));
+    let of_no_epoch = CommitSubmission { epoch: 77, ..commit.clone() };
+    assert_eq!(hall.submit(&mut alice, &of_no_epoch), Err(Refusal::MailboxFull), "full before stale");
+    let others = hall.refresh(&mut joined);
+    assert_eq!(hall.submit(&mut bob, &others), Ok(Reply::CommitAccepted), "whoever did not send so many goes on");
+    let received = MlsMessage::from_bytes(&others.commit).unwrap();
+    group.process_incoming_message_with_time(received, mls_time(hall.now)).unwrap();
+    let next = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &next), Err(Refusal::MailboxFull));
+    let Ok(Reply::Mail { items, .. }) = hall.ask(&mut bob, Request::Drain { after: None }) else { panic!() };
+    let first = vec![items[0].0].try_into().unwrap();
+    assert_eq!(hall.ask(&mut bob, Request::Remove { cursors: first }), Ok(Reply::Done));
+    assert_eq!(hall.submit(&mut alice, &next), Ok(Reply::CommitAccepted));
 }

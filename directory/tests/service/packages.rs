@@ -2,8 +2,9 @@
 
 use directory::{core::ServiceEffect, store::Store};
 use protocol::{
+    Bounded,
     directory::{KeyPackageBytes, Push, Refusal, Reply, Request},
-    limits::{KEY_PACKAGES, KEY_PACKAGES_LOW},
+    limits::{KEY_PACKAGE_LIFETIME_S, KEY_PACKAGES, KEY_PACKAGES_LOW},
 };
 
 use crate::{
@@ -17,6 +18,7 @@ over_both!(
     a_device_hears_when_its_packages_run_low,
     no_more_is_stocked_than_fits,
     a_package_that_does_not_hold_is_refused,
+    a_package_ends_after_eighty_four_days_also_for_whom_it_was_promised,
 );
 
 fn publish(hall: &Hall<impl Store>, person: &mut Person, count: usize, last_resort: bool) -> Vec<KeyPackageBytes> {
@@ -117,5 +119,27 @@ fn a_package_that_does_not_hold_is_refused(hall: Hall<impl Store>) {
             assert!(is_malformed(&answer), "{what}: {answer:?}");
         }
     }
-    assert_eq!(hall.service.store().stock(bob.device()).unwrap(), (0, false));
+    assert_eq!(hall.service.store().stock(bob.device(), hall.now).unwrap(), (0, false));
+}
+
+fn a_package_ends_after_eighty_four_days_also_for_whom_it_was_promised(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let old = publish(&hall, &mut bob, 2, true);
+    assert_eq!(taken(&hall, &mut alice, &bob).as_ref(), Some(&old[0]));
+    hall.pass(KEY_PACKAGE_LIFETIME_S * 1_000 - 1);
+    assert_eq!(taken(&hall, &mut alice, &bob).as_ref(), Some(&old[0]));
+    hall.pass(1);
+    let announce = Request::Announce { addresses: Bounded::default(), send_counter: 0 };
+    let left = |bob: &mut Person| match hall.ask(bob, announce.clone()) {
+        Ok(Reply::Announced { key_packages, last_resort, .. }) => (key_packages, last_resort),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(left(&mut bob), (0, false), "its device hears that there are no more");
+    for person in [&mut alice, &mut carol] {
+        assert_eq!(taken(&hall, person, &bob), None);
+    }
+    hall.service.sweep(hall.now);
+    let new = publish(&hall, &mut bob, 1, true);
+    assert_eq!(taken(&hall, &mut alice, &bob).as_ref(), Some(&new[0]));
+    assert_eq!(taken(&hall, &mut carol, &bob).as_ref(), Some(&new[1]));
 }

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use directory::store::{
     AccountChanges, AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord,
-    Conversations, Counts, Delivery, DeviceRecord, DevicesChange, DevicesChanged, ExpiredMessage, Instance,
-    KeyPackages, MailRecord, Mailbox, NewAccount, NewSecrets, StoreError, Stored, memory::MemoryStore,
+    Conversations, Counts, Delivery, DeviceRecord, DevicesChange, DevicesChanged, ExpiredMessage, Handout, Handouts,
+    Instance, KeyPackages, MailRecord, Mailbox, NewAccount, NewSecrets, Package, StoreError, Stored,
+    memory::MemoryStore,
 };
 use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
 
@@ -211,16 +212,18 @@ impl KeyPackages for MortalStore {
     }
 
     reads! {
-        stock(device: DeviceId) -> (u32, bool);
+        stock(device: DeviceId, now: Timestamp) -> (u32, bool);
+        // As with mail, the sweep is no place to die at.
+        expire_packages(now: Timestamp, at_most: usize) -> ();
     }
 
-    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
-        let bytes: Vec<&[u8]> = packages.iter().map(Vec::as_slice).chain(last_resort).collect();
+    fn publish(&self, device: DeviceId, packages: &[Package], last_resort: Option<&Package>) -> Stored<()> {
+        let bytes: Vec<&[u8]> = packages.iter().chain(last_resort).map(|package| package.bytes.as_slice()).collect();
         self.change(&bytes, |inner| inner.publish(device, packages, last_resort))
     }
 
-    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>> {
-        self.change(&[], |inner| inner.take(requester, devices))
+    fn take(&self, requester: DeviceId, devices: &[DeviceId], now: Timestamp) -> Stored<Vec<Option<Vec<u8>>>> {
+        self.change(&[], |inner| inner.take(requester, devices, now))
     }
 
     fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()> {
@@ -234,13 +237,24 @@ impl Conversations for MortalStore {
         commit_of(id: ConversationId, epoch: u64) -> Option<CommitHash>;
     }
 
-    fn create_conversation(&self, record: &ConversationRecord) -> Stored<ConversationMade> {
-        let bytes = [record.snapshot.as_slice(), &record.group_info];
-        self.change(&bytes, |inner| inner.create_conversation(record))
+    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade> {
+        let bytes = [record.snapshot.as_slice(), &record.group_info, &handout.item];
+        self.change(&bytes, |inner| inner.create_conversation(record, handout))
     }
 
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord) -> Stored<CommitOutcome> {
-        self.change(&[&next.snapshot, &next.group_info], |inner| inner.commit(hash, next))
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome> {
+        let bytes = [next.snapshot.as_slice(), &next.group_info, &handout.item];
+        self.change(&bytes, |inner| inner.commit(hash, next, handout))
+    }
+}
+
+impl Handouts for MortalStore {
+    reads! {
+        handouts(of: Option<ConversationId>, at_most: usize) -> Vec<Handout>;
+    }
+
+    fn handed_out(&self, conversation: ConversationId, epoch: u64) -> Stored<()> {
+        self.change(&[], |inner| inner.handed_out(conversation, epoch))
     }
 }
 
@@ -250,6 +264,7 @@ impl Mailbox for MortalStore {
     }
 
     reads! {
+        waiting(devices: &[DeviceId], counted: [u8; 32]) -> Vec<(u64, u64)>;
         drain(device: DeviceId, after: Option<Cursor>, items: usize, bytes: usize) -> (Vec<MailRecord>, bool);
     }
 

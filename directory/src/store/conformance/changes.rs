@@ -2,7 +2,11 @@
 
 use protocol::{BoundedBytes, Signature, Timestamp, certificate::SignedDeviceList};
 
-use super::{account, device, key, mail, name, new_account, simple, waiting};
+use super::{
+    account, device, key, mail, name, new_account,
+    packages::{package, stock},
+    simple, waiting,
+};
 use crate::store::{
     AccountMade, AccountRecord, Counts, DeviceRecord, DevicesChange, DevicesChanged, NewAccount, NewSecrets, Store,
 };
@@ -118,12 +122,12 @@ pub(super) fn whoever_shows_the_offered_code_gets_the_name_and_the_old_account_i
 }
 
 pub(super) fn what_belongs_to_devices_that_are_gone_is_forgotten(store: &impl Store) {
-    store.publish(device(1), &[vec![1]], Some(&[2])).unwrap();
-    store.publish(device(2), &[vec![3]], None).unwrap();
+    store.publish(device(1), &[package(1, 9)], Some(&package(2, 9))).unwrap();
+    store.publish(device(2), &[package(3, 9)], None).unwrap();
     store.deliver(&[mail(1, &[1, 2])]).unwrap();
     store.forget_packages(&[device(1)]).unwrap();
     store.forget_mail(&[device(1)]).unwrap();
-    assert_eq!((store.stock(device(1)).unwrap(), store.stock(device(2)).unwrap()), ((0, false), (1, false)));
+    assert_eq!((stock(store, 1, 0), stock(store, 2, 0)), ((0, false), (1, false)));
     assert_eq!((waiting(store, 1).len(), waiting(store, 2).len()), (0, 1));
 }
 

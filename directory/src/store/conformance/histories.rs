@@ -5,7 +5,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use tempfile::TempDir;
 
-use super::{account, changes, conversation, device, key, mail, name, new_account, waiting};
+use super::{
+    QUOTA, account, changes, conversation, device, handouts::handout, key, mail, name, new_account, packages::package,
+    waiting,
+};
 use crate::store::{Delivery, DevicesChange, NewAccount, Store, memory::MemoryStore, sqlite::SqliteStore};
 
 /// SQLite in a folder, closed and opened again in the middle.
@@ -28,7 +31,7 @@ fn step(store: &impl Store, seed: u64) -> String {
     let (a, b, c, d) = (draw(4), draw(4), draw(4), draw(4));
     let time = Timestamp(2_000 + u64::from(draw(30)));
     let invite = ["one", "two", "three"].get(usize::from(draw(6))).copied();
-    match draw(31) {
+    match draw(34) {
         0..=2 => {
             let reset = (time.0.is_multiple_of(2)).then(|| "reset".to_owned());
             format!("{:?}", store.create_account(&NewAccount { reset, ..new_account(a, b, c, d, invite) }))
@@ -45,20 +48,23 @@ fn step(store: &impl Store, seed: u64) -> String {
         12 => format!("{:?}", store.add_invites(&invite.map(str::to_owned).into_iter().collect::<Vec<_>>())),
         13 => format!("{:?} {:?}", store.invite_is_free(invite.unwrap_or("none")), store.counts()),
         14 => {
-            let last = (d == 0).then(|| vec![a, 200]);
-            format!("{:?} {:?}", store.publish(device(a), &[vec![b], vec![c]], last.as_deref()), store.stock(device(a)))
+            let last = (d == 0).then(|| package(200, u64::from(b)));
+            let packages = [package(b, u64::from(d) + 1), package(c, u64::from(c) + 1)];
+            let published = store.publish(device(a), &packages, last.as_ref());
+            format!("{published:?} {:?}", store.stock(device(a), Timestamp(u64::from(c))))
         }
-        15 => format!("{:?}", store.take(device(a), &[device(b), device(c)])),
+        15 => format!("{:?}", store.take(device(a), &[device(b), device(c)], Timestamp(u64::from(d)))),
         16 => format!("{:?}", store.used(device(a), &[device(b)])),
-        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b))),
+        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b), &handout(a, 1))),
         18 => {
-            let committed = store.commit(CommitHash([b; 32]), &conversation(a, u64::from(c) + 1, d));
+            let committed =
+                store.commit(CommitHash([b; 32]), &conversation(a, u64::from(c) + 1, d), &handout(a, u64::from(c) + 1));
             format!("{committed:?} {:?}", store.conversation(ConversationId([a; 32])))
         }
         19 | 20 => {
             let replaces = d == 0;
             let message = if replaces { None } else { mail(b, &[]).message };
-            let quota = (c == 0).then_some((2, 25));
+            let quota = (c == 0).then_some(QUOTA);
             let deliveries =
                 [Delivery { replaces, message, quota, ..mail(b, &[a, c]) }, Delivery { quota, ..mail(b + 4, &[d]) }];
             format!("{:?}", store.deliver(&deliveries))
@@ -77,6 +83,12 @@ fn step(store: &impl Store, seed: u64) -> String {
         28 if d == 0 => format!("{:?} {:?}", store.forget_mail(&[device(a)]), store.forget_packages(&[device(b)])),
         28 => format!("{:?} {:?}", store.note_device_seen(device(a), time), store.devices_seen(&[device(b)])),
         29 => format!("{:?}", store.block(account(a), &[account(b)], c > 0)),
+        30 => format!("{:?}", store.expire_packages(Timestamp(u64::from(a) + 1), usize::from(b))),
+        31 => {
+            let done = store.handed_out(ConversationId([a; 32]), u64::from(b) + 1);
+            format!("{done:?} {:?}", store.handouts((c == 0).then_some(ConversationId([a; 32])), usize::from(d)))
+        }
+        32 => format!("{:?}", store.waiting(&[device(a), device(b)], QUOTA.counted)),
         _ => format!("{:?}", store.has_blocked(&[(account(a), account(b)), (account(c), account(d))])),
     }
 }

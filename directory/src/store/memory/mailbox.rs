@@ -6,7 +6,7 @@ use protocol::{DeviceId, Timestamp, directory::Cursor};
 
 use super::{
     super::{Delivery, ExpiredMessage, MailRecord, Mailbox, Stored},
-    Inner, Item, MemoryStore,
+    Inner, Item, MailboxOf, MemoryStore,
 };
 
 impl Mailbox for MemoryStore {
@@ -21,6 +21,11 @@ impl Mailbox for MemoryStore {
     fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>> {
         let mut inner = self.lock();
         Ok(deliveries.iter().map(|delivery| deliver(&mut inner, delivery)).collect())
+    }
+
+    fn waiting(&self, devices: &[DeviceId], counted: [u8; 32]) -> Stored<Vec<(u64, u64)>> {
+        let inner = self.lock();
+        Ok(devices.iter().map(|device| waiting(inner.boxes.get(device), counted)).collect())
     }
 
     fn drain(
@@ -81,17 +86,21 @@ impl Mailbox for MemoryStore {
     }
 }
 
+fn waiting(mailbox: Option<&MailboxOf>, counted: [u8; 32]) -> (u64, u64) {
+    let all = mailbox.into_iter().flat_map(|mailbox| mailbox.items.values());
+    let same = all.filter(|item| item.counted == Some(counted));
+    same.fold((0, 0), |(items, bytes), item| (items + 1, bytes + item.item.len() as u64))
+}
+
 fn deliver(inner: &mut Inner, delivery: &Delivery) -> bool {
     let fits = |device: &DeviceId| {
-        let (Some((items, bytes)), Some((sender, ..))) = (delivery.quota, delivery.message) else { return true };
+        let Some(quota) = delivery.quota else { return true };
         let mailbox = inner.boxes.get(device);
         if mailbox.is_some_and(|mailbox| mailbox.known.contains_key(&delivery.key)) {
             return true;
         }
-        let all = mailbox.into_iter().flat_map(|mailbox| mailbox.items.values());
-        let same = all.filter(|item| item.message.is_some_and(|(from, ..)| from == sender));
-        let (count, total) = same.fold((0, 0), |(count, total), item| (count + 1, total + item.item.len() as u64));
-        count < items && total + delivery.item.len() as u64 <= bytes
+        let (items, bytes) = waiting(mailbox, quota.counted);
+        items < quota.items && bytes + delivery.item.len() as u64 <= quota.bytes
     };
     if !delivery.recipients.iter().all(|(device, _)| fits(device)) {
         return false;
@@ -112,6 +121,7 @@ fn deliver(inner: &mut Inner, delivery: &Delivery) -> bool {
             accepted: *accepted,
             message: delivery.message,
             expires: delivery.expires,
+            counted: delivery.quota.map(|quota| quota.counted),
         };
         mailbox.items.insert(Cursor(mailbox.next), item);
     }

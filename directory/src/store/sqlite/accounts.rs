@@ -85,8 +85,9 @@ impl Accounts for SqliteStore {
             if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? && reset.is_none() {
                 return Ok(AccountMade::NameTaken);
             }
-            let looks = params![new.skeleton];
-            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1", looks)? && reset.is_none() {
+            // The account that gives up its name gives up what it looks like, too.
+            let looks = params![new.skeleton, reset];
+            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1 AND id IS NOT ?2", looks)? {
                 return Ok(AccountMade::NameConfusable);
             }
             let id = record.account.0.as_slice();

@@ -1,24 +1,29 @@
 //! Mailboxes: each device has its own order; an item for many is stored once and referred to.
 
 use protocol::{ConversationId, DeviceId, MessageId, Timestamp, directory::Cursor};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     super::{Delivery, ExpiredMessage, MailRecord, Mailbox, StoreError, Stored},
     SqliteStore, fatal, integer, number,
 };
 
+fn waiting(db: &Connection, device: DeviceId, counted: [u8; 32]) -> Stored<(u64, u64)> {
+    let sql = "SELECT items, bytes FROM mail_count WHERE device = ?1 AND counted = ?2";
+    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+    let parameters = params![device.0.as_slice(), counted.as_slice()];
+    let found: Option<(i64, i64)> =
+        statement.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(fatal)?;
+    found.map_or(Ok((0, 0)), |(items, bytes)| Ok((number(items)?, number(bytes)?)))
+}
+
 fn fits(db: &Transaction<'_>, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
-    let (Some((items, bytes)), Some((sender, ..))) = (delivery.quota, delivery.message) else { return Ok(true) };
+    let Some(quota) = delivery.quota else { return Ok(true) };
     if is_known(db, delivery, device)? {
         return Ok(true);
     }
-    let sql = "SELECT count(*), coalesce(sum(length), 0) FROM mail WHERE device = ?1 AND sender = ?2";
-    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
-    let parameters = params![device.0.as_slice(), sender.0.as_slice()];
-    let (count, total): (i64, i64) =
-        statement.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?))).map_err(fatal)?;
-    Ok(number(count)? < items && number(total)? + delivery.item.len() as u64 <= bytes)
+    let (items, bytes) = waiting(db, device, quota.counted)?;
+    Ok(items < quota.items && bytes + delivery.item.len() as u64 <= quota.bytes)
 }
 
 fn is_known(db: &Transaction<'_>, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
@@ -58,12 +63,12 @@ fn deliver(db: &Transaction<'_>, delivery: &Delivery) -> Stored<bool> {
                    ON CONFLICT (device) DO UPDATE SET next = next + 1 RETURNING next";
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
         let cursor: i64 = statement.query_row(params![id], |row| row.get(0)).map_err(fatal)?;
-        let sql = "INSERT INTO mail (device, cursor, payload, key, sender, length, accepted, expires)
+        let sql = "INSERT INTO mail (device, cursor, payload, key, counted, length, accepted, expires)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
-        let sender = delivery.message.map(|(sender, ..)| sender.0.to_vec());
+        let counted = delivery.quota.as_ref().map(|quota| quota.counted.as_slice());
         let (length, expires) = (integer(delivery.item.len() as u64), integer(delivery.expires.0));
-        let parameters = params![id, cursor, payload, delivery.key.as_slice(), sender, length, accepted, expires];
+        let parameters = params![id, cursor, payload, delivery.key.as_slice(), counted, length, accepted, expires];
         statement.execute(parameters).map_err(fatal)?;
     }
     Ok(true)
@@ -109,6 +114,10 @@ impl Mailbox for SqliteStore {
             return Ok(Vec::new());
         }
         self.write(|db| deliveries.iter().map(|delivery| deliver(db, delivery)).collect())
+    }
+
+    fn waiting(&self, devices: &[DeviceId], counted: [u8; 32]) -> Stored<Vec<(u64, u64)>> {
+        self.read(|db| devices.iter().map(|device| waiting(db, *device, counted)).collect())
     }
 
     fn drain(

@@ -1,32 +1,34 @@
-//! Key packages. A package that was handed out stays as a hash, so that it is never stocked again.
+//! Key packages. A package that was used stays as a hash until it would have ended, so that it is never stocked again.
 
-use protocol::DeviceId;
+use protocol::{DeviceId, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    super::{KeyPackages, Stored},
-    SqliteStore, fatal,
+    super::{KeyPackages, Package, Stored},
+    SqliteStore, fatal, integer,
 };
 
-fn take(db: &Transaction<'_>, requester: DeviceId, device: DeviceId) -> Stored<Option<Vec<u8>>> {
-    let (device, requester) = (device.0.as_slice(), requester.0.as_slice());
+fn take(db: &Transaction<'_>, requester: DeviceId, device: DeviceId, now: Timestamp) -> Stored<Option<Vec<u8>>> {
+    let (device, requester, now) = (device.0.as_slice(), requester.0.as_slice(), integer(now.0));
     let one = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| -> Stored<Option<Vec<u8>>> {
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
         statement.query_row(parameters, |row| row.get(0)).optional().map_err(fatal)
     };
-    let reserved = "SELECT package FROM key_package WHERE device = ?1 AND reserved_for = ?2";
-    if let Some(package) = one(reserved, &[&device, &requester])? {
+    let reserved = "SELECT package FROM key_package WHERE device = ?1 AND reserved_for = ?2 AND expires > ?3";
+    if let Some(package) = one(reserved, &[&device, &requester, &now])? {
         return Ok(Some(package));
     }
+    let ended = "UPDATE key_package SET package = NULL, reserved_for = NULL WHERE device = ?1 AND reserved_for = ?2";
+    db.prepare_cached(ended).map_err(fatal)?.execute(params![device, requester]).map_err(fatal)?;
     let free = "UPDATE key_package SET reserved_for = ?2 WHERE device = ?1 AND number = (
                     SELECT min(number) FROM key_package
-                    WHERE device = ?1 AND package IS NOT NULL AND reserved_for IS NULL
+                    WHERE device = ?1 AND package IS NOT NULL AND reserved_for IS NULL AND expires > ?3
                 ) RETURNING package";
-    if let Some(package) = one(free, &[&device, &requester])? {
+    if let Some(package) = one(free, &[&device, &requester, &now])? {
         return Ok(Some(package));
     }
-    one("SELECT package FROM last_resort WHERE device = ?1", &[&device])
+    one("SELECT package FROM last_resort WHERE device = ?1 AND expires > ?2", &[&device, &now])
 }
 
 impl KeyPackages for SqliteStore {
@@ -41,36 +43,38 @@ impl KeyPackages for SqliteStore {
         })
     }
 
-    fn publish(&self, device: DeviceId, packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Stored<()> {
+    fn publish(&self, device: DeviceId, packages: &[Package], last_resort: Option<&Package>) -> Stored<()> {
         self.write(|db| {
             let device = device.0.as_slice();
-            let sql = "INSERT OR IGNORE INTO key_package (device, number, hash, package)
-                       SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM key_package WHERE device = ?1";
+            let sql = "INSERT OR IGNORE INTO key_package (device, number, hash, package, expires)
+                       SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM key_package WHERE device = ?1";
             let mut statement = db.prepare_cached(sql).map_err(fatal)?;
-            for package in packages {
-                statement.execute(params![device, Sha256::digest(package).as_slice(), package]).map_err(fatal)?;
+            for Package { bytes, expires } in packages {
+                let hash = Sha256::digest(bytes);
+                statement.execute(params![device, hash.as_slice(), bytes, integer(expires.0)]).map_err(fatal)?;
             }
-            if let Some(package) = last_resort {
-                let sql = "INSERT OR REPLACE INTO last_resort (device, package) VALUES (?1, ?2)";
-                db.execute(sql, params![device, package]).map_err(fatal)?;
+            if let Some(Package { bytes, expires }) = last_resort {
+                let sql = "INSERT OR REPLACE INTO last_resort (device, package, expires) VALUES (?1, ?2, ?3)";
+                db.execute(sql, params![device, bytes, integer(expires.0)]).map_err(fatal)?;
             }
             Ok(())
         })
     }
 
-    fn stock(&self, device: DeviceId) -> Stored<(u32, bool)> {
+    fn stock(&self, device: DeviceId, now: Timestamp) -> Stored<(u32, bool)> {
         self.read(|db| {
             let sql = "SELECT count(*) FROM key_package
-                       WHERE device = ?1 AND package IS NOT NULL AND reserved_for IS NULL";
+                       WHERE device = ?1 AND package IS NOT NULL AND reserved_for IS NULL AND expires > ?2";
             let mut left = db.prepare_cached(sql).map_err(fatal)?;
-            let mut last = db.prepare_cached("SELECT 1 FROM last_resort WHERE device = ?1").map_err(fatal)?;
-            let device = params![device.0.as_slice()];
-            Ok((left.query_row(device, |row| row.get(0)).map_err(fatal)?, last.exists(device).map_err(fatal)?))
+            let sql = "SELECT 1 FROM last_resort WHERE device = ?1 AND expires > ?2";
+            let mut last = db.prepare_cached(sql).map_err(fatal)?;
+            let of = params![device.0.as_slice(), integer(now.0)];
+            Ok((left.query_row(of, |row| row.get(0)).map_err(fatal)?, last.exists(of).map_err(fatal)?))
         })
     }
 
-    fn take(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<Vec<Option<Vec<u8>>>> {
-        self.write(|db| devices.iter().map(|device| take(db, requester, *device)).collect())
+    fn take(&self, requester: DeviceId, devices: &[DeviceId], now: Timestamp) -> Stored<Vec<Option<Vec<u8>>>> {
+        self.write(|db| devices.iter().map(|device| take(db, requester, *device, now)).collect())
     }
 
     fn used(&self, requester: DeviceId, devices: &[DeviceId]) -> Stored<()> {
@@ -81,6 +85,24 @@ impl KeyPackages for SqliteStore {
             for device in devices {
                 statement.execute(params![device.0.as_slice(), requester.0.as_slice()]).map_err(fatal)?;
             }
+            Ok(())
+        })
+    }
+
+    fn expire_packages(&self, now: Timestamp, at_most: usize) -> Stored<()> {
+        let due = "SELECT EXISTS (SELECT 1 FROM key_package WHERE expires <= ?1)
+                       OR EXISTS (SELECT 1 FROM last_resort WHERE expires <= ?1)";
+        if !self.read(|db| db.query_row(due, params![integer(now.0)], |row| row.get(0)).map_err(fatal))? {
+            return Ok(());
+        }
+        self.write(|db| {
+            let of = params![integer(now.0), integer(at_most as u64)];
+            let sql = "DELETE FROM key_package WHERE (device, number) IN (
+                           SELECT device, number FROM key_package WHERE expires <= ?1 ORDER BY device, number LIMIT ?2)";
+            db.execute(sql, of).map_err(fatal)?;
+            let sql = "DELETE FROM last_resort WHERE device IN (
+                           SELECT device FROM last_resort WHERE expires <= ?1 ORDER BY device LIMIT ?2)";
+            db.execute(sql, of).map_err(fatal)?;
             Ok(())
         })
     }

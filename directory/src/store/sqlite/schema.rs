@@ -53,6 +53,35 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE reset (code TEXT PRIMARY KEY, account BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE blocked (owner BLOB NOT NULL, other BLOB NOT NULL, PRIMARY KEY (owner, other)) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE handout (
+        conversation BLOB NOT NULL, epoch INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (conversation, epoch)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE key_package ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE last_resort ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+    -- When those of before end was not kept: eighty-four days from now is the latest that it can be.
+    UPDATE key_package SET expires = (unixepoch() + 84 * 86400) * 1000;
+    UPDATE last_resort SET expires = (unixepoch() + 84 * 86400) * 1000;
+    CREATE INDEX key_package_expires ON key_package (expires);
+    CREATE INDEX last_resort_expires ON last_resort (expires);
+    -- What counts against a quota is added up as it comes and goes, since a full mailbox has too much to count each time.
+    ALTER TABLE mail ADD COLUMN counted BLOB;
+    DROP INDEX mail_sender;
+    ALTER TABLE mail DROP COLUMN sender;
+    CREATE TABLE mail_count (
+        device BLOB NOT NULL, counted BLOB NOT NULL, items INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (device, counted)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER mail_comes AFTER INSERT ON mail WHEN NEW.counted IS NOT NULL BEGIN
+        INSERT INTO mail_count (device, counted, items, bytes) VALUES (NEW.device, NEW.counted, 1, NEW.length)
+            ON CONFLICT (device, counted) DO UPDATE SET items = items + 1, bytes = bytes + NEW.length;
+    END;
+    CREATE TRIGGER mail_goes AFTER DELETE ON mail WHEN OLD.counted IS NOT NULL BEGIN
+        UPDATE mail_count SET items = items - 1, bytes = bytes - OLD.length
+            WHERE device = OLD.device AND counted = OLD.counted;
+        DELETE FROM mail_count WHERE device = OLD.device AND counted = OLD.counted AND items = 0;
+    END;
+",
 ];
 
 /// Refuses a database that a newer program wrote, without touching it.
@@ -75,4 +104,35 @@ pub(super) fn migrate(connection: &Connection) -> Stored<()> {
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     connection.execute_batch(end).map_err(fatal)?;
     migrated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_every_earlier_version_comes_along() {
+        for from in 1..MIGRATIONS.len() {
+            let connection = Connection::open_in_memory().unwrap();
+            for migration in &MIGRATIONS[..from] {
+                connection.execute_batch(migration).unwrap();
+            }
+            connection.pragma_update(None, "user_version", u32::try_from(from).unwrap()).unwrap();
+            let data = "
+                INSERT INTO key_package (device, number, hash, package) VALUES (x'01', 1, x'02', x'03');
+                INSERT INTO last_resort (device, package) VALUES (x'01', x'04');
+                INSERT INTO payload (id, item) VALUES (1, x'05');
+                INSERT INTO mail (device, cursor, payload, key, sender, length, accepted, expires)
+                    VALUES (x'01', 1, 1, x'06', x'07', 1, 1, 99);
+            ";
+            connection.execute_batch(data).unwrap();
+            migrate(&connection).unwrap();
+            assert_eq!(check(&connection).unwrap() as usize, MIGRATIONS.len());
+            let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let lasting = "SELECT count(*) FROM key_package WHERE expires > unixepoch() * 1000";
+            assert_eq!((count(lasting), count("SELECT count(*) FROM last_resort WHERE expires > 0")), (1, 1));
+            assert_eq!((count("SELECT count(*) FROM mail"), count("SELECT count(*) FROM mail_count")), (1, 0));
+            connection.execute_batch("DELETE FROM mail").unwrap();
+        }
+    }
 }
