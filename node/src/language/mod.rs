@@ -15,8 +15,8 @@ use protocol::{MessageId, Name, limits::TEXT_MAX};
 pub use secret::{redact, secret_span};
 use verbs::Verb;
 use words::Words;
-pub(crate) use words::restore;
-pub use words::{Expanded, LINE_MAX, PLACEHOLDERS};
+pub use words::{Expanded, LINE_MAX};
+pub(crate) use words::{hold, restore};
 
 /// Messages that HISTORY shows unless told otherwise.
 const HISTORY_DEFAULT: usize = 20;
@@ -66,7 +66,8 @@ pub fn parse(line: &str) -> Result<Option<Line>, Failure> {
 /// As [`parse`].
 pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
     let text = line.as_str();
-    if text.len() > LINE_MAX {
+    // What stands for a value's blanks is longer than they are.
+    if text.len() > LINE_MAX && line.to_text().len() > LINE_MAX {
         return Err(usage(format!("a line has at most {LINE_MAX} bytes; split it")));
     }
     let mut words = Words::new(text);
@@ -82,18 +83,19 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
         Verb::WhoAmI => Line::Core(Command::WhoAmI),
         Verb::Ping => Line::Core(Command::Ping),
         Verb::Send => send(&mut words)?,
-        Verb::Resend => Line::Core(Command::Resend { id: message_ref(words.next().unwrap_or_default())? }),
+        Verb::Resend => Line::Core(Command::Resend { id: resent(&mut words)? }),
         Verb::List => Line::Core(list(&mut words)?),
         Verb::Contacts => Line::Core(Command::Contacts),
         Verb::History => Line::Core(history(&mut words)?),
         Verb::Status => Line::Core(Command::Status),
-        Verb::Help => Line::Help(words.next().map(str::to_owned)),
+        Verb::Help => Line::Help(words.next().map(restore)),
         Verb::Quit => Line::Quit,
     };
     if !matches!(parsed, Line::Core(Command::Send { .. }))
         && let Some(extra) = words.next()
     {
-        return Err(usage(format!("{} takes no {extra:?}; it is {}", verb.word(), verb.syntax())));
+        let extra = restore(extra);
+        return Err(usage(format!("{} takes no {extra:?}; {}", verb.word(), form(verb))));
     }
     Ok(Some(parsed))
 }
@@ -114,14 +116,19 @@ pub fn help(topic: Option<&str>) -> Result<String, Failure> {
 /// # Errors
 /// A [`Failure`] of class `usage`.
 pub fn message_ref(text: &str) -> Result<MessageRef, Failure> {
+    let text = restore(text);
     if let Ok(uid) = text.parse::<MessageId>() {
         return Ok(MessageRef::Full(uid));
     }
-    let digits = text.strip_prefix(['m', 'M']).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse().ok()) {
+    match text.strip_prefix(['m', 'M']).and_then(number) {
         Some(number) => Ok(MessageRef::Short(ShortId::Message(number))),
-        None => Err(usage(format!("{text:?} is no message's id, which looks like m12; HISTORY shows them"))),
+        None => Err(usage(format!("{text:?} is no message's id, which looks like m12; `HISTORY` shows them"))),
     }
+}
+
+/// Reads digits, and nothing else.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Reads a name.
@@ -129,7 +136,21 @@ pub fn message_ref(text: &str) -> Result<MessageRef, Failure> {
 /// # Errors
 /// A [`Failure`] of class `usage`.
 pub fn name(text: &str) -> Result<Name, Failure> {
-    Name::parse(text).map_err(|error| usage(format!("{text:?} is no name: {error}")))
+    let text = restore(text);
+    Name::parse(&text).map_err(|error| usage(format!("{text:?} is no name: {error}")))
+}
+
+/// Whether a line that begins with this word is a command, of this version or of a later one.
+pub(crate) fn is_command(word: &str) -> bool {
+    word.starts_with(['@', '&']) || Verb::find(word).is_some() || is_later(word)
+}
+
+/// Refuses a line's first word if no command begins with it.
+///
+/// # Errors
+/// A [`Failure`] of class `usage` that names the nearest verb.
+pub(crate) fn check_verb(word: &str) -> Result<(), Failure> {
+    if word.starts_with('@') || Verb::find(word).is_some() { Ok(()) } else { Err(unknown(word)) }
 }
 
 pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -144,23 +165,36 @@ const LATER: &[&str] = &[
     "WHY", "SET", "EXPORT", "CLEAR",
 ];
 
+fn is_later(word: &str) -> bool {
+    LATER.iter().any(|later| later.eq_ignore_ascii_case(word))
+}
+
 fn unknown(word: &str) -> Failure {
+    let word = restore(word);
     if word.starts_with('&') {
-        return usage("there are no groups in this version; `@user text` writes to a person");
+        return usage("there are no groups in this version; as in `@bob see you at eight`, messages go to a person");
     }
-    if LATER.iter().any(|later| later.eq_ignore_ascii_case(word)) {
-        return usage(format!("{} is not in this version; HELP lists what is", word.to_uppercase()));
+    if is_later(&word) {
+        return usage(format!("{} is not in this version; `HELP` lists what is", word.to_uppercase()));
     }
-    match verbs::nearest(word) {
-        Some(verb) => usage(format!("there is no command {word:?}; did you mean {}? HELP lists all", verb.syntax())),
-        None => usage(format!("there is no command {word:?}; HELP lists all, SEND NAME text sends a message")),
+    match verbs::nearest(&word) {
+        Some(verb) => usage(format!("there is no command {word:?}; did you mean {}? {}", verb.word(), form(verb))),
+        None => {
+            let example = Verb::Send.example();
+            usage(format!("there is no command {word:?}; `HELP` lists all, and `{example}` sends a message"))
+        }
     }
+}
+
+/// The right form of a verb's line, and a line that is right.
+fn form(verb: Verb) -> String {
+    format!("the form is {}, as in `{}`", verb.syntax(), verb.example())
 }
 
 fn needed(words: &mut Words<'_>, verb: Verb) -> Result<Name, Failure> {
     match words.next() {
         Some(word) => name(word),
-        None => Err(usage(format!("{} needs a name: {}", verb.word(), verb.syntax()))),
+        None => Err(usage(format!("{} needs a name; {}", verb.word(), form(verb)))),
     }
 }
 
@@ -175,8 +209,8 @@ fn sign_up(words: &mut Words<'_>) -> Result<Line, Failure> {
     let invite = match next {
         None => None,
         Some(word) if word.eq_ignore_ascii_case("invite") => match words.next() {
-            Some(code) => Some(code.to_owned()),
-            None => return Err(usage(format!("INVITE needs a code: {}", Verb::SignUp.syntax()))),
+            Some(code) => Some(restore(code)),
+            None => return Err(usage(format!("INVITE needs a code; {}", form(Verb::SignUp)))),
         },
         // The word is not repeated: it may be the rest of a password with a blank in it.
         Some(_) => {
@@ -203,23 +237,34 @@ fn new_password(word: &str) -> Result<Password, Failure> {
     Ok(Password::new(word))
 }
 
+fn resent(words: &mut Words<'_>) -> Result<MessageRef, Failure> {
+    let Some(word) = words.next() else {
+        return Err(usage(format!("RESEND needs a message's id; {}", form(Verb::Resend))));
+    };
+    match number(word) {
+        Some(number) => Err(usage(format!("a message's id begins with its letter; did you mean `RESEND m{number}`?"))),
+        None => message_ref(word),
+    }
+}
+
 fn send(words: &mut Words<'_>) -> Result<Line, Failure> {
     let before = *words;
     match words.next() {
         Some(word) if word.eq_ignore_ascii_case("group") => {
-            Err(usage("messages to groups are not possible yet; SEND NAME text writes to a person"))
+            let example = Verb::Send.example();
+            Err(usage(format!("messages to groups are not possible yet; `{example}` writes to a person")))
         }
         Some(user) => {
             let to = name(user)?;
             if words.clone().next().is_some_and(|word| word.eq_ignore_ascii_case("file")) {
-                let text = format!("files can't be sent yet; SEND {to} -- FILE … sends these words as a message");
+                let text = format!("files can't be sent yet; `SEND {to} -- FILE …` sends these words as a message");
                 return Err(usage(text));
             }
             send_text(&to, words.text())
         }
         None => {
             *words = before;
-            Err(usage(format!("SEND needs a name and a text: {}", Verb::Send.syntax())))
+            Err(usage(format!("SEND needs a name and a text; {}", form(Verb::Send))))
         }
     }
 }
@@ -228,19 +273,19 @@ fn send_text(to: &Name, text: &str) -> Result<Line, Failure> {
     // Whatever would be taken for something else can be sent after this mark, which is removed once.
     let text = restore(text.strip_prefix("-- ").unwrap_or(text));
     match text.len() {
-        0 => Err(usage(format!("there is no text; SEND {to} text sends one"))),
+        0 => Err(usage(format!("there is no text; `SEND {to} text` sends one"))),
         1..=TEXT_MAX => Ok(Line::Core(Command::Send { to: to.clone(), text })),
         length => Err(usage(format!("a text has at most {TEXT_MAX} bytes, this one has {length}; send it in parts"))),
     }
 }
 
 fn list(words: &mut Words<'_>) -> Result<Command, Failure> {
-    let what = match words.next().map(str::to_ascii_lowercase).as_deref() {
+    let what = match words.next().map(|word| restore(word).to_ascii_lowercase()).as_deref() {
         None => ListWhat::All,
         Some("users") => ListWhat::Users,
         Some("groups") => ListWhat::Groups,
         Some("mine") => ListWhat::Mine,
-        Some(other) => return Err(usage(format!("LIST takes no {other:?}; it is {}", Verb::List.syntax()))),
+        Some(other) => return Err(usage(format!("LIST takes no {other:?}; {}", form(Verb::List)))),
     };
     Ok(Command::List { what })
 }
@@ -254,7 +299,7 @@ fn history(words: &mut Words<'_>) -> Result<Command, Failure> {
     }
     if let Some(word) = next {
         count = word.parse().ok().filter(|count| (1..=HISTORY_MAX).contains(count)).ok_or_else(|| {
-            usage(format!("{word:?} is no number of messages from 1 to {HISTORY_MAX}: {}", Verb::History.syntax()))
+            usage(format!("{word:?} is no number of messages from 1 to {HISTORY_MAX}; {}", form(Verb::History)))
         })?;
     }
     Ok(Command::History { with, count })

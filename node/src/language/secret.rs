@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use super::{is_command, verbs::slips};
+
 /// Verbs whose line holds secrets, and how many words stand before them.
 const SECRETIVE: [(&str, usize); 8] =
     [("signup", 2), ("register", 2), ("r", 2), ("signin", 2), ("login", 2), ("i", 2), ("passwd", 1), ("recover", 2)];
@@ -11,7 +13,7 @@ const SECRETIVE: [(&str, usize); 8] =
 pub fn secret_span(line: &str) -> Option<Range<usize>> {
     let mut words = positions(line);
     let verb = words.next().and_then(|span| line.get(span))?.trim_start_matches('/');
-    let (_, before) = SECRETIVE.iter().find(|(word, _)| word.eq_ignore_ascii_case(verb))?;
+    let before = words_before(verb)?;
     let first = words.nth(before - 1)?;
     if is_invite(line, &first) {
         return None;
@@ -19,6 +21,19 @@ pub fn secret_span(line: &str) -> Option<Range<usize>> {
     let end = words.find(|span| is_invite(line, span)).map_or(line.len(), |invite| invite.start);
     let end = line.get(..end).map_or(end, |text| text.trim_end().len());
     Some(first.start..end.max(first.end))
+}
+
+/// How many words of a line stand before its secret. A misspelt verb counts as the one that was meant: what follows it is
+/// a password all the same.
+fn words_before(verb: &str) -> Option<usize> {
+    if let Some((_, before)) = SECRETIVE.iter().find(|(word, _)| word.eq_ignore_ascii_case(verb)) {
+        return Some(*before);
+    }
+    if is_command(verb) {
+        return None;
+    }
+    let near = SECRETIVE.iter().filter_map(|(word, before)| Some((slips(verb, word)?, *before)));
+    near.min().map(|(_, before)| before)
 }
 
 /// The line without its secret, for histories and logs.

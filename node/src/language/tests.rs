@@ -74,30 +74,109 @@ fn signing_up_takes_a_password_and_an_invite_or_neither() {
     assert_eq!(parsed("login bob x"), Line::SignIn { name: bob(), password: Some(Password::new("x".into())) });
 }
 
+/// A line of each way to be wrong, and a part of what is said about it.
+const WRONG: [(&str, &str); 30] = [
+    ("sned bob hi", "did you mean SEND?"),
+    ("regster bob", "did you mean SIGNUP?"),
+    ("histroy", "did you mean HISTORY?"),
+    ("frobnicate", "`HELP` lists all"),
+    ("bob hi", "`HELP` lists all"),
+    ("pay bob 5", "PAY is not in this version"),
+    ("&team hi", "no groups in this version"),
+    ("hello bob", "PING takes no \"bob\""),
+    ("quit now", "QUIT takes no \"now\""),
+    ("help send me", "HELP takes no \"me\""),
+    ("SEND", "SEND needs a name and a text"),
+    ("SEND bob", "`SEND bob text`"),
+    ("@bob", "`SEND bob text`"),
+    ("@bob -- ", "`SEND bob text`"),
+    ("@ hi", "is no name"),
+    ("SEND bob ", "`SEND bob text`"),
+    ("SEND bob FILE x", "`SEND bob -- FILE …`"),
+    ("SEND GROUP team hi", "groups"),
+    ("signup", "SIGNUP needs a name"),
+    ("r", "SIGNUP needs a name"),
+    ("i", "SIGNIN needs a name"),
+    ("signup m12 hunter2hunter2", "id"),
+    ("signup bob short", "8 or more"),
+    ("signup bob INVITE", "INVITE needs a code"),
+    ("resend", "RESEND needs a message's id"),
+    ("resend 12", "did you mean `RESEND m12`?"),
+    ("resend twelve", "looks like m12"),
+    ("history bob 0", "from 1 to 10000"),
+    ("history bob x", "from 1 to 10000"),
+    ("list everything", "USERS"),
+];
+
 #[test]
 fn what_is_wrong_is_said_with_the_right_command_and_never_with_a_password() {
-    for (line, part) in [
-        ("sned bob hi", "SEND name text"),
-        ("frobnicate", "HELP lists all"),
-        ("bob hi", "HELP"),
-        ("hello bob", "PING takes no \"bob\""),
-        ("SEND", "SEND name text"),
-        ("SEND bob", "SEND bob text"),
-        ("SEND bob ", "SEND bob text"),
-        ("SEND bob FILE x", "SEND bob -- FILE"),
-        ("SEND GROUP team hi", "groups"),
-        ("signup", "SIGNUP name"),
-        ("r", "SIGNUP name"),
-        ("signup m12 hunter2hunter2", "id"),
-        ("signup bob short", "8 or more"),
-        ("resend 12", "m12"),
-        ("history bob 0", "HISTORY [name]"),
-        ("list everything", "USERS"),
-    ] {
+    for (line, part) in WRONG {
         assert!(refused(line).contains(part), "{line}: {}", refused(line));
     }
-    assert!(!refused("signup bob correcthorse battery").contains("battery"));
-    assert!(!refused("signin bob correcthorse battery").contains("battery"));
+    for line in ["signup bob correcthorse battery", "signin bob correcthorse battery", "sigin bob battery"] {
+        assert!(!refused(line).contains("battery"), "{}", refused(line));
+    }
+}
+
+#[test]
+fn every_command_that_help_or_a_hint_names_can_be_typed() {
+    for example in verbs::all().flat_map(Verb::examples) {
+        assert!(matches!(parse(example), Ok(Some(_))), "{example}");
+    }
+    for verb in verbs::all() {
+        let help = help(Some(verb.word())).unwrap();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix(verbs::EXAMPLE)).collect();
+        assert!(!examples.is_empty(), "{help}");
+        for example in examples {
+            let first = example.split(' ').next().unwrap();
+            assert!(Verb::find(first) == Some(verb) || first == "@bob", "{example}");
+        }
+    }
+    // A command in a hint stands between backticks, and nothing else does.
+    for (line, _) in WRONG {
+        let hint = refused(line);
+        for command in hint.split('`').skip(1).step_by(2) {
+            assert!(matches!(parse(command), Ok(Some(_))), "{line}: {command}: {hint}");
+        }
+    }
+    for message in [help(None).unwrap(), refused(&format!("SEND bob {}", "x".repeat(TEXT_MAX + 1)))] {
+        assert!(!message.contains('`'), "{message}");
+    }
+}
+
+#[test]
+fn a_line_with_a_misspelt_verb_hides_what_the_verb_that_was_meant_would() {
+    for (line, secret) in [
+        ("sigin bob hunter2", Some("hunter2")),
+        ("/SINGIN bob hunter2", Some("hunter2")),
+        ("sginup bob hunter2 invite abc", Some("hunter2")),
+        ("logn bob hunter2", Some("hunter2")),
+        ("regster bob hunter2", Some("hunter2")),
+        ("paswd old new", Some("old new")),
+        ("recovr bob code new", Some("code new")),
+        ("sign in bob hunter2", Some("bob hunter2")),
+        // A verb that there is means itself, however near it is to another.
+        ("logout bob hunter2", None),
+        ("signout bob hunter2", None),
+        ("resend bob hunter2", None),
+        ("sned bob hunter2", None),
+        ("@sigin bob hunter2", None),
+        ("si bob hunter2", None),
+    ] {
+        assert_eq!(secret_span(line).and_then(|span| line.get(span)), secret, "{line:?}");
+    }
+    assert_eq!(redact("sigin bob hunter2"), "sigin bob …");
+}
+
+#[test]
+fn a_text_with_noncharacters_is_sent_as_it_is() {
+    let text: String = ('\u{fdd0}'..='\u{fdef}').chain(['\u{ffff}', '\u{10fffe}']).collect();
+    assert_eq!(parsed(&format!("SEND bob {text}")), sends(&text));
+    let mut line = Expanded::literal("SEND bob <\u{fdd0} ");
+    line.push_value(&format!(" {text}\n"));
+    line.push_literal(">");
+    assert_eq!(parse_expanded(&line).unwrap(), Some(sends(&format!("<\u{fdd0}  {text}\n>"))));
+    assert_eq!(line.to_text(), format!("SEND bob <\u{fdd0}  {text}\n>"));
 }
 
 #[test]
@@ -150,6 +229,10 @@ fn secrets_are_found_while_they_are_typed() {
 fn help_knows_every_verb_and_fits_a_terminal() {
     let overview = help(None).unwrap();
     assert!(overview.lines().all(|line| line.len() <= 80), "{overview}");
+    for verb in verbs::all() {
+        let help = help(Some(verb.word())).unwrap();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
     let verbs = overview.lines().filter_map(|line| line.split(' ').next()).filter(|word| !word.is_empty());
     let known = verbs.inspect(|verb| assert!(help(Some(verb)).unwrap().starts_with(verb))).count();
     assert_eq!(known, 13);
@@ -157,6 +240,19 @@ fn help_knows_every_verb_and_fits_a_terminal() {
 }
 
 proptest::proptest! {
+    #[test]
+    fn a_value_is_one_word_and_comes_back_whole_whatever_it_holds(
+        before in "[ -~\\u{fdd0}-\\u{fdd8}]{0,8}",
+        value in "(?s)[\\x00-\\x7f\\u{fdd0}-\\u{fdd8}\\u{2028}]{0,12}",
+    ) {
+        let mut line = Expanded::literal(&before);
+        line.push_value(&value);
+        proptest::prop_assert_eq!(line.to_text(), format!("{before}{value}"));
+        let mut line = Expanded::empty();
+        line.push_value(&value);
+        proptest::prop_assert!(Words::new(line.as_str()).count() <= 1);
+    }
+
     #[test]
     fn no_line_makes_the_parser_panic_and_a_secret_always_lies_within_its_line(line in "\\PC{0,60}") {
         let _ = parse(&line);

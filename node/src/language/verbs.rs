@@ -26,6 +26,8 @@ struct Entry {
     older: &'static [&'static str],
     syntax: &'static str,
     about: &'static str,
+    /// Lines as a person would type them; each can be parsed.
+    examples: &'static [&'static str],
 }
 
 const ENTRIES: [Entry; 13] = [
@@ -35,6 +37,7 @@ const ENTRIES: [Entry; 13] = [
         older: &["register", "r"],
         syntax: "SIGNUP name [password] [INVITE code]",
         about: "makes an account; asks for a password not given",
+        examples: &["SIGNUP bob", "SIGNUP bob correct-horse-1 INVITE 7f3k9q"],
     },
     Entry {
         verb: Verb::SignIn,
@@ -42,6 +45,7 @@ const ENTRIES: [Entry; 13] = [
         older: &["login", "i"],
         syntax: "SIGNIN name [password]",
         about: "opens this profile and goes online",
+        examples: &["SIGNIN bob"],
     },
     Entry {
         verb: Verb::SignOut,
@@ -49,6 +53,7 @@ const ENTRIES: [Entry; 13] = [
         older: &["logout"],
         syntax: "SIGNOUT",
         about: "ends the session and locks the profile",
+        examples: &["SIGNOUT"],
     },
     Entry {
         verb: Verb::WhoAmI,
@@ -56,6 +61,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "WHOAMI",
         about: "shows your name, and the fingerprint others can compare",
+        examples: &["WHOAMI"],
     },
     Entry {
         verb: Verb::Ping,
@@ -63,6 +69,7 @@ const ENTRIES: [Entry; 13] = [
         older: &["hello", "hi"],
         syntax: "PING",
         about: "asks the directory whether it is there",
+        examples: &["PING"],
     },
     Entry {
         verb: Verb::Send,
@@ -70,6 +77,11 @@ const ENTRIES: [Entry; 13] = [
         older: &["message", "msg"],
         syntax: "SEND name text",
         about: "sends a message, as @name text does; -- before any text",
+        examples: &[
+            "SEND bob see you at eight",
+            "SEND bob -- FILE is the first word of this message",
+            "@bob see you at eight",
+        ],
     },
     Entry {
         verb: Verb::Resend,
@@ -77,6 +89,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "RESEND id",
         about: "sends a message once more that failed",
+        examples: &["RESEND m12"],
     },
     Entry {
         verb: Verb::List,
@@ -84,6 +97,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "LIST [USERS|GROUPS|MINE]",
         about: "shows who is online, and contacts",
+        examples: &["LIST", "LIST USERS"],
     },
     Entry {
         verb: Verb::Contacts,
@@ -91,6 +105,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "CONTACTS",
         about: "shows the people you know, and the state of their keys",
+        examples: &["CONTACTS"],
     },
     Entry {
         verb: Verb::History,
@@ -98,6 +113,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "HISTORY [name] [count]",
         about: "shows the latest messages, with one person or all",
+        examples: &["HISTORY", "HISTORY bob 50"],
     },
     Entry {
         verb: Verb::Status,
@@ -105,6 +121,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "STATUS",
         about: "shows the connection, and what waits to be delivered",
+        examples: &["STATUS"],
     },
     Entry {
         verb: Verb::Help,
@@ -112,6 +129,7 @@ const ENTRIES: [Entry; 13] = [
         older: &[],
         syntax: "HELP [verb]",
         about: "lists the commands, or explains one",
+        examples: &["HELP", "HELP SEND"],
     },
     Entry {
         verb: Verb::Quit,
@@ -119,11 +137,14 @@ const ENTRIES: [Entry; 13] = [
         older: &["exit"],
         syntax: "QUIT",
         about: "leaves; this device stays signed in",
+        examples: &["QUIT"],
     },
 ];
 
 /// Width of the column that the syntaxes stand in.
 const SYNTAX_COLUMN: usize = 22;
+/// What stands before an example.
+pub(super) const EXAMPLE: &str = "    as in  ";
 /// Most slips of the finger that are still taken for a verb.
 const SLIPS_MAX: usize = 2;
 
@@ -149,14 +170,32 @@ impl Verb {
         self.entry().syntax
     }
 
+    /// A line that is right.
+    pub(super) fn example(self) -> &'static str {
+        self.examples().first().copied().unwrap_or(self.entry().word)
+    }
+
+    pub(super) fn examples(self) -> &'static [&'static str] {
+        self.entry().examples
+    }
+
     pub(super) fn help(self) -> String {
         let entry = self.entry();
-        let mut text = format!("{}  {}", entry.syntax, entry.about);
+        let mut text = format!("{}\n    {}", entry.syntax, entry.about);
         if !entry.older.is_empty() {
             let _ = write!(text, " (also: {})", entry.older.join(", "));
         }
+        for example in entry.examples {
+            let _ = write!(text, "\n{EXAMPLE}{example}");
+        }
         text
     }
+}
+
+/// Every verb.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = Verb> {
+    ENTRIES.iter().map(|entry| entry.verb)
 }
 
 /// All verbs. A syntax too long for its column has a line of its own, so that nothing is wider than a terminal.
@@ -173,13 +212,19 @@ pub(super) fn overview() -> String {
 
 /// The verb that was probably meant.
 pub(super) fn nearest(word: &str) -> Option<Verb> {
-    let word = word.to_ascii_lowercase();
-    let (distance, entry) = ENTRIES
-        .iter()
-        .map(|entry| (distance(&word, &entry.word.to_ascii_lowercase()), entry))
-        .min_by_key(|(d, _)| *d)?;
+    let words = |entry: &'static Entry| {
+        [entry.word].into_iter().chain(entry.older.iter().copied()).map(move |word| (word, entry.verb))
+    };
+    let near = ENTRIES.iter().flat_map(words).filter_map(|(known, verb)| Some((slips(word, known)?, verb)));
+    near.min_by_key(|(slips, _)| *slips).map(|(_, verb)| verb)
+}
+
+/// How many slips of the finger make one word of another; `None` if they are too many to be slips.
+pub(super) fn slips(word: &str, known: &str) -> Option<usize> {
+    let distance = distance(&word.to_ascii_lowercase(), &known.to_ascii_lowercase());
     // A short word is near to everything.
-    (distance <= SLIPS_MAX && distance < word.chars().count().min(entry.word.len()) - 1).then_some(entry.verb)
+    let shorter = word.chars().count().min(known.len());
+    (distance <= SLIPS_MAX && distance + 1 < shorter).then_some(distance)
 }
 
 /// Letters to be changed, added or left out (Levenshtein); letters beyond a verb's length don't matter.

@@ -4,8 +4,8 @@
 pub const LINE_MAX: usize = 64 * 1024;
 
 /// What stands for the blanks, line ends and quotes of a variable's value while the line is cut into words: a value never
-/// adds words or lines. They are noncharacters, which no text holds.
-pub const PLACEHOLDERS: [(char, char); 7] = [
+/// adds words or lines. They are noncharacters, which hardly any text holds; one that does is kept apart by [`VERBATIM`].
+const PLACEHOLDERS: [(char, char); 7] = [
     (' ', '\u{fdd0}'),
     ('\t', '\u{fdd1}'),
     ('\n', '\u{fdd2}'),
@@ -15,6 +15,12 @@ pub const PLACEHOLDERS: [(char, char); 7] = [
     ('\\', '\u{fdd5}'),
     ('/', '\u{fdd6}'),
 ];
+/// Stands before a noncharacter that the text itself holds.
+const VERBATIM: char = '\u{fdd7}';
+
+fn is_placeholder(c: char) -> bool {
+    ('\u{fdd0}'..=VERBATIM).contains(&c)
+}
 
 /// A line whose variables are expanded, each value still one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +30,9 @@ impl Expanded {
     /// A line without variables.
     #[must_use]
     pub fn literal(line: &str) -> Self {
-        Self(line.to_owned())
+        let mut expanded = Self::empty();
+        expanded.push_literal(line);
+        expanded
     }
 
     /// Nothing yet.
@@ -33,15 +41,26 @@ impl Expanded {
         Self(String::new())
     }
 
+    /// A part of a line that was expanded already.
+    pub(crate) fn part(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Appends what stands in the line itself.
     pub fn push_literal(&mut self, text: &str) {
-        self.0.push_str(text);
+        for c in text.chars() {
+            hold(&mut self.0, c);
+        }
     }
 
     /// Appends a variable's value.
     pub fn push_value(&mut self, value: &str) {
-        let placeholder = |c: char| PLACEHOLDERS.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, held)| *held);
-        self.0.extend(value.chars().map(placeholder));
+        for c in value.chars() {
+            match PLACEHOLDERS.iter().find(|(plain, _)| *plain == c) {
+                Some((_, held)) => self.0.push(*held),
+                None => hold(&mut self.0, c),
+            }
+        }
     }
 
     /// The line, with placeholders in the values.
@@ -57,10 +76,26 @@ impl Expanded {
     }
 }
 
+/// Appends a character that means itself, such that [`restore`] gives it back.
+pub(crate) fn hold(text: &mut String, c: char) {
+    if is_placeholder(c) {
+        text.push(VERBATIM);
+    }
+    text.push(c);
+}
+
 /// Puts the blanks of values back.
 pub(crate) fn restore(text: &str) -> String {
-    let plain = |c: char| PLACEHOLDERS.iter().find(|(_, held)| *held == c).map_or(c, |(plain, _)| *plain);
-    text.chars().map(plain).collect()
+    let mut characters = text.chars();
+    let mut restored = String::with_capacity(text.len());
+    while let Some(c) = characters.next() {
+        if c == VERBATIM {
+            restored.extend(characters.next());
+        } else {
+            restored.push(PLACEHOLDERS.iter().find(|(_, held)| *held == c).map_or(c, |(plain, _)| *plain));
+        }
+    }
+    restored
 }
 
 /// What is left of a line.

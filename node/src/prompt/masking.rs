@@ -114,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_sign_in_is_masked_like_one() {
+        let masking = Masking::Line {
+            secret: crate::language::secret_span,
+            online: Arc::new(AtomicBool::new(true)),
+            color: false,
+        };
+        assert_eq!(masking.highlight("sigin bob hunter2", 0), "sigin bob •••••••");
+        assert_eq!(masking.highlight("sned bob hunter2", 0), "sned bob hunter2");
+    }
+
+    #[test]
     fn a_span_that_does_not_fit_the_line_hides_nothing_and_breaks_nothing() {
         assert_eq!(line(true, false).highlight("signup é", 0), "signup é");
         assert_eq!(line(true, false).highlight("signup ", 0), "signup ");
