@@ -35,6 +35,8 @@ impl<S: Stage> Runner<S> {
     }
 
     pub(super) async fn quit(&mut self, name: Option<&str>) {
+        // What it saw until now stays in its log.
+        self.see_all();
         if let Some(player) = self.players.get_mut(&name.map(str::to_owned))
             && let Some(actor) = player.actor.take()
         {

@@ -6,11 +6,16 @@
 mod ahead;
 mod ending;
 mod expect;
+mod filters;
 mod output;
 mod parse;
 mod runner;
 mod stage;
 mod variables;
+mod watching;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -31,6 +31,8 @@ pub(super) struct Output {
     pub(super) words: Box<dyn Write + Send>,
     /// Whether to name the actor before each line.
     pub(super) named: bool,
+    /// The step that runs, as it will be shown.
+    pub(super) step: Option<String>,
 }
 
 impl Output {
@@ -48,12 +50,18 @@ impl Output {
         self.line(&format!("{head}{text}"));
     }
 
-    /// A step that is about to run. What it says is shown without its password.
-    pub(super) fn step(&mut self, actor: Option<&str>, text: &str) {
+    /// A step that is about to run, without its password.
+    pub(super) fn begin(&mut self, actor: Option<&str>, text: &str) {
         if let Form::Terminal(_) = self.form {
             let actor = actor.map(|actor| format!("{actor}> ")).unwrap_or_default();
-            let text = crate::view::visible(text).into_owned();
-            self.line(&format!("{actor}{text}"));
+            self.step = Some(format!("{actor}{}", crate::view::visible(text)));
+        }
+    }
+
+    /// The step is done, and shown before whatever it says. A step that fails is named by its failure.
+    pub(super) fn complete(&mut self) {
+        if let Some(step) = self.step.take() {
+            self.line(&step);
         }
     }
 
@@ -77,6 +85,7 @@ impl Output {
             (Form::Json, Err(failure)) => self.line(&failure_json(failure, verb, actor, Some(line), at)),
             (Form::Terminal(style) | Form::Plain(style), Ok(outcome)) => {
                 let text = outcome_text(outcome, style);
+                self.complete();
                 self.actor_lines(actor, &text);
             }
             // A failure stops the script, and is then said with its place.
@@ -91,14 +100,14 @@ impl Output {
         }
     }
 
-    /// Plain words of the script itself: HELP and ECHO.
+    /// Words of the script itself that are fit for a screen: HELP and ECHO.
     pub(super) fn say(&mut self, text: &str) {
-        let text = crate::view::visible(text).into_owned();
+        self.complete();
         match self.form {
             Form::Json => {
                 let _ = writeln!(self.words, "{text}");
             }
-            Form::Terminal(_) | Form::Plain(_) => self.line(&text),
+            Form::Terminal(_) | Form::Plain(_) => self.line(text),
         }
     }
 

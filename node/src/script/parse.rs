@@ -4,30 +4,34 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use node_core::command::{Failure, FailureCode, MessageRef};
 use protocol::Name;
-use regex::Regex;
 
 use super::{
-    expect::{Filters, Kind, Text},
-    variables::has_variables,
+    expect::{Filters, Kind},
+    filters::{Expectation, expectation},
+    variables::{has_variables, settable},
 };
 use crate::language::{self, Expanded, Line, restore};
 
-/// How long EXPECT waits unless told otherwise.
-const EXPECT_DEFAULT: Duration = Duration::from_secs(10);
-/// How long EXPECT NOT waits unless told otherwise.
-const EXPECT_NOT_DEFAULT: Duration = Duration::from_secs(1);
 /// Longest duration: a year. Longer ones are slips.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Steps of one script, included files and all: far beyond what a person writes.
 pub(super) const STEPS_MAX: usize = 100_000;
-/// Longest compiled regex, in bytes.
-const REGEX_MAX: usize = 1024 * 1024;
+
+/// First words of the lines that are the script's own.
+const DIRECTIVES: [&str; 8] = ["EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO"];
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) file: Arc<str>,
     pub(super) line: usize,
+}
+
+impl Place {
+    /// What stands before a failure that happened there.
+    pub(super) fn prefix(&self) -> String {
+        format!("{}:{}: ", self.file, self.line)
+    }
 }
 
 /// One line that does something.
@@ -120,10 +124,26 @@ fn step(place: &Place, line: &str) -> Result<Option<Step>, Failure> {
         return Ok(None);
     }
     let step = Step { place: place.clone(), actor: actor.map(str::to_owned), text: trimmed.to_owned() };
-    if !has_variables(trimmed)? {
-        body(&Expanded::literal(trimmed))?;
-    }
+    check_ahead(trimmed)?;
     Ok(Some(step))
+}
+
+/// What can be said of a line before it runs. A line that must fail is read when it runs: bad grammar is a failure too.
+fn check_ahead(text: &str) -> Result<(), Failure> {
+    let has_variables = has_variables(text)?;
+    if text.starts_with('!') {
+        return Ok(());
+    }
+    if !has_variables {
+        return body(&Expanded::literal(text)).map(|_| ());
+    }
+    let (verb, _) = split(text);
+    if verb.contains('$') || is_directive(verb) { Ok(()) } else { language::check_verb(verb) }
+}
+
+/// Whether the line is one of the script's own, none of the command language.
+fn is_directive(word: &str) -> bool {
+    DIRECTIVES.iter().any(|directive| directive.eq_ignore_ascii_case(word))
 }
 
 /// The actor is exactly `NAME>` at the line's start.
@@ -153,7 +173,7 @@ pub(super) fn secret_span(text: &str) -> Option<std::ops::Range<usize>> {
     language::secret_span(command).map(|span| span.start + offset..span.end + offset)
 }
 
-fn split(text: &str) -> (&str, &str) {
+pub(super) fn split(text: &str) -> (&str, &str) {
     let text = text.trim_start_matches([' ', '\t']);
     text.split_once([' ', '\t']).unwrap_or((text, ""))
 }
@@ -162,7 +182,7 @@ fn words(text: &str) -> Vec<&str> {
     text.split([' ', '\t']).filter(|word| !word.is_empty()).collect()
 }
 
-fn name(word: &str) -> Result<Name, Failure> {
+pub(super) fn name(word: &str) -> Result<Name, Failure> {
     let word = restore(word);
     Name::parse(&word).map_err(|error| usage(format!("`{word}` is no name: {error}")))
 }
@@ -176,7 +196,10 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
     let (first, rest) = split(text);
     let all = words(rest);
     match first.to_uppercase().as_str() {
-        "EXPECT" => expect(rest),
+        "EXPECT" => {
+            let Expectation { not, kind, filters, within, bind } = expectation(rest)?;
+            Ok(Body::Expect { not, kind, filters: Box::new(filters), within, bind })
+        }
         "WAIT" => wait(&all),
         "SLEEP" => match all.as_slice() {
             [time] => Ok(Body::Sleep(duration(time)?)),
@@ -186,12 +209,12 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
         "LET" => {
             let (name, value) = split(rest);
             if name.is_empty() {
-                return Err(usage("the form is: LET var value"));
+                return Err(usage("the form is: LET var value; as in `LET greeting good morning`"));
             }
-            Ok(Body::Let { name: restore(name), value: restore(value) })
+            Ok(Body::Let { name: settable(&restore(name))?, value: restore(value) })
         }
         "INCLUDE" if !rest.trim().is_empty() => Ok(Body::Include(PathBuf::from(restore(rest.trim())))),
-        "INCLUDE" => Err(usage("the form is: INCLUDE path")),
+        "INCLUDE" => Err(usage("the form is: INCLUDE path; as in `INCLUDE accounts.txt`")),
         "TIMEOUT" => match all.as_slice() {
             [time] => Ok(Body::Timeout(duration(time)?)),
             _ => Err(usage("the form is: TIMEOUT duration; as in `TIMEOUT 10s`")),
@@ -205,25 +228,22 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
 }
 
 fn must(rest: &str) -> Result<Body, Failure> {
-    let (code, command) = match rest.chars().next() {
-        Some(' ' | '\t') => (None, rest),
-        _ => {
-            let (word, command) = split(rest);
-            match code(word) {
-                Ok(code) => (Some(code), command),
-                // `!SEND bob hi` means `! SEND bob hi`; a word that is neither code nor verb is a slip of the code.
-                Err(_) if language::parse(rest).is_ok() => (None, rest),
-                Err(failure) => return Err(failure),
-            }
-        }
+    let (word, after) = split(rest);
+    let (code, command) = match code(word) {
+        Ok(code) if !rest.starts_with([' ', '\t']) => (Some(code), after),
+        // `!refsued SEND bob hi` is a slip of the code; `!sned bob hi` is a command that fails.
+        Err(failure) if !language::is_command(word) && language::is_command(split(after).0) => return Err(failure),
+        _ => (None, rest),
     };
     let command = command.trim_start_matches([' ', '\t']);
     if command.is_empty() {
         return Err(usage("the form is: ![code] command; as in `!refused SEND alice hi`"));
     }
-    let mut expanded = Expanded::empty();
-    expanded.push_literal(command);
-    Ok(Body::Must { code, command: expanded })
+    let (first, _) = split(command);
+    if command.starts_with('!') || is_directive(first) {
+        return Err(usage("only commands can be required to fail; as in `!refused SEND alice hi`"));
+    }
+    Ok(Body::Must { code, command: Expanded::part(command) })
 }
 
 fn code(word: &str) -> Result<FailureCode, Failure> {
@@ -241,105 +261,6 @@ fn code(word: &str) -> Result<FailureCode, Failure> {
     let found =
         CODES.into_iter().find(|code| code.name().eq_ignore_ascii_case(word) || (*code as u8).to_string() == word);
     found.ok_or_else(|| usage(format!("`{word}` is no code; usage, auth, conflict, refused and the like are")))
-}
-
-fn expect(rest: &str) -> Result<Body, Failure> {
-    let (first, after) = split(rest);
-    let not = first.eq_ignore_ascii_case("NOT");
-    let (kind, mut rest) = if not { split(after) } else { (first, after) };
-    let kind =
-        Kind::read(kind).ok_or_else(|| usage("the form is: EXPECT [NOT] event; MESSAGE, RECEIPT and the like"))?;
-    let kind = kind.map_err(usage)?;
-    let mut filters = Filters::default();
-    let (mut within, mut bind) = (None, None);
-    loop {
-        rest = rest.trim_start_matches([' ', '\t']);
-        if rest.is_empty() {
-            break;
-        }
-        if rest.starts_with('"') || rest.starts_with("~/") {
-            let (text, after) = if rest.starts_with('"') { quoted(rest)? } else { pattern(rest)? };
-            once(&mut filters.text, text, "a text")?;
-            rest = after;
-            continue;
-        }
-        let (keyword, after) = split(rest);
-        let (value, after) = split(after);
-        if value.is_empty() {
-            return Err(usage(format!("something is missing after {keyword}")));
-        }
-        match keyword.to_uppercase().as_str() {
-            "FROM" => once(&mut filters.from, name(value)?, "FROM")?,
-            "TO" => once(&mut filters.to, name(value)?, "TO")?,
-            "IN" => once(&mut filters.in_group, name(value)?, "IN")?,
-            "STATE" => once(&mut filters.state, value.to_lowercase(), "STATE")?,
-            "ID" => once(&mut filters.id, restore(value).to_lowercase(), "ID")?,
-            "AS" => once(&mut bind, restore(value), "AS")?,
-            "WITHIN" => once(&mut within, duration(value)?, "WITHIN")?,
-            "AMOUNT" => return Err(usage("no event of this version has an amount")),
-            _ => {
-                return Err(usage(format!(
-                    "`{keyword}` is no filter; FROM, TO, STATE, ID, \"text\", ~/regex/ and AS are"
-                )));
-            }
-        }
-        rest = after;
-    }
-    let within = within.unwrap_or(if not { EXPECT_NOT_DEFAULT } else { EXPECT_DEFAULT });
-    Ok(Body::Expect { not, kind, filters: Box::new(filters), within, bind })
-}
-
-fn once<T>(slot: &mut Option<T>, value: T, what: &str) -> Result<(), Failure> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(usage(format!("{what} stands twice; each filter stands once"))),
-    }
-}
-
-/// A text in quotes, with `\" \\ \n \t \u{…}`.
-fn quoted(rest: &str) -> Result<(Text, &str), Failure> {
-    let mut text = String::new();
-    let mut characters = rest.char_indices().skip(1);
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Ok((Text::Whole(restore(&text)), &rest[at + 1..])),
-            '\\' => match characters.next().map(|(_, escaped)| escaped) {
-                Some('n') => text.push('\n'),
-                Some('t') => text.push('\t'),
-                Some(escaped @ ('"' | '\\')) => text.push(escaped),
-                Some('u') => {
-                    let digits: String = characters.by_ref().map(|(_, c)| c).take_while(|c| *c != '}').collect();
-                    let number = digits.strip_prefix('{').and_then(|digits| u32::from_str_radix(digits, 16).ok());
-                    let character = number.and_then(char::from_u32);
-                    text.push(character.ok_or_else(|| usage("`\\u` needs the form \\u{202e}"))?);
-                }
-                _ => return Err(usage("in quotes, \\\" \\\\ \\n \\t and \\u{…} are the escapes")),
-            },
-            character => text.push(character),
-        }
-    }
-    Err(usage("a text in quotes does not end; close it with \""))
-}
-
-fn pattern(rest: &str) -> Result<(Text, &str), Failure> {
-    let mut source = String::new();
-    let mut characters = rest.char_indices().skip(2);
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '/' => {
-                let regex = regex::RegexBuilder::new(&restore(&source)).size_limit(REGEX_MAX).build();
-                let regex: Regex = regex.map_err(|error| usage(format!("the regex does not hold: {error}")))?;
-                return Ok((Text::Matching(regex), &rest[at + 1..]));
-            }
-            '\\' => match characters.next() {
-                Some((_, '/')) => source.push('/'),
-                Some((_, escaped)) => source.extend(['\\', escaped]),
-                None => break,
-            },
-            character => source.push(character),
-        }
-    }
-    Err(usage("a regex does not end; close it with /"))
 }
 
 fn within(words: &[&str]) -> Result<Option<Duration>, Failure> {
@@ -376,7 +297,7 @@ fn assert(all: &[&str]) -> Result<Body, Failure> {
 }
 
 /// An integer and ms, s, m, h or d.
-fn duration(word: &str) -> Result<Duration, Failure> {
+pub(super) fn duration(word: &str) -> Result<Duration, Failure> {
     let word = restore(word);
     let bad = || usage(format!("`{word}` is no duration; as in `500ms`, `10s` or `2m`"));
     let digits = word.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;

@@ -8,24 +8,23 @@ use std::{
 
 use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome, Password};
 use protocol::{MessageId, Timestamp};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Actor, Stage,
-    expect::{Filters, Kind, Log},
+    expect::Log,
     output::{Output, verb},
-    parse::{Body, Place, STEPS_MAX, Step, body, parse, secret_span},
+    parse::{Body, STEPS_MAX, Step, body, secret_span},
     variables::Variables,
 };
 use crate::{
     driver::NodeCommand,
     language::{Line, help},
+    view::visible,
 };
 
 /// How long every command may take unless the script says otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// Includes within includes.
-pub(super) const INCLUDE_DEPTH_MAX: usize = 16;
 
 /// An actor of the script: its node while it is open, and what it has seen.
 pub(super) struct Player<A> {
@@ -38,8 +37,15 @@ pub(super) struct Player<A> {
 
 /// A failure and where it happened.
 pub(super) struct Failed {
-    pub(super) place: Place,
+    /// What stands before the failure: `FILE:LINE: `, or the file alone where it is in no line of it.
+    pub(super) place: String,
     pub(super) failure: Failure,
+}
+
+impl Failed {
+    pub(super) fn at(step: &Step, failure: Failure) -> Self {
+        Self { place: step.place.prefix(), failure }
+    }
 }
 
 /// A script on its way.
@@ -59,7 +65,7 @@ pub(super) fn usage(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::Usage, message)
 }
 
-fn not_met(message: impl Into<String>) -> Failure {
+pub(super) fn not_met(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::Timeout, message)
 }
 
@@ -80,20 +86,13 @@ impl<S: Stage> Runner<S> {
     /// Plays a whole script and ends its actors; the exit code.
     pub(super) async fn play(mut self, steps: Vec<Step>, folder: &Path) -> u8 {
         let begun = Instant::now();
-        let played = match self.survey(&steps, folder, 0) {
-            Ok(()) => {
-                self.output.named = !self.named.is_empty();
-                self.run(&steps, folder, &mut Vec::new()).await
-            }
+        let ended = match self.survey(&steps, folder) {
+            Ok(()) => self.run_whole(&steps, folder).await,
             Err(failed) => Err(failed),
-        };
-        let ended = match played {
-            Ok(()) => self.settle().await.map_err(|failure| (String::new(), failure)),
-            Err(Failed { place, failure }) => Err((format!("{}:{}: ", place.file, place.line), failure)),
         };
         let code = match ended {
             Ok(()) => 0,
-            Err((place, failure)) => {
+            Err(Failed { place, failure }) => {
                 self.output.failed(&place, &failure);
                 failure.code as u8
             }
@@ -103,13 +102,18 @@ impl<S: Stage> Runner<S> {
         code
     }
 
+    async fn run_whole(&mut self, steps: &[Step], folder: &Path) -> Result<(), Failed> {
+        let file = steps.first().map(|step| step.place.file.to_string()).unwrap_or_default();
+        self.run(steps, folder, &mut vec![PathBuf::from(&file)]).await?;
+        self.check_asked_for(steps)?;
+        // The end of a script is in no line of it, but in its file.
+        self.settle().await.map_err(|failure| Failed { place: format!("{file}: "), failure })
+    }
+
     async fn run(&mut self, steps: &[Step], folder: &Path, within: &mut Vec<PathBuf>) -> Result<(), Failed> {
         for step in steps {
-            let failed = |failure| Failed { place: step.place.clone(), failure };
-            if let Some(actor) = &step.actor
-                && !self.only.is_empty()
-                && !self.only.contains(actor)
-            {
+            let failed = |failure| Failed::at(step, failure);
+            if !self.is_played(step) {
                 continue;
             }
             self.steps += 1;
@@ -123,32 +127,24 @@ impl<S: Stage> Runner<S> {
             let shown = secret_span(&step.text).map_or(step.text.clone(), |span| {
                 format!("{}••••••••", step.text.get(..span.start).unwrap_or_default())
             });
-            self.output.step(actor.as_deref(), &shown);
+            self.output.begin(actor.as_deref(), &shown);
             if let Body::Include(path) = parsed {
-                Box::pin(self.include(&folder.join(path), within, &failed)).await?;
+                Box::pin(self.include(&folder.join(path), within, step)).await?;
                 continue;
             }
             self.perform(actor.as_deref(), step, parsed).await.map_err(failed)?;
+            self.output.complete();
             self.see_all();
         }
         Ok(())
     }
 
-    async fn include(
-        &mut self,
-        path: &Path,
-        within: &mut Vec<PathBuf>,
-        failed: &impl Fn(Failure) -> Failed,
-    ) -> Result<(), Failed> {
-        let shown = path.display().to_string();
-        if within.len() >= INCLUDE_DEPTH_MAX || within.iter().any(|outer| outer == path) {
-            return Err(failed(usage(format!("{shown} includes itself, or too deep"))));
-        }
-        let text = self.stage.read(path);
-        let text = text.map_err(|error| {
-            failed(Failure::new(FailureCode::Conflict, format!("{shown} can't be included: {error}")))
-        })?;
-        let steps = parse(&shown, &text).map_err(|(place, failure)| Failed { place, failure })?;
+    async fn include(&mut self, path: &Path, within: &mut Vec<PathBuf>, step: &Step) -> Result<(), Failed> {
+        let steps = self.included(path, within, step)?;
+        self.output.complete();
+        // A path with variables could not be read ahead.
+        self.named.extend(steps.iter().filter_map(|step| step.actor.clone()));
+        self.output.named = !self.named.is_empty();
         within.push(path.to_owned());
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let played = self.run(&steps, &folder, within).await;
@@ -228,7 +224,7 @@ impl<S: Stage> Runner<S> {
                 Ok(())
             }
             Body::Echo(text) => {
-                self.output.say(&text);
+                self.output.say(&visible(&text));
                 Ok(())
             }
             Body::Include(_) => Ok(()),
@@ -286,7 +282,7 @@ impl<S: Stage> Runner<S> {
         found.ok_or_else(|| usage("a script can't be asked for a password; give --password-file F"))
     }
 
-    async fn actor(&mut self, name: Option<&str>) -> Result<&mut S::Actor, Failure> {
+    pub(super) async fn actor(&mut self, name: Option<&str>) -> Result<&mut S::Actor, Failure> {
         let key = name.map(str::to_owned);
         let closed = self.players.get(&key).is_none_or(|player| player.actor.is_none());
         if closed {
@@ -297,81 +293,6 @@ impl<S: Stage> Runner<S> {
         }
         let player = self.players.get_mut(&key).and_then(|player| player.actor.as_mut());
         player.ok_or_else(|| Failure::new(FailureCode::Other, "the actor has ended"))
-    }
-
-    /// Takes in what every actor has seen.
-    pub(super) fn see_all(&mut self) {
-        for (name, player) in &mut self.players {
-            while let Some(event) = player.actor.as_mut().and_then(Actor::try_next_event) {
-                self.output.event(name.as_deref().unwrap_or("me"), &event);
-                player.log.push(event);
-            }
-        }
-    }
-
-    /// Waits for an actor's next event; `false` when the time is over.
-    async fn see_next(&mut self, name: Option<&str>, until: Instant) -> Result<bool, Failure> {
-        self.actor(name).await?;
-        let Some(player) = self.players.get_mut(&name.map(str::to_owned)) else { return Ok(false) };
-        let Some(actor) = player.actor.as_mut() else { return Ok(false) };
-        match timeout_at(until, actor.next_event()).await {
-            Ok(Some(event)) => {
-                self.output.event(name.unwrap_or("me"), &event);
-                player.log.push(event);
-                Ok(true)
-            }
-            Ok(None) => Err(Failure::new(FailureCode::Other, "the actor's node has ended")),
-            Err(_) => Ok(false),
-        }
-    }
-
-    async fn expect(
-        &mut self,
-        name: Option<&str>,
-        kind: Kind,
-        filters: &Filters,
-        within: Duration,
-        bind: Option<String>,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let until = Instant::now() + within;
-        self.actor(name).await?;
-        self.see_all();
-        loop {
-            let player = self.players.get_mut(&name.map(str::to_owned));
-            if let Some(id) = player.and_then(|player| player.log.take(kind, filters)) {
-                return match (bind, id) {
-                    (Some(variable), Some(id)) => self.variables.set(&variable, id),
-                    (Some(_), None) => Err(usage("such an event has no id that AS could keep")),
-                    (None, _) => Ok(()),
-                };
-            }
-            if !self.see_next(name, until).await? {
-                return Err(not_met(format!("did not happen within {within:?}: {text}")));
-            }
-        }
-    }
-
-    async fn expect_not(
-        &mut self,
-        name: Option<&str>,
-        kind: Kind,
-        filters: &Filters,
-        within: Duration,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let until = Instant::now() + within;
-        self.actor(name).await?;
-        self.see_all();
-        loop {
-            let player = self.players.get(&name.map(str::to_owned));
-            if player.is_some_and(|player| player.log.find(kind, filters).is_some()) {
-                return Err(not_met(format!("it happened: {text}")));
-            }
-            if !self.see_next(name, until).await? {
-                return Ok(());
-            }
-        }
     }
 }
 

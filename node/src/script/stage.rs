@@ -75,11 +75,12 @@ pub async fn play(config: Config, stretch: StretchParameters) -> Result<u8, Scri
     } else {
         Form::Plain(Style::local(config.color))
     };
-    let mut output = Output { form, data: Box::new(io::stdout()), words: Box::new(io::stderr()), named: false };
+    let mut output =
+        Output { form, data: Box::new(io::stdout()), words: Box::new(io::stderr()), named: false, step: None };
     let (steps, folder) = match read(&config.source)? {
         Ok(read) => read,
         Err((place, failure)) => {
-            output.failed(&format!("{}:{}: ", place.file, place.line), &failure);
+            output.failed(&place.prefix(), &failure);
             return Ok(failure.code as u8);
         }
     };
@@ -115,9 +116,8 @@ fn read(source: &Source) -> Result<Parsed, ScriptError> {
             parse(&shown, &text).map(|steps| (steps, folder))
         }
         Source::StandardInput => {
-            let mut text = String::new();
-            let read = io::stdin().lock().take(SCRIPT_MAX).read_to_string(&mut text);
-            read.map_err(|error| ScriptError::Unreadable { path: "standard input".to_owned(), error })?;
+            let text = read_whole(io::stdin().lock());
+            let text = text.map_err(|error| ScriptError::Unreadable { path: "standard input".to_owned(), error })?;
             parse("-", &text).map(|steps| (steps, here))
         }
         Source::Commands(commands) => commands_steps(commands).map(|steps| (steps, here)),
@@ -125,7 +125,7 @@ fn read(source: &Source) -> Result<Parsed, ScriptError> {
     })
 }
 
-fn commands_steps(commands: &[String]) -> Result<Vec<Step>, (Place, Failure)> {
+pub(super) fn commands_steps(commands: &[String]) -> Result<Vec<Step>, (Place, Failure)> {
     let mut steps = Vec::new();
     for (number, command) in (1..).zip(commands) {
         let place = Place { file: "-c".into(), line: number };
@@ -140,8 +140,16 @@ fn commands_steps(commands: &[String]) -> Result<Vec<Step>, (Place, Failure)> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
+    read_whole(std::fs::File::open(path)?)
+}
+
+/// A script that goes on beyond the limit is refused: half of it would be another script.
+fn read_whole(source: impl io::Read) -> io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(SCRIPT_MAX).read_to_string(&mut text)?;
+    let length = source.take(SCRIPT_MAX + 1).read_to_string(&mut text)?;
+    if length as u64 > SCRIPT_MAX {
+        return Err(io::Error::other(format!("a script has at most {SCRIPT_MAX} bytes")));
+    }
     Ok(text)
 }
 

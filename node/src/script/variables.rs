@@ -57,11 +57,23 @@ fn pieces(line: &str) -> Result<Vec<Piece<'_>>, Failure> {
         if !is_name(name) {
             return Err(usage(format!("`{name}` is no name of a variable; write `$${{` for `${{` itself")));
         }
+        if default.is_some_and(|default| default.contains("${")) {
+            return Err(usage(format!("the default of `{name}` can't hold another variable; use LET for it")));
+        }
         pieces.push(Piece::Variable { name, default });
         rest = after;
     }
     pieces.push(Piece::Literal(rest));
     Ok(pieces)
+}
+
+/// The name of a variable that a script may set.
+pub(super) fn settable(name: &str) -> Result<String, Failure> {
+    match name {
+        "_" => Err(usage("`_` is the id that the actor's last command made, and can't be set")),
+        name if is_name(name) => Ok(name.to_owned()),
+        name => Err(usage(format!("`{name}` is no name of a variable; letters, digits and _ make one"))),
+    }
 }
 
 /// Whether a line has variables; refuses malformed ones.
@@ -76,9 +88,6 @@ impl Variables {
 
     /// LET and AS.
     pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
-        if !is_name(name) {
-            return Err(usage(format!("`{name}` is no name of a variable; letters, digits and _ make one")));
-        }
         if value.len() > VALUE_MAX {
             return Err(usage("that value is longer than a line"));
         }
@@ -105,7 +114,9 @@ impl Variables {
                 }
                 Piece::Variable { name, default } => {
                     let value = [&self.own, &self.given, &self.environment].into_iter().find_map(|map| map.get(name));
-                    let value = value.map(String::as_str).or(default);
+                    // As in a shell, `:-` stands in for what is empty, too.
+                    let value = value.map(String::as_str).filter(|value| !value.is_empty() || default.is_none());
+                    let value = value.or(default);
                     let unset = || usage(format!("the variable {name} is not set; use LET, --set or the environment"));
                     expanded.push_value(value.ok_or_else(unset)?);
                 }
