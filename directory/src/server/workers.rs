@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex as Lock, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -32,8 +31,8 @@ use crate::{
 
 /// Jobs that wait for a thread. Above it connections wait, each with at most its few requests.
 const JOBS_MAX: usize = 1_024;
-/// Threads: the pure parts of one request (signatures, OPAQUE) go on while another waits for the disk.
-const THREADS_MAX: usize = 8;
+/// Threads: most of them wait for the disk most of the time, and those that wait together share one wait.
+const THREADS: usize = 16;
 /// Locks over which devices are spread: enough that two threads seldom wait for each other.
 const TURNS: usize = 64;
 
@@ -149,8 +148,7 @@ pub(crate) fn start(
     let (sessions, jobs) = (Sessions::default(), Lock::new(jobs));
     let desk =
         Arc::new(Desk { reception, sessions, jobs, turns: [const { Lock::new(()) }; TURNS], failed, _folder: folder });
-    let count = thread::available_parallelism().map_or(1, NonZero::get).clamp(2, THREADS_MAX);
-    let threads = (0..count).map(|number| {
+    let threads = (0..THREADS).map(|number| {
         let (desk, dispatch) = (Arc::clone(&desk), tracing::dispatcher::get_default(Clone::clone));
         let work = move || tracing::dispatcher::with_default(&dispatch, || desk.work());
         thread::Builder::new().name(format!("service-{number}")).spawn(work)

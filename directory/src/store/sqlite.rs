@@ -1,9 +1,11 @@
-//! The store on disk: one SQLite file, WAL, `synchronous=FULL`. Every call is one transaction.
+//! The store on disk: one SQLite file, WAL, `synchronous=FULL`. Every call is atomic; calls that wait for the disk at the
+//! same time share one transaction.
 //!
 //! A commit that fails is fatal: whether it reached the disk is unknown, so nothing is answered from this connection
 //! any more and the process starts again from the disk.
 
 mod accounts;
+mod batch;
 mod changes;
 mod conversations;
 mod mailbox;
@@ -13,13 +15,15 @@ mod schema;
 use std::{
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Serialize, de::DeserializeOwned};
+
+use self::batch::Batches;
 
 use super::{Instance, StoreError, Stored};
 
@@ -32,7 +36,9 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// The store on disk.
 #[derive(Debug)]
 pub struct SqliteStore {
-    connection: Mutex<Connection>,
+    batches: Batches,
+    // Sees only what is committed, so that nothing is answered that could still be undone.
+    reader: Mutex<Connection>,
     failed: AtomicBool,
 }
 
@@ -43,8 +49,7 @@ impl SqliteStore {
     /// [`StoreError::NewerSchema`], with nothing touched, if a newer program wrote it; [`StoreError::Fatal`] if the
     /// file cannot be used.
     pub fn open(folder: &Path) -> Stored<Self> {
-        let connection = Connection::open(folder.join(DATABASE)).map_err(fatal)?;
-        connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(fatal)?;
+        let connection = connect(folder)?;
         // The version is read before anything is set, since setting the journal mode writes.
         schema::check(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fatal)?;
@@ -52,29 +57,30 @@ impl SqliteStore {
         connection.pragma_update(None, "foreign_keys", "ON").map_err(fatal)?;
         connection.pragma_update(None, "secure_delete", "ON").map_err(fatal)?;
         schema::migrate(&connection)?;
-        Ok(Self { connection: Mutex::new(connection), failed: AtomicBool::new(false) })
+        let reader = connect(folder)?;
+        reader.pragma_update(None, "query_only", "ON").map_err(fatal)?;
+        let (batches, reader) = (Batches::new(connection), Mutex::new(reader));
+        Ok(Self { batches, reader, failed: AtomicBool::new(false) })
     }
 
-    /// Runs one transaction. If it fails, nothing of it happened or the store is dead.
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Stored<T>) -> Stored<T> {
+    /// Does work as one change: all of it is on the disk when this returns, or nothing of it happened, or the store is
+    /// dead.
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> Stored<T>) -> Stored<T> {
         self.check()?;
-        let mut connection = self.lock();
-        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fatal).and_then(
-            |transaction| {
-                let value = work(&transaction)?;
-                transaction.commit().map_err(fatal)?;
-                Ok(value)
-            },
-        );
+        let done = self.batches.write(work);
         if matches!(done, Err(StoreError::Fatal(_))) {
             self.failed.store(true, Ordering::SeqCst);
         }
         done
     }
 
+    /// Reads from one state of the data.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Stored<T>) -> Stored<T> {
         self.check()?;
-        work(&self.lock())
+        // A transaction that a panic interrupted was rolled back when it was dropped.
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = reader.transaction().map_err(fatal)?;
+        work(&transaction)
     }
 
     fn check(&self) -> Stored<()> {
@@ -83,11 +89,12 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
 
-    // A transaction that a panic interrupted was rolled back when it was dropped.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn connect(folder: &Path) -> Stored<Connection> {
+    let connection = Connection::open(folder.join(DATABASE)).map_err(fatal)?;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(fatal)?;
+    Ok(connection)
 }
 
 fn fatal(error: rusqlite::Error) -> StoreError {

@@ -1,7 +1,7 @@
 //! Mailboxes: each device has its own order; an item for many is stored once and referred to.
 
 use protocol::{ConversationId, DeviceId, MessageId, Timestamp, directory::Cursor};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     super::{Delivery, ExpiredMessage, MailRecord, Mailbox, StoreError, Stored},
@@ -17,7 +17,7 @@ fn waiting(db: &Connection, device: DeviceId, counted: [u8; 32]) -> Stored<(u64,
     found.map_or(Ok((0, 0)), |(items, bytes)| Ok((number(items)?, number(bytes)?)))
 }
 
-fn fits(db: &Transaction<'_>, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
+fn fits(db: &Connection, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
     let Some(quota) = delivery.quota else { return Ok(true) };
     if is_known(db, delivery, device)? {
         return Ok(true);
@@ -26,13 +26,13 @@ fn fits(db: &Transaction<'_>, delivery: &Delivery, device: DeviceId) -> Stored<b
     Ok(items < quota.items && bytes + delivery.item.len() as u64 <= quota.bytes)
 }
 
-fn is_known(db: &Transaction<'_>, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
+fn is_known(db: &Connection, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
     let sql = "SELECT 1 FROM mail_known WHERE device = ?1 AND key = ?2";
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;
     statement.exists(params![device.0.as_slice(), delivery.key.as_slice()]).map_err(fatal)
 }
 
-fn deliver(db: &Transaction<'_>, delivery: &Delivery) -> Stored<bool> {
+fn deliver(db: &Connection, delivery: &Delivery) -> Stored<bool> {
     for (device, _) in &delivery.recipients {
         if !fits(db, delivery, *device)? {
             return Ok(false);
@@ -74,7 +74,7 @@ fn deliver(db: &Transaction<'_>, delivery: &Delivery) -> Stored<bool> {
     Ok(true)
 }
 
-fn store_payload(db: &Transaction<'_>, delivery: &Delivery) -> Stored<i64> {
+fn store_payload(db: &Connection, delivery: &Delivery) -> Stored<i64> {
     let sql = "INSERT INTO payload (item, sender, conversation, message) VALUES (?1, ?2, ?3, ?4)";
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;
     let message = delivery.message.as_ref();
@@ -85,7 +85,7 @@ fn store_payload(db: &Transaction<'_>, delivery: &Delivery) -> Stored<i64> {
     Ok(db.last_insert_rowid())
 }
 
-fn drop_unused(db: &Transaction<'_>, payloads: &[i64]) -> Stored<()> {
+fn drop_unused(db: &Connection, payloads: &[i64]) -> Stored<()> {
     let sql = "DELETE FROM payload WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM mail WHERE payload = ?1)";
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;
     for payload in payloads {

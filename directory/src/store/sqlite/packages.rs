@@ -1,7 +1,7 @@
 //! Key packages. A package that was used stays as a hash until it would have ended, so that it is never stocked again.
 
 use protocol::{DeviceId, Timestamp};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     SqliteStore, fatal, integer,
 };
 
-fn take(db: &Transaction<'_>, requester: DeviceId, device: DeviceId, now: Timestamp) -> Stored<Option<Vec<u8>>> {
+fn take(db: &Connection, requester: DeviceId, device: DeviceId, now: Timestamp) -> Stored<Option<Vec<u8>>> {
     let (device, requester, now) = (device.0.as_slice(), requester.0.as_slice(), integer(now.0));
     let one = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| -> Stored<Option<Vec<u8>>> {
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
