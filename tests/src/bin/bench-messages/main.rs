@@ -1,14 +1,21 @@
 //! `scripts/bench messages`: messages between two real nodes, against the MLS library's own rates and bare QUIC frames, in
-//! one run on one machine, as ratios. Build it in release.
+//! one run on one machine, as ratios; and sign-ins at a directory that holds thousands of accounts. Build it in release.
+
+mod fixture;
+mod sign_ins;
 
 use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use directory::server::{Server, Settings};
+use directory::{
+    server::{Server, Settings},
+    store::sqlite::SqliteStore,
+};
 use membership::{direct_policy, identity::signing_identity};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use node::{
@@ -38,8 +45,16 @@ const UNDER_WAY: usize = 64;
 const SINGLE: usize = 200;
 /// Frames of the bare QUIC run.
 const FRAMES: usize = 100_000;
-/// Sign-ins, below the limit of one address in a minute.
-const SIGN_INS: usize = 20;
+/// Accounts that the directory holds before anything is measured.
+const ACCOUNTS: usize = 5_000;
+/// Accounts whose passwords are stretched as the programs do it.
+const STRETCHED: usize = 60;
+/// Sign-ins under way at a time.
+const SIGNING_IN: usize = 64;
+/// Stretching as little as the function allows: what is left is what the directory and the network do.
+const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
+/// A folder in memory, where the system has one: what is written there is not durable and waits for no disk.
+const IN_MEMORY: &str = "/dev/shm";
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -115,23 +130,23 @@ async fn bare_frames() -> Result<f64, Failed> {
     Ok((total / frame.len()) as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn start(server: &Server) -> Result<Node, Failed> {
+async fn start(server: &Server, profile: PathBuf) -> Result<Node, Failed> {
     let config = NodeConfig {
         directory: DirectoryAddress {
             host_port: server.local_addr().to_string(),
             fingerprint: server.fingerprint().to_string().parse().ok(),
         },
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        profile: ProfileLocation::Temporary,
-        stretch: StretchParameters { memory_kib: 8, passes: 1, lanes: 1 },
+        profile: ProfileLocation::Folder(profile),
+        stretch: CHEAP,
     };
     Ok(Node::start(config).await?)
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn sign_up(server: &Server, name: &str) -> Result<Node, Failed> {
-    let node = start(server).await?;
+async fn sign_up(server: &Server, name: &str, folder: &Path) -> Result<Node, Failed> {
+    let node = start(server, folder.join(name)).await?;
     let (name, password) = (Name::parse(name)?, Password::new("correct-horse-1".to_owned()));
     node.perform(NodeCommand::SignUp { name, password, invite: None }, PATIENCE).await?;
     Ok(node)
@@ -152,17 +167,23 @@ async fn shown(events: &mut node::driver::EventStream, mut count: usize) -> Resu
     Ok(())
 }
 
+/// What two nodes come to.
 struct Nodes {
     per_second: f64,
-    median: Duration,
-    slow: Duration,
-    sign_ins: f64,
+    /// From handing over until the recipient's node has stored and shown the message, in order of length.
+    one_way: Vec<Duration>,
+    /// From handing over until the sender's node has stored the receipt.
+    both_ways: Vec<Duration>,
 }
 
-async fn nodes() -> Result<Nodes, Failed> {
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(Settings::in_folder(folder.path().join("directory"))).await?;
-    let (alice, bob) = (sign_up(&server, "alice").await?, sign_up(&server, "bob").await?);
+/// The value that so many in a hundred do not exceed.
+fn percentile(sorted: &[Duration], of: usize) -> Duration {
+    sorted.get(sorted.len() * of / 100).copied().unwrap_or_default()
+}
+
+/// Two nodes with their profiles in this folder, at this directory.
+async fn nodes(server: &Server, folder: &Path) -> Result<Nodes, Failed> {
+    let (alice, bob) = (sign_up(server, "alice", folder).await?, sign_up(server, "bob", folder).await?);
     let (a, b) = (Name::parse("alice")?, Name::parse("bob")?);
     let mut seen = bob.events();
     send(&alice, &b, "hello").await?;
@@ -180,14 +201,17 @@ async fn nodes() -> Result<Nodes, Failed> {
         }
     }
     let text = "x".repeat(TEXT);
-    let mut times = Vec::new();
+    let (mut one_way, mut both_ways) = (Vec::new(), Vec::new());
     for _ in 0..SINGLE {
         let begun = Instant::now();
-        send(&alice, &b, &text).await?;
-        times.push(begun.elapsed());
-        shown(&mut seen, 1).await?;
+        let there = async { shown(&mut seen, 1).await.map(|()| begun.elapsed()) };
+        let back = async { send(&alice, &b, &text).await.map(|()| begun.elapsed()) };
+        let (there, back) = tokio::try_join!(there, back)?;
+        one_way.push(there);
+        both_ways.push(back);
     }
-    times.sort_unstable();
+    one_way.sort_unstable();
+    both_ways.sort_unstable();
     let begun = Instant::now();
     let tasks = (0..UNDER_WAY).map(|task| {
         let (alice, b, text) = (alice.clone(), b.clone(), text.clone());
@@ -202,37 +226,76 @@ async fn nodes() -> Result<Nodes, Failed> {
         task.await??;
     }
     let per_second = MESSAGES as f64 / begun.elapsed().as_secs_f64();
-    let begun = Instant::now();
-    for _ in 0..SIGN_INS {
-        alice.perform(NodeCommand::Core(Command::SignOut), PATIENCE).await?;
-        let (name, password) = (a.clone(), Password::new("correct-horse-1".to_owned()));
-        alice.perform(NodeCommand::SignIn { name, password }, PATIENCE).await?;
-    }
-    let sign_ins = SIGN_INS as f64 / begun.elapsed().as_secs_f64();
     alice.shutdown().await;
     bob.shutdown().await;
+    Ok(Nodes { per_second, one_way, both_ways })
+}
+
+/// What a directory with thousands of accounts comes to.
+struct Loaded {
+    written: f64,
+    cheap: f64,
+    stretched: f64,
+    nodes: Nodes,
+}
+
+async fn loaded() -> Result<Loaded, Failed> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("directory");
+    std::fs::create_dir_all(&data)?;
+    let begun = Instant::now();
+    let accounts = fixture::write(SqliteStore::open(&data)?, ACCOUNTS, CHEAP)?;
+    let written = ACCOUNTS as f64 / begun.elapsed().as_secs_f64();
+    let few = fixture::write(SqliteStore::open(&data)?, STRETCHED, StretchParameters::PRODUCTION)?;
+    let server = Server::start(Settings::in_folder(&data)).await?;
+    let cheap = sign_ins::per_second(server.local_addr(), Arc::new(accounts), SIGNING_IN).await?;
+    let stretched = sign_ins::per_second(server.local_addr(), Arc::new(few), SIGNING_IN).await?;
+    let nodes = nodes(&server, folder.path()).await?;
     server.shutdown().await;
-    Ok(Nodes { per_second, median: times[SINGLE / 2], slow: times[SINGLE * 99 / 100], sign_ins })
+    Ok(Loaded { written, cheap, stretched, nodes })
+}
+
+/// The same two nodes with nothing durable: profiles and directory in memory.
+async fn without_durability() -> Result<Option<Nodes>, Failed> {
+    if !Path::new(IN_MEMORY).is_dir() {
+        return Ok(None);
+    }
+    let folder = tempfile::Builder::new().prefix("tuppence-bench-").tempdir_in(IN_MEMORY)?;
+    let server = Server::start(Settings::in_memory()).await?;
+    let nodes = nodes(&server, folder.path()).await?;
+    server.shutdown().await;
+    Ok(Some(nodes))
 }
 
 fn main() -> Result<(), Failed> {
     let (seals, opens) = library()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let frames = runtime.block_on(bare_frames())?;
-    let nodes = runtime.block_on(nodes())?;
+    let loaded = runtime.block_on(loaded())?;
+    let in_memory = runtime.block_on(without_durability())?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "messages of {TEXT} bytes; the same machine, one run")?;
     writeln!(out, "MLS library, one core, nothing stored   {seals:>9.0} seals/s   {opens:>9.0} opens/s")?;
     writeln!(out, "bare QUIC frames of 640 bytes           {frames:>9.0} frames/s")?;
-    let rate = nodes.per_second;
-    writeln!(out, "node to node, sealed, durable, receipted {rate:>8.0} messages/s, {UNDER_WAY} under way")?;
-    writeln!(out, "    against the library's opens          {:>8.3}", rate / opens)?;
-    writeln!(out, "    against bare frames                  {:>8.4}", rate / frames)?;
-    writeln!(out, "one message there and its receipt back   p50 {:?}, p99 {:?}", nodes.median, nodes.slow)?;
-    writeln!(
-        out,
-        "sign-out, connect and sign-in            {:>8.1} /s, one after the other, stretching aside",
-        nodes.sign_ins
-    )?;
+    let all = [("sealed, durable, receipted", Some(&loaded.nodes)), ("the same, nothing durable", in_memory.as_ref())];
+    for (what, nodes) in all {
+        let Some(nodes) = nodes else {
+            writeln!(out, "node to node, {what}: {IN_MEMORY} is not there")?;
+            continue;
+        };
+        let rate = nodes.per_second;
+        writeln!(out, "node to node, {what:<26} {rate:>8.0} messages/s, {UNDER_WAY} under way")?;
+        writeln!(out, "    against the library's opens         {:>9.3}", rate / opens)?;
+        writeln!(out, "    against bare frames                 {:>9.4}", rate / frames)?;
+        for (way, times) in
+            [("one way, until stored there", &nodes.one_way), ("and the receipt back", &nodes.both_ways)]
+        {
+            writeln!(out, "    {way:<35} p50 {:?}, p99 {:?}", percentile(times, 50), percentile(times, 99))?;
+        }
+    }
+    writeln!(out, "a directory with {ACCOUNTS} accounts, {SIGNING_IN} clients at a time, a new connection each")?;
+    writeln!(out, "    accounts written by the fixture     {:>9.0} /s", loaded.written)?;
+    writeln!(out, "    sign-ins, stretching aside          {:>9.0} /s", loaded.cheap)?;
+    writeln!(out, "    sign-ins, passwords stretched       {:>9.1} /s", loaded.stretched)?;
     Ok(())
 }
