@@ -10,7 +10,7 @@ use protocol::Timestamp;
 
 use crate::{
     language::Line,
-    view::{Style, event_json, event_text, failure_json, failure_text, outcome_json, outcome_text},
+    view::{Style, event_json, event_text, failure_json, failure_text, outcome_json, outcome_text, visible},
 };
 
 /// How results are shown.
@@ -54,7 +54,7 @@ impl Output {
     pub(super) fn begin(&mut self, actor: Option<&str>, text: &str) {
         if let Form::Terminal(_) = self.form {
             let actor = actor.map(|actor| format!("{actor}> ")).unwrap_or_default();
-            self.step = Some(format!("{actor}{}", crate::view::visible(text)));
+            self.step = Some(format!("{actor}{}", visible(text)));
         }
     }
 
@@ -117,7 +117,8 @@ impl Output {
             Form::Terminal(style) | Form::Plain(style) => Style { color: false, ..style.clone() },
             Form::Json => Style::local(false),
         };
-        let _ = writeln!(self.words, "{place}{}", failure_text(failure, &style));
+        // The place names a file, whose name may come from a variable.
+        let _ = writeln!(self.words, "{}{}", visible(place), failure_text(failure, &style));
     }
 
     /// The last line of a script on a terminal.

@@ -12,4 +12,6 @@ pub use remote::visible;
 pub use text::{Style, event_text, failure_text, outcome_text};
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -27,9 +27,14 @@ const FORMATS: [(char, char); 21] = [
     ('\u{e0020}', '\u{e007f}'),
 ];
 
+/// Characters that will never be any: programs use them for ends of their own, and no font has them.
+fn is_noncharacter(c: char) -> bool {
+    ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
+}
+
 /// Whether a character must not reach a screen as it is.
 pub(super) fn is_unseen(c: char) -> bool {
-    c.is_control() || FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&c))
+    c.is_control() || is_noncharacter(c) || FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
 /// Makes control, escape, bidirectional and other format characters visible; line breaks are indented.
