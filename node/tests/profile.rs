@@ -180,6 +180,7 @@ fn canaries() -> Transaction {
         sent_at: Timestamp(1),
         trust: Trust::Pinned,
         gap: false,
+        to: None,
     };
     let mut transaction = record(RECORD.as_bytes());
     transaction.changes.push(Change::Timeline { conversation: ConversationId([3; 32]), entry });

@@ -22,7 +22,7 @@ use node_core::{
 };
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{
-    DeviceId, Name, PublicKey, Timestamp,
+    DeviceId, Fingerprint, Name, PublicKey, Timestamp,
     directory::{Refusal, Registration, Reply, Request},
 };
 
@@ -38,6 +38,9 @@ const BEGIN: Timestamp = Timestamp(33_000_000_000_000);
 const COMMAND_MS: u64 = 30_000;
 /// How often the directory looks at its clock, in milliseconds.
 const SWEEP_MS: u64 = 1_000;
+
+/// The directory's key, as every connection proves it.
+pub const DIRECTORY: Fingerprint = Fingerprint([0xd1; 32]);
 
 /// Who sits where.
 pub type Seat = usize;
@@ -68,6 +71,7 @@ pub struct Table {
     waiter: Waiter,
     tokens: u64,
     swept: Timestamp,
+    restarts: Vec<Seat>,
 }
 
 impl std::fmt::Debug for Table {
@@ -100,6 +104,7 @@ impl Table {
             waiter: Box::new(|_, _, answer| answer),
             tokens: 0,
             swept: BEGIN,
+            restarts: Vec::new(),
         }
     }
 
@@ -177,7 +182,8 @@ impl Table {
         let effects = self.directory.connected(self.now, &mut caller);
         self.guests[seat].caller = Some(caller);
         self.on_effects(effects);
-        self.queue.push_back((seat, Input::DirectoryConnected { exporter, addresses: vec![address(seat)] }));
+        let addresses = vec![address(seat)];
+        self.queue.push_back((seat, Input::DirectoryConnected { exporter, addresses, directory: DIRECTORY }));
         self.settle();
     }
 
@@ -284,6 +290,10 @@ impl Table {
             let Some(core) = &mut self.guests[seat].core else { continue };
             let outputs = core.handle(self.now, vec![input]);
             self.perform(seat, outputs);
+            while let Some(seat) = self.restarts.pop() {
+                self.sleep(seat);
+                self.wake(seat);
+            }
         }
     }
 
@@ -325,6 +335,7 @@ impl Table {
                 let reason = "signed out".to_owned();
                 self.queue.push_back((seat, Input::DirectoryDisconnected { reason }));
             }
+            Effect::Restart => self.restarts.push(seat),
             Effect::Send { .. } | Effect::ClosePeer { .. } | Effect::AcceptPeers { .. } | Effect::Show(_) => {}
         }
     }

@@ -1,27 +1,31 @@
-//! Signing up, in and out: OPAQUE with the directory, the root key made, used and wiped.
+//! The account's commands: each proves or sets a password with the directory (OPAQUE), then does one thing with it.
 //!
-//! A sign-up is durable before the directory hears of it, so that a crash in between never leaves an account whose keys
-//! nobody holds. The password is held only while its command runs.
+//! There is one at a time. It goes through the same stages whatever it is for; where a connection is lost it begins
+//! again from the first, since an exchange belongs to its connection. Password, export key and root key are held only
+//! while their command runs.
+
+mod devices;
+mod failures;
+mod password;
+mod sign_up;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    BoundedText, DeviceId, Name, Timestamp,
-    directory::{OpaqueMessage, Refusal, Reply, Request, SignUp},
-    limits::CERTIFICATE_LIFETIME_MS,
+    BoundedText, Name, Timestamp,
+    certificate::SignedDeviceList,
+    directory::{OpaqueMessage, Reply, Request},
 };
+use zeroize::Zeroizing;
 
+use self::failures::{misbehaves, other_account, refused, swapped_backup, wrong_credentials};
 use crate::{
     command::{CommandToken, Failure, FailureCode, Outcome, Password},
     core::Core,
-    crypto::{
-        keys::RootKey,
-        seal::{self, RecoveryCode},
-    },
+    crypto::{keys::AccountSecrets, seal, seal::RecoveryCode},
     event::ConnectionState,
     input::{Answer, CallId},
     link::Purpose,
     output::Effect,
-    records::{OwnAccount, PendingSignUp},
     stretch::{
         LoginState, RegistrationState, StretchDone, StretchFailure, StretchJob, start_login, start_registration,
     },
@@ -29,33 +33,60 @@ use crate::{
 
 /// How long after a lost answer the exchange starts again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+/// How often a command begins again because the account's devices changed meanwhile. Each loser waits for a winner, and
+/// an account has few devices.
+const RACES_MAX: u32 = 4;
 
 /// What the account's command is waiting for.
 enum Stage {
     /// For a connection to the directory.
     Connection,
-    /// For the directory's first answer.
+    /// For the directory's first answer about a new password.
     Registering(CallId, RegistrationState),
-    /// For the directory's first answer.
+    /// For the directory's first answer about the present one.
     LoggingIn(CallId, LoginState),
-    /// For the password to be stretched; the number names the job.
+    /// For a password to be stretched; the number names the job.
     Stretching(CommandToken),
+    /// For the directory to say that the password is right.
+    Proving(CallId),
     /// For the directory's last answer.
     Finishing(CallId),
 }
 
+/// What a command is for.
 enum Kind {
-    Up { invite: Option<String> },
-    In,
+    SignUp {
+        invite: Option<String>,
+    },
+    SignIn,
+    Revoke {
+        device: String,
+    },
+    /// `sent` once the new password may be in force; `new_first` when it is tried instead of the old one.
+    Passwd {
+        new: Password,
+        sent: bool,
+        new_first: bool,
+    },
+    Close,
+    Recover {
+        code: RecoveryCode,
+        found: Option<Box<(SignedDeviceList, AccountSecrets)>>,
+    },
 }
 
-/// A SIGNUP or SIGNIN under way. There is one at a time.
+/// A command under way.
 pub(crate) struct AccountCommand {
     token: CommandToken,
     name: Name,
     password: Password,
     kind: Kind,
     stage: Stage,
+    /// What the proven password gave.
+    export_key: Option<Zeroizing<Vec<u8>>>,
+    /// What the backup held.
+    secrets: Option<AccountSecrets>,
+    races: u32,
 }
 
 /// What of an account is under way.
@@ -63,41 +94,39 @@ pub(crate) struct AccountCommand {
 pub(crate) struct AccountFlow {
     command: Option<AccountCommand>,
     last_job: u64,
-    /// A sign-up that is finished without a command, after a crash.
+    /// A sign-up or an enrolment that is finished without a command, after a crash.
     finishing: Option<CallId>,
     /// When to start again after an answer was lost on a connection that stands.
     retry_at: Option<Timestamp>,
 }
 
 impl<C: CryptoProvider + Clone> Core<C> {
-    pub(crate) fn sign_up(&mut self, token: CommandToken, name: Name, password: Password, invite: Option<String>) {
-        if let Some(own) = self.own() {
-            let text = format!("this profile belongs to {}; start with --profile {name} for another one", own.name);
-            return self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
+    pub(crate) fn sign_in(&mut self, token: CommandToken, name: Name, password: Password) {
+        if let Err(failure) = self.check_name(&name) {
+            return self.done(token, Err(failure));
         }
-        let pending = self.account.pending.as_ref().map(|pending| pending.account.name.clone());
-        if let Some(pending) = pending.filter(|pending| *pending != name) {
-            let text = format!("a sign-up as {pending} is not finished here; SIGNUP {pending} goes on with it");
-            return self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
-        }
-        self.start_account_command(token, name, password, Kind::Up { invite });
+        self.start_account_command(token, name, password, Kind::SignIn);
     }
 
-    pub(crate) fn sign_in(&mut self, token: CommandToken, name: Name, password: Password) {
-        if let Some(own) = self.own().filter(|own| own.name != name) {
-            let text = format!("this profile belongs to {}; start with --profile {name} for another one", own.name);
-            return self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
-        }
-        self.start_account_command(token, name, password, Kind::In);
+    /// A profile belongs to one account.
+    fn check_name(&self, name: &Name) -> Result<(), Failure> {
+        let Some(own) = self.own().filter(|own| own.name != *name) else { return Ok(()) };
+        let text = format!("this profile belongs to {}; start with --profile {name} for another one", own.name);
+        Err(Failure::new(FailureCode::Conflict, text))
     }
 
     fn start_account_command(&mut self, token: CommandToken, name: Name, password: Password, kind: Kind) {
         if self.account_flow.command.is_some() {
-            let text = "another SIGNUP or SIGNIN is under way; wait for it";
+            let text = "another command on the account is under way; wait for it";
             return self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
         }
-        let stage = Stage::Connection;
-        self.account_flow.command = Some(AccountCommand { token, name, password, kind, stage });
+        if self.account.closed {
+            let text = format!("{name} was closed; start with --profile NAME and SIGNUP another name");
+            return self.done(token, Err(Failure::new(FailureCode::Refused, text)));
+        }
+        let (stage, export_key, secrets, races) = (Stage::Connection, None, None, 0);
+        let command = AccountCommand { token, name, password, kind, stage, export_key, secrets, races };
+        self.account_flow.command = Some(command);
         if self.link.is_connected() {
             self.resume_account();
         }
@@ -105,42 +134,61 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// A connection stands: goes on with what waits for one.
     pub(crate) fn resume_account(&mut self) {
-        if let Some(pending) = &self.account.pending {
-            let request = Request::SignUpFinish(Box::new(pending.request.clone()));
-            let call = self.ask(Purpose::SignUpFinish, request);
+        let unfinished = if let Some(pending) = &self.account.pending {
+            Some((Purpose::SignUpFinish, Request::SignUpFinish(Box::new(pending.request.clone()))))
+        } else {
+            let pending = self.account.enrolling.as_ref();
+            pending.map(|pending| (Purpose::Enrol, Request::UpdateDevices { devices: pending.account.devices.clone() }))
+        };
+        if let Some((purpose, request)) = unfinished {
+            let call = self.ask(purpose, request);
             match &mut self.account_flow.command {
                 Some(command) => command.stage = Stage::Finishing(call),
                 None => self.account_flow.finishing = Some(call),
             }
             return;
         }
-        let Some(command) = &self.account_flow.command else { return };
-        let name = command.name.clone();
-        let stage = match &command.kind {
-            Kind::Up { invite } => {
-                let invite = match invite.clone().map(BoundedText::new).transpose() {
-                    Ok(invite) => invite,
-                    Err(_) => return self.account_failed(FailureCode::Usage, "that is no invite code"),
-                };
-                match start_registration(&command.password, &mut *self.entropy) {
-                    Ok((state, registration)) => {
-                        let request = Request::SignUpStart { name, invite, registration };
-                        Stage::Registering(self.ask(Purpose::SignUpStart, request), state)
-                    }
-                    Err(error) => return self.account_failed(FailureCode::Other, &error.to_string()),
-                }
+        let Some(command) = self.account_flow.command.take() else { return };
+        match self.first_stage(&command) {
+            Ok(stage) => {
+                self.account_flow.command = Some(AccountCommand { stage, export_key: None, secrets: None, ..command });
             }
-            Kind::In => match start_login(&command.password, &mut *self.entropy) {
-                Ok((state, credential)) => {
-                    let call = self.ask(Purpose::SignInStart, Request::SignInStart { name, credential });
-                    Stage::LoggingIn(call, state)
-                }
-                Err(error) => return self.account_failed(FailureCode::Other, &error.to_string()),
-            },
-        };
-        if let Some(command) = &mut self.account_flow.command {
-            command.stage = stage;
+            Err(failure) => self.done(command.token, Err(failure)),
         }
+    }
+
+    fn first_stage(&mut self, command: &AccountCommand) -> Result<Stage, Failure> {
+        let name = command.name.clone();
+        match &command.kind {
+            Kind::SignUp { invite } => {
+                let invite = invite.clone().map(BoundedText::new).transpose();
+                let invite = invite.map_err(|_| Failure::new(FailureCode::Usage, "that is no invite code"))?;
+                let (state, registration) = self.registration(&command.password)?;
+                let request = Request::SignUpStart { name, invite, registration };
+                Ok(Stage::Registering(self.ask(Purpose::RegistrationStart, request), state))
+            }
+            Kind::Recover { .. } => {
+                let (state, registration) = self.registration(&command.password)?;
+                let request = Request::RecoveryStart { name, registration };
+                Ok(Stage::Registering(self.ask(Purpose::RegistrationStart, request), state))
+            }
+            Kind::Passwd { new, new_first: true, .. } => self.login(name, new),
+            Kind::SignIn | Kind::Revoke { .. } | Kind::Close | Kind::Passwd { .. } => {
+                self.login(name, &command.password)
+            }
+        }
+    }
+
+    fn registration(&mut self, password: &Password) -> Result<(RegistrationState, OpaqueMessage), Failure> {
+        start_registration(password, &mut *self.entropy)
+            .map_err(|error| Failure::new(FailureCode::Usage, error.to_string()))
+    }
+
+    fn login(&mut self, name: Name, password: &Password) -> Result<Stage, Failure> {
+        let (state, credential) = start_login(password, &mut *self.entropy)
+            .map_err(|error| Failure::new(FailureCode::Usage, error.to_string()))?;
+        let call = self.ask(Purpose::SignInStart, Request::SignInStart { name, credential });
+        Ok(Stage::LoggingIn(call, state))
     }
 
     /// The connection is gone; what was under way starts again with the next one.
@@ -151,19 +199,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// Whoever asked waits no longer. A sign-up that the directory has perhaps heard of goes on by itself.
+    /// Whoever asked waits no longer. What the directory has perhaps heard of goes on by itself.
     pub(crate) fn abandon_account(&mut self, token: CommandToken) -> bool {
         let own = self.account_flow.command.as_ref().is_some_and(|command| command.token == token);
         if own {
             self.account_flow.command = None;
         }
         own
-    }
-
-    fn account_failed(&mut self, code: FailureCode, message: &str) {
-        if let Some(command) = self.account_flow.command.take() {
-            self.done(command.token, Err(Failure::new(code, message)));
-        }
     }
 
     fn next_job(&mut self) -> (CommandToken, [u8; 32]) {
@@ -173,186 +215,146 @@ impl<C: CryptoProvider + Clone> Core<C> {
         (CommandToken(self.account_flow.last_job), seed)
     }
 
-    pub(crate) fn on_sign_up_started(&mut self, call: CallId, answer: Answer) {
+    /// The directory answered the start of a new password.
+    pub(crate) fn on_registration_started(&mut self, call: CallId, answer: Answer) {
         let Some(mut command) = self.take_stage(|stage| matches!(stage, Stage::Registering(own, _) if *own == call))
         else {
             return;
         };
         let Stage::Registering(_, state) = std::mem::replace(&mut command.stage, Stage::Connection) else { return };
-        let response = match answer {
-            Answer::Reply(reply) => match *reply {
-                Reply::SignUpStarted { registration } => registration,
-                _ => return self.end_account(command, Err(misbehaves())),
-            },
-            Answer::Refusal(refusal) => return self.end_account(command, Err(refused(&refusal))),
-            Answer::Lost => return self.put_back(command),
+        let reply = match self.account_reply(command, answer) {
+            Ok((reply, kept)) => {
+                command = kept;
+                reply
+            }
+            Err(()) => return,
+        };
+        let response = match (reply, &mut command.kind) {
+            (Reply::RecoveryStarted { registration, devices, recovery_backup }, Kind::Recover { code, found }) => {
+                match Self::open_recovery(&devices, &recovery_backup, code) {
+                    Ok(secrets) => *found = Some(Box::new((devices, secrets))),
+                    Err(failure) => return self.done(command.token, Err(failure)),
+                }
+                registration
+            }
+            (Reply::SignUpStarted { registration }, Kind::SignUp { .. } | Kind::Passwd { .. }) => registration,
+            _ => return self.done(command.token, Err(misbehaves())),
         };
         let (job, seed) = self.next_job();
-        let password = command.password.duplicate();
-        let parameters = self.config.stretch;
-        let job_effect = StretchJob::registration(job, state, password, response, parameters, seed);
-        self.batch.effect(Effect::Stretch { job: Box::new(job_effect) });
+        let password = match &command.kind {
+            Kind::Passwd { new, .. } => new.duplicate(),
+            _ => command.password.duplicate(),
+        };
+        let stretch = StretchJob::registration(job, state, password, response, self.config.stretch, seed);
+        self.batch.effect(Effect::Stretch { job: Box::new(stretch) });
         command.stage = Stage::Stretching(job);
         self.account_flow.command = Some(command);
     }
 
+    /// The directory answered the start of a login.
     pub(crate) fn on_sign_in_started(&mut self, call: CallId, answer: Answer) {
         let Some(mut command) = self.take_stage(|stage| matches!(stage, Stage::LoggingIn(own, _) if *own == call))
         else {
             return;
         };
         let Stage::LoggingIn(_, state) = std::mem::replace(&mut command.stage, Stage::Connection) else { return };
-        let response = match answer {
-            Answer::Reply(reply) => match *reply {
-                Reply::SignInStarted { credential } => credential,
-                _ => return self.end_account(command, Err(misbehaves())),
-            },
-            Answer::Refusal(refusal) => return self.end_account(command, Err(refused(&refusal))),
-            Answer::Lost => return self.put_back(command),
-        };
+        let Ok((reply, mut command)) = self.account_reply(command, answer) else { return };
+        let Reply::SignInStarted { credential } = reply else { return self.done(command.token, Err(misbehaves())) };
         let Some(exporter) = self.link.exporter() else { return self.put_back(command) };
         let (job, seed) = self.next_job();
-        let password = command.password.duplicate();
-        let parameters = self.config.stretch;
-        let job_effect = StretchJob::login(job, state, password, response, exporter, parameters, seed);
-        self.batch.effect(Effect::Stretch { job: Box::new(job_effect) });
+        let password = match &command.kind {
+            Kind::Passwd { new, new_first: true, .. } => new.duplicate(),
+            _ => command.password.duplicate(),
+        };
+        let stretch = StretchJob::login(job, state, password, credential, exporter, self.config.stretch, seed);
+        self.batch.effect(Effect::Stretch { job: Box::new(stretch) });
         command.stage = Stage::Stretching(job);
         self.account_flow.command = Some(command);
     }
 
     pub(crate) fn on_stretched(&mut self, done: StretchDone) {
         let job = done.job();
-        let Some(command) = self.take_stage(|stage| matches!(stage, Stage::Stretching(own) if *own == job)) else {
+        let Some(mut command) = self.take_stage(|stage| matches!(stage, Stage::Stretching(own) if *own == job)) else {
             return;
         };
         match done {
-            StretchDone::Registered { upload, export_key, .. } => self.finish_sign_up(command, upload, &export_key),
-            StretchDone::LoggedIn { finalization, .. } => {
+            StretchDone::Registered { upload, export_key, .. } => match &command.kind {
+                Kind::SignUp { .. } => self.finish_sign_up(command, upload, &export_key),
+                Kind::Recover { .. } => self.finish_recovery(command, upload, &export_key),
+                Kind::Passwd { .. } => self.finish_passwd(command, upload, &export_key),
+                Kind::SignIn | Kind::Revoke { .. } | Kind::Close => self.put_back(command),
+            },
+            StretchDone::LoggedIn { finalization, export_key, .. } => {
                 let call = self.ask(Purpose::SignInFinish, Request::SignInFinish { credential: finalization });
-                self.account_flow.command = Some(AccountCommand { stage: Stage::Finishing(call), ..command });
+                command.export_key = Some(export_key);
+                self.account_flow.command = Some(AccountCommand { stage: Stage::Proving(call), ..command });
             }
             StretchDone::Failed { reason: StretchFailure::WrongPassword, .. } => {
-                self.end_account(command, Err(wrong_credentials()));
+                // The old password is wrong because the new one is in force, if its answer was lost.
+                if let Kind::Passwd { sent: true, new_first, .. } = &mut command.kind
+                    && !std::mem::replace(new_first, true)
+                {
+                    return self.put_back(command);
+                }
+                self.done(command.token, Err(wrong_credentials()));
             }
             StretchDone::Failed { reason: StretchFailure::Malformed, .. } => {
-                self.end_account(command, Err(misbehaves()));
+                self.done(command.token, Err(misbehaves()));
             }
         }
     }
 
-    /// Makes the account's root key, lets it sign this device, seals it, and forgets it.
-    fn finish_sign_up(&mut self, command: AccountCommand, registration: OpaqueMessage, export_key: &[u8]) {
-        let invite = match &command.kind {
-            Kind::Up { invite } => invite.clone().and_then(|invite| BoundedText::new(invite).ok()),
-            Kind::In => return,
+    /// The directory said whether the password is right.
+    pub(crate) fn on_signed_in(&mut self, call: CallId, answer: Answer) {
+        let Some(command) = self.take_stage(|stage| matches!(stage, Stage::Proving(own) if *own == call)) else {
+            return;
         };
-        let not_after = self.now.plus_ms(CERTIFICATE_LIFETIME_MS);
-        let mut device = [0; 16];
-        self.entropy.fill_bytes(&mut device);
-        let device = DeviceId(device);
-        let root = RootKey::generate(&mut *self.entropy);
-        let root_key = root.public();
-        let account = membership::account_id(&root_key);
-        let code = RecoveryCode::generate(&mut *self.entropy);
-        let made = root.certify(&self.keys, device, not_after).and_then(|certificate| {
-            let devices = root.device_list(1, vec![certificate.clone()], not_after)?;
-            Ok((certificate, devices))
-        });
-        let sealed = seal::seal_root(&root, export_key, account, &mut *self.entropy)
-            .and_then(|backup| Ok((backup, seal::seal_root_with_code(&root, &code, account, &mut *self.entropy)?)));
-        let (Ok((certificate, devices)), Ok((root_backup, recovery_backup))) = (made, sealed) else {
-            let failure =
-                Failure::new(FailureCode::Other, "a bug of this program: the account's keys cannot be sealed");
-            return self.end_account(command, Err(failure));
+        let Ok((reply, mut command)) = self.account_reply(command, answer) else { return };
+        let Reply::SignedIn { account, devices, root_backup, book, enrolled } = reply else {
+            return self.done(command.token, Err(misbehaves()));
         };
-        let name = command.name.clone();
-        let request =
-            SignUp { name: name.clone(), invite, registration, devices: devices.clone(), root_backup, recovery_backup };
-        let own = OwnAccount { name, account, root_key, device, certificate, devices };
-        let recovery_code = code.to_string();
-        self.account.pending = Some(PendingSignUp { request: request.clone(), account: own, recovery_code });
-        self.account_changed = true;
-        let call = self.ask(Purpose::SignUpFinish, Request::SignUpFinish(Box::new(request)));
-        self.account_flow.command = Some(AccountCommand { stage: Stage::Finishing(call), ..command });
+        if self.own().is_some_and(|own| own.account != account) {
+            return self.done(command.token, Err(other_account(&command.name)));
+        }
+        let list = match self.check_own_list(account, &devices) {
+            Ok(list) => list,
+            Err(failure) => return self.done(command.token, Err(failure)),
+        };
+        if matches!(command.kind, Kind::SignIn) && enrolled {
+            return self.on_session_begun(command, devices, &list);
+        }
+        let secrets = command.export_key.take().map(|key| seal::open_root(&root_backup, &key, account));
+        match secrets {
+            Some(Ok(secrets)) if secrets.root.public() == list.root_key => command.secrets = Some(secrets),
+            _ => return self.done(command.token, Err(swapped_backup())),
+        }
+        match &command.kind {
+            Kind::SignIn if self.own().is_none() || self.account.retired => self.enrol(command, &devices, book),
+            Kind::SignIn => self.retire(command),
+            Kind::Revoke { .. } => self.revoke(command, devices, &list),
+            Kind::Passwd { new_first: true, .. } => self.done(command.token, Ok(Outcome::Done)),
+            Kind::Passwd { .. } => self.start_passwd(command),
+            Kind::Close => {
+                let call = self.ask(Purpose::CloseAccount, Request::CloseAccount);
+                self.account_flow.command = Some(AccountCommand { stage: Stage::Finishing(call), ..command });
+            }
+            Kind::SignUp { .. } | Kind::Recover { .. } => self.done(command.token, Err(misbehaves())),
+        }
     }
 
-    pub(crate) fn on_signed_up(&mut self, call: CallId, answer: Answer) {
-        let command = self.take_stage(|stage| matches!(stage, Stage::Finishing(own) if *own == call));
-        if command.is_none() && self.account_flow.finishing.take_if(|own| *own == call).is_none() {
-            return;
-        }
+    /// The reply, with the command back; or the command has ended or waits to begin again.
+    fn account_reply(&mut self, command: AccountCommand, answer: Answer) -> Result<(Reply, AccountCommand), ()> {
         match answer {
-            Answer::Reply(reply) => match *reply {
-                Reply::SignedIn { enrolled: true, .. } => self.on_account_made(command),
-                _ => self.end_sign_up(command, misbehaves()),
-            },
+            Answer::Reply(reply) => Ok((*reply, command)),
             Answer::Refusal(refusal) => {
-                // A refusal for good: nothing of the attempt is an account, and the name is free to be tried anew.
-                if !matches!(refusal, Refusal::RateLimited { .. } | Refusal::Unavailable) {
-                    self.account.pending = None;
-                    self.account_changed = true;
-                }
-                self.end_sign_up(command, refused(&refusal));
+                self.done(command.token, Err(refused(&refusal)));
+                Err(())
             }
             Answer::Lost => {
-                if let Some(command) = command {
-                    self.put_back(command);
-                }
+                self.put_back(command);
+                Err(())
             }
         }
-    }
-
-    fn end_sign_up(&mut self, command: Option<AccountCommand>, failure: Failure) {
-        if let Some(command) = command {
-            self.end_account(command, Err(failure));
-        }
-    }
-
-    fn on_account_made(&mut self, command: Option<AccountCommand>) {
-        let Some(pending) = self.account.pending.take() else { return };
-        let name = pending.account.name.clone();
-        if let Err(error) = self.start_mls(&pending.account.certificate) {
-            self.report_bug("the account's certificate cannot be used", &error);
-        }
-        self.account.own = Some(pending.account);
-        self.account.session = true;
-        self.account_changed = true;
-        self.mail.want_all();
-        if let Some(command) = command {
-            let outcome = Outcome::SignedUp { name, recovery_code: pending.recovery_code };
-            self.done(command.token, Ok(outcome));
-        }
-    }
-
-    pub(crate) fn on_signed_in(&mut self, call: CallId, answer: Answer) {
-        let Some(command) = self.take_stage(|stage| matches!(stage, Stage::Finishing(own) if *own == call)) else {
-            return;
-        };
-        let reply = match answer {
-            Answer::Reply(reply) => *reply,
-            Answer::Refusal(refusal) => return self.end_account(command, Err(refused(&refusal))),
-            Answer::Lost => return self.put_back(command),
-        };
-        let Reply::SignedIn { account, enrolled, .. } = reply else {
-            return self.end_account(command, Err(misbehaves()));
-        };
-        let own = self.own().map(|own| own.account);
-        if own.is_none() || !enrolled {
-            let text = format!(
-                "the password is right, but this profile is not a device of {}; sign in from the profile that signed up",
-                command.name
-            );
-            return self.end_account(command, Err(Failure::new(FailureCode::Refused, text)));
-        }
-        if own != Some(account) {
-            return self.end_account(command, Err(misbehaves()));
-        }
-        if !self.account.session {
-            self.account.session = true;
-            self.account_changed = true;
-            self.mail.want_all();
-        }
-        self.wait_for_mail(command.token);
     }
 
     pub(crate) fn sign_out(&mut self, token: CommandToken) {
@@ -384,10 +386,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn end_account(&mut self, command: AccountCommand, result: Result<Outcome, Failure>) {
-        self.done(command.token, result);
-    }
-
     pub(crate) fn reconcile_account(&mut self) {
         if self.link.is_connected() && self.account_flow.retry_at.is_some_and(|at| at <= self.now) {
             self.account_flow.retry_at = None;
@@ -398,28 +396,4 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn account_timer(&self) -> Option<Timestamp> {
         self.account_flow.retry_at.filter(|_| self.link.is_connected())
     }
-}
-
-fn refused(refusal: &Refusal) -> Failure {
-    let code = match refusal {
-        Refusal::WrongCredentials => return wrong_credentials(),
-        Refusal::NameTaken | Refusal::NameConfusable => FailureCode::Conflict,
-        Refusal::DeviceTaken => FailureCode::Conflict,
-        _ => FailureCode::Refused,
-    };
-    let next = match refusal {
-        Refusal::NameTaken | Refusal::NameConfusable => "; choose another one",
-        Refusal::InviteNeeded => "; ask the operator for one (directory invite) and use SIGNUP NAME INVITE CODE",
-        Refusal::RegistrationClosed => "; ask the operator",
-        _ => "",
-    };
-    Failure::new(code, format!("{refusal}{next}"))
-}
-
-fn wrong_credentials() -> Failure {
-    Failure::new(FailureCode::Auth, "wrong name or password; try SIGNIN again")
-}
-
-fn misbehaves() -> Failure {
-    Failure::new(FailureCode::Trust, "the directory's answer does not hold; nothing was changed here")
 }

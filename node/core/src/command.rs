@@ -1,9 +1,12 @@
 //! What a person or a script can ask of a node, parsed, and what comes of it.
 
-use protocol::{MessageId, Name, Timestamp};
+mod outcome;
+
+use protocol::{MessageId, Name};
 use zeroize::Zeroizing;
 
-use crate::event::{DeliveryState, ShortId, Trust};
+pub use self::outcome::{DeviceView, HistoryEntry, Outcome, PersonView, StatusView};
+use crate::event::ShortId;
 
 /// Names one running command between driver and core; made by the driver, unique within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +117,57 @@ pub enum Command {
         /// Which.
         id: MessageRef,
     },
+    /// Lists the account's devices.
+    Devices,
+    /// Removes a device of the account: its connection and its place in every conversation.
+    Revoke {
+        /// Its id in hexadecimal, or as much of its beginning as tells it apart.
+        device: String,
+        /// The account's password.
+        password: Password,
+    },
+    /// Changes the password.
+    Passwd {
+        /// The present one.
+        old: Password,
+        /// The one from now on.
+        new: Password,
+    },
+    /// Opens the account by its recovery code, with a new password, as a new device.
+    Recover {
+        /// The account's name.
+        name: Name,
+        /// What SIGNUP printed.
+        code: String,
+        /// The password from now on.
+        password: Password,
+    },
+    /// Closes the account for good.
+    CloseAccount {
+        /// The account's password.
+        password: Password,
+    },
+    /// Shows the safety number with a person, or compares it and marks them verified.
+    Verify {
+        /// Who.
+        user: Name,
+        /// The number as the person reads it.
+        code: Option<String>,
+    },
+    /// Accepts a person's new key, if its safety number is this.
+    Trust {
+        /// Who.
+        user: Name,
+        /// The number as the person reads it.
+        code: String,
+    },
+    /// Blocks a person, or no longer.
+    Block {
+        /// Who.
+        user: Name,
+        /// Blocked or not.
+        blocked: bool,
+    },
 }
 
 /// A message as people name it: by its short id or its 128-bit id.
@@ -136,133 +190,6 @@ pub enum ListWhat {
     Groups,
     /// One's own groups.
     Mine,
-}
-
-/// What a command that succeeded returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing more to say.
-    Done,
-    /// SIGNUP.
-    SignedUp {
-        /// The canonical name.
-        name: Name,
-        /// Opens the account when the password is lost; shown once.
-        recovery_code: String,
-    },
-    /// SIGNIN.
-    SignedIn {
-        /// The canonical name.
-        name: Name,
-        /// Whether the directory answered; `false` means that the profile is open, but offline.
-        online: bool,
-        /// Messages that came in on the way.
-        unread: usize,
-    },
-    /// SIGNOUT.
-    SignedOut,
-    /// WHOAMI.
-    WhoAmI {
-        /// The canonical name.
-        name: Name,
-        /// Account id in hexadecimal.
-        account: String,
-        /// Device id in hexadecimal.
-        device: String,
-        /// Fingerprint of the root key in hexadecimal.
-        fingerprint: String,
-    },
-    /// PING.
-    Pong {
-        /// Round trip in milliseconds.
-        round_trip_ms: u64,
-    },
-    /// SEND and RESEND.
-    Sent {
-        /// Short id.
-        id: ShortId,
-        /// 128-bit id.
-        uid: MessageId,
-        /// To whom.
-        to: Name,
-        /// What is certain of it now.
-        state: DeliveryState,
-    },
-    /// LIST and CONTACTS.
-    People {
-        /// Sorted by name.
-        people: Vec<PersonView>,
-    },
-    /// HISTORY.
-    History {
-        /// Oldest first.
-        messages: Vec<HistoryEntry>,
-    },
-    /// STATUS.
-    Status(StatusView),
-    /// AskOnline.
-    Online(bool),
-    /// AskState.
-    State(DeliveryState),
-}
-
-/// One person in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersonView {
-    /// Name.
-    pub name: Name,
-    /// Whether the person is online, as far as the directory tells.
-    pub online: bool,
-    /// When last seen.
-    pub last_seen: Option<Timestamp>,
-    /// Whether a contact.
-    pub contact: bool,
-    /// State of the person's key.
-    pub trust: Trust,
-    /// Fingerprint of the pinned root key in hexadecimal.
-    pub fingerprint: String,
-}
-
-/// One message of the past.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct HistoryEntry {
-    /// Short id.
-    pub id: ShortId,
-    /// 128-bit id.
-    pub uid: MessageId,
-    /// Who wrote it.
-    pub from: Name,
-    /// To whom.
-    pub to: Name,
-    /// What.
-    pub text: String,
-    /// When it was stored here.
-    pub at: Timestamp,
-    /// The sender's clock.
-    pub sent_at: Timestamp,
-    /// State, of one's own messages.
-    pub state: Option<DeliveryState>,
-    /// Whether messages before it are missing.
-    pub gap: bool,
-}
-
-/// What STATUS shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusView {
-    /// Signed in as.
-    pub name: Option<Name>,
-    /// Whether the directory is connected.
-    pub online: bool,
-    /// Addresses under which this node can be reached, as text.
-    pub addresses: Vec<String>,
-    /// Peers connected directly.
-    pub peers: Vec<Name>,
-    /// Messages that are queued here only.
-    pub queued: usize,
-    /// Messages that the mailbox has custody of.
-    pub sent: usize,
-    /// Conversations.
-    pub conversations: usize,
 }
 
 /// The class of a failure; the numbers are the exit codes.

@@ -3,25 +3,25 @@
 //! A command completes when its effect is certain. Until then it waits here; whoever gave it may give up
 //! ([`crate::input::Input::Abandoned`]), and what was begun goes on.
 
+mod looking;
+mod sending;
+mod waiting;
+
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, MessageId, Name, Timestamp,
+    Bounded, DeviceId, MessageId, Name, Timestamp,
     directory::{Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
 
 use crate::{
-    command::{
-        Command, CommandResult, CommandToken, Failure, FailureCode, HistoryEntry, ListWhat, MessageRef, Outcome,
-        PersonView, StatusView,
-    },
+    command::{Command, CommandResult, CommandToken, Failure, FailureCode, ListWhat, Outcome},
     core::Core,
-    event::{DeliveryState, ShortId, Trust},
+    event::{DeliveryState, ShortId},
     flow::Flow,
-    input::{Answer, CallId},
+    input::Answer,
     link::Purpose,
     output::Effect,
-    people::Found,
 };
 
 /// Commands that may wait at a time: far more than a person or a script starts, few enough to stay small.
@@ -40,7 +40,7 @@ enum Waiting {
     /// For a message to be handed over.
     Send { to: Name, short: ShortId, id: MessageId },
     /// For everything that waited at the directory to be taken in.
-    Resume { unread_before: usize },
+    Resume { unread_before: usize, entering: bool },
     /// For nothing to be queued.
     Idle,
     /// For a person to be online, or not.
@@ -55,6 +55,12 @@ enum Waiting {
     History,
     /// For the answer to a request, which has a purpose of its own.
     Answer,
+    /// For the name's account, to go on with this.
+    Person { user: Name, command: Command },
+    /// For the directory's word on the account's devices.
+    Devices,
+    /// For a revoked device to be in no conversation any more.
+    Removal { device: DeviceId },
 }
 
 /// Commands that are not done yet.
@@ -85,6 +91,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         match command {
             Command::SignUp { name, password, invite } => self.sign_up(token, name, password, invite),
             Command::SignIn { name, password } => self.sign_in(token, name, password),
+            Command::Recover { name, code, password } => self.recover(token, name, &code, password),
             Command::Ping => self.ping(token),
             command => match self.check_signed_in() {
                 Ok(()) => self.on_account_command(token, command),
@@ -96,6 +103,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn check_signed_in(&self) -> Result<(), Failure> {
         match self.own() {
             None => Err(Failure::new(FailureCode::Auth, "nobody is signed in here; SIGNUP NAME makes an account")),
+            Some(own) if self.account.closed => {
+                let text = format!("{} was closed; start with --profile NAME for another account", own.name);
+                Err(Failure::new(FailureCode::Auth, text))
+            }
+            Some(own) if self.account.retired => {
+                let text = format!(
+                    "this device is not one of {0}'s any more: it was revoked, or its profile is a copy; \
+                     SIGNIN {0} makes it a new one",
+                    own.name
+                );
+                Err(Failure::new(FailureCode::Auth, text))
+            }
             Some(own) if !self.account.session => {
                 Err(Failure::new(FailureCode::Auth, format!("signed out; SIGNIN {} signs in", own.name)))
             }
@@ -108,7 +127,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::SignOut => self.sign_out(token),
             Command::Resume => {
                 let unread_before = self.waiters.unread;
-                self.wait(token, Waiting::Resume { unread_before });
+                self.wait(token, Waiting::Resume { unread_before, entering: false });
                 if !self.link.is_connected() && self.link.last_failure.is_some() {
                     self.on_unreachable();
                 }
@@ -126,7 +145,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.wait(token, Waiting::Online { user, online, flow: Flow::default() });
             }
             Command::WaitIdle => self.wait(token, Waiting::Idle),
-            Command::SignUp { .. } | Command::SignIn { .. } | Command::Ping => {}
+            Command::Devices => self.devices(token),
+            Command::Revoke { device, password } => self.start_revoke(token, device, password),
+            Command::Passwd { old, new } => self.passwd(token, old, new),
+            Command::CloseAccount { password } => self.close_account(token, password),
+            Command::Verify { user, code } => self.verify(token, user, code),
+            Command::Trust { user, code } => self.trust(token, user, &code),
+            Command::Block { user, blocked } => self.block(token, user, blocked),
+            Command::SignUp { .. } | Command::SignIn { .. } | Command::Recover { .. } | Command::Ping => {}
         }
     }
 
@@ -169,6 +195,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Ok(Outcome::Sent { id: short, uid: id, to, state: DeliveryState::Queued })
             }
             Waiting::Resume { .. } => self.resumed(false, 0),
+            Waiting::Removal { .. } => {
+                let text = "the device is revoked, but still has its place in a conversation; \
+                            it is removed as soon as the directory takes the change (STATUS shows the connection)";
+                Err(Failure::new(FailureCode::Unreachable, text))
+            }
             Waiting::Idle => Err(Failure::new(FailureCode::Timeout, "something is still queued; STATUS shows what")),
             Waiting::Online { user, online, .. } => {
                 let word = if online { "online" } else { "offline" };
@@ -189,7 +220,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Send { to, .. } => {
                 !self.people.by_name(to).is_some_and(|contact| connected.contains(&contact.account))
             }
-            Waiting::Resume { .. } | Waiting::Answer => true,
+            Waiting::Resume { .. } | Waiting::Answer | Waiting::Devices => true,
             // Everything else repeats its request through lost connections, until whoever asked gives up.
             _ => false,
         };
@@ -212,7 +243,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Keeps a command until the directory is connected, or until whoever asked gives up. PING asks just that, and is
     /// answered at once where the directory is known not to answer.
-    fn wait_for_directory(&mut self, token: CommandToken, command: Command) {
+    pub(crate) fn wait_for_directory(&mut self, token: CommandToken, command: Command) {
         if command == Command::Ping && self.link.last_failure.is_some() {
             let failure = self.unreachable();
             self.done(token, Err(failure));
@@ -247,311 +278,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.done(token, Ok(outcome));
     }
 
-    fn send(&mut self, token: CommandToken, to: Name, text: String) {
-        if self.own().is_some_and(|own| own.name == to) {
-            let failure = Failure::new(FailureCode::Refused, "that is you; SEND NAME text goes to somebody else");
-            return self.done(token, Err(failure));
-        }
-        if let Some(account) = self.people.by_name(&to).map(|contact| contact.account) {
-            return self.send_to(token, account, to, &text);
-        }
-        if !self.is_online() {
-            return self.wait_for_directory(token, Command::Send { to, text });
-        }
-        let who = Bounded::new(vec![Who::Name(to.clone())]).unwrap_or_default();
-        self.ask(Purpose::LookUpName { token, name: to.clone() }, Request::LookUp { who });
-        self.wait(token, Waiting::Compose { to, text });
-    }
-
-    fn send_to(&mut self, token: CommandToken, account: protocol::AccountId, to: Name, text: &str) {
-        if self.people.trust(account) == Trust::Changed {
-            return self.done(token, Err(changed_key(&to)));
-        }
-        match self.enqueue(account, text) {
-            Ok((short, id)) => {
-                self.wait(token, Waiting::Send { to, short, id });
-                if !self.link.is_connected() && self.link.last_failure.is_some() {
-                    self.on_unreachable();
-                }
-            }
-            Err(failure) => self.done(token, Err(failure)),
-        }
-    }
-
-    pub(crate) fn on_name_found(&mut self, token: CommandToken, name: Name, answer: Answer) {
-        let Some(Waiting::Compose { to, text }) = self.waiters.take(token) else { return };
-        let people = match answer {
-            Answer::Reply(reply) => match *reply {
-                Reply::People(people) => people,
-                _ => return self.done(token, Err(misbehaves())),
-            },
-            Answer::Refusal(refusal) => {
-                return self.done(token, Err(Failure::new(FailureCode::Refused, refusal.to_string())));
-            }
-            Answer::Lost => return self.wait(token, Waiting::Directory(Command::Send { to, text })),
-        };
-        let Some(person) = people.iter().find(|person| person.name == name) else {
-            return self.done(token, Err(unknown_person(&name)));
-        };
-        match self.take_person(person) {
-            Found::Known(account) => self.send_to(token, account, to, &text),
-            Found::Changed(_) => self.done(token, Err(changed_key(&name))),
-            Found::Unusable => self.done(token, Err(misbehaves())),
-        }
-    }
-
-    /// A message was handed over, or is known to wait.
-    pub(crate) fn settle_send(&mut self, message: MessageId, state: DeliveryState) {
-        let mut settled = Vec::new();
-        for (token, waiting) in &self.waiters.waiting {
-            if let Waiting::Send { to, short, id } = waiting
-                && *id == message
-            {
-                settled.push((*token, to.clone(), *short));
-            }
-        }
-        for (token, to, id) in settled {
-            self.waiters.take(token);
-            self.done(token, Ok(Outcome::Sent { id, uid: message, to, state }));
-        }
-    }
-
-    fn find(&mut self, token: CommandToken, id: MessageRef, resend: bool) {
-        self.wait(token, Waiting::Find { resend });
-        self.batch.effect(Effect::FindMessage { token, id });
-    }
-
-    pub(crate) fn on_message_found(&mut self, token: CommandToken, entry: Result<Option<HistoryEntry>, String>) {
-        let Some(Waiting::Find { resend }) = self.waiters.take(token) else { return };
-        let entry = match entry {
-            Ok(Some(entry)) => entry,
-            Ok(None) => {
-                let failure = Failure::new(FailureCode::Conflict, "there is no such message; HISTORY shows their ids");
-                return self.done(token, Err(failure));
-            }
-            Err(error) => return self.done(token, Err(Failure::new(FailureCode::Other, error))),
-        };
-        match (entry.state, resend) {
-            (None, _) => {
-                let text = format!("{} is a message that you received, not one that you sent", entry.id);
-                self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
-            }
-            (Some(state), false) => self.done(token, Ok(Outcome::State(state))),
-            (Some(DeliveryState::Failed), true) => self.send(token, entry.to, entry.text),
-            (Some(state), true) => {
-                let text = format!("{} is {}; only a message that failed is sent again", entry.id, state.word());
-                self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
-            }
-        }
-    }
-
-    fn history(&mut self, token: CommandToken, with: Option<Name>, count: usize) {
-        if let Some(name) = &with
-            && self.people.by_name(name).is_none()
-        {
-            return self.done(token, Err(unknown_person(name)));
-        }
-        self.wait(token, Waiting::History);
-        self.batch.effect(Effect::ReadHistory { token, with, count });
-    }
-
-    pub(crate) fn on_history_read(&mut self, token: CommandToken, entries: Result<Vec<HistoryEntry>, String>) {
-        if self.waiters.take(token).is_none() {
-            return;
-        }
-        let result = entries.map(|messages| Outcome::History { messages });
-        self.done(token, result.map_err(|error| Failure::new(FailureCode::Other, error)));
-    }
-
-    fn list(&mut self, token: CommandToken, what: ListWhat) {
-        if matches!(what, ListWhat::Groups | ListWhat::Mine) || !self.is_online() {
-            return self.show_list(token, what, Vec::new());
-        }
-        self.wait(token, Waiting::List { what, people: Vec::new() });
-        self.ask(Purpose::Waiter { token }, Request::ListOnline { after: None });
-    }
-
-    fn show_list(&mut self, token: CommandToken, what: ListWhat, people: Vec<Person>) {
-        let with_people = matches!(what, ListWhat::All | ListWhat::Users);
-        self.show_people(token, people, |_| with_people);
-    }
-
-    fn show_people(&mut self, token: CommandToken, online: Vec<Person>, keep: impl Fn(&PersonView) -> bool) {
-        for person in &online {
-            self.note_presence(person.account, person.online, person.last_seen);
-        }
-        let own = self.own().map(|own| own.account);
-        let strangers = online.into_iter().filter(|p| Some(p.account) != own && self.people.get(p.account).is_none());
-        let strangers = strangers.filter_map(|person| {
-            let list = membership::certificate::verify_device_list(&person.devices).ok()?;
-            (list.account == person.account).then(|| PersonView {
-                name: person.name,
-                online: person.online,
-                last_seen: person.last_seen,
-                contact: false,
-                trust: Trust::Stranger,
-                fingerprint: membership::fingerprint(&list.root_key).to_string(),
-            })
-        });
-        let known = self.people.all().filter_map(|contact| {
-            Some(PersonView {
-                name: contact.name.clone()?,
-                online: self.people.is_online(contact.account),
-                last_seen: contact.last_seen,
-                contact: contact.accepted,
-                trust: self.people.trust(contact.account),
-                fingerprint: membership::fingerprint(&contact.root_key).to_string(),
-            })
-        });
-        let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
-        people.sort_by(|one, other| one.name.cmp(&other.name));
-        self.done(token, Ok(Outcome::People { people }));
-    }
-
-    fn status(&mut self, token: CommandToken) {
-        let peers = self.peers.accounts().filter_map(|account| self.people.name_of(account).cloned());
-        let mut peers: Vec<Name> = peers.collect();
-        peers.sort();
-        let view = StatusView {
-            name: self.account_name().cloned(),
-            online: self.is_online() && self.link.is_announced(),
-            addresses: self.link.all_addresses().iter().map(ToString::to_string).collect(),
-            peers,
-            queued: self.outbox.count(DeliveryState::Queued),
-            sent: self.outbox.count(DeliveryState::Sent),
-            conversations: self.conversations.len(),
-        };
-        self.done(token, Ok(Outcome::Status(view)));
-    }
-
-    fn ask_online(&mut self, token: CommandToken, user: Name) {
-        if !self.is_online() {
-            return self.wait_for_directory(token, Command::AskOnline { user });
-        }
-        let who = Bounded::new(vec![Who::Name(user.clone())]).unwrap_or_default();
-        self.wait(token, Waiting::AskOnline { user });
-        self.ask(Purpose::Waiter { token }, Request::LookUp { who });
-    }
-
-    /// An answer to a command's own request.
-    pub(crate) fn on_waiter_answer(&mut self, token: CommandToken, call: CallId, answer: Answer) {
-        let Some(waiting) = self.waiters.take(token) else { return };
-        let people = match answer {
-            Answer::Reply(reply) => match *reply {
-                Reply::People(people) => Ok(people.into_inner()),
-                _ => Err(misbehaves()),
-            },
-            Answer::Refusal(refusal) => Err(Failure::new(FailureCode::Refused, refusal.to_string())),
-            Answer::Lost => Err(self.unreachable()),
-        };
-        match (waiting, people) {
-            (Waiting::Online { user, online, flow }, people) if flow.is(call) => {
-                self.on_presence_answer(token, user, online, people.ok());
-            }
-            (Waiting::AskOnline { user }, Ok(people)) => {
-                let found = people.iter().find(|person| person.name == user);
-                let result = found.map(|person| Outcome::Online(person.online)).ok_or_else(|| unknown_person(&user));
-                self.done(token, result);
-            }
-            (Waiting::List { what, people: mut all }, Ok(people)) => {
-                let more = people.len() == LIST_MAX && all.len() < LISTED_MAX;
-                let after = people.last().map(|person| person.name.clone());
-                all.extend(people);
-                if more {
-                    self.wait(token, Waiting::List { what, people: all });
-                    self.ask(Purpose::Waiter { token }, Request::ListOnline { after });
-                } else {
-                    self.show_list(token, what, all);
-                }
-            }
-            (Waiting::Online { .. }, _) => {}
-            (_, Err(failure)) => self.done(token, Err(failure)),
-            (waiting, Ok(_)) => self.wait(token, waiting),
-        }
-    }
-
-    fn on_presence_answer(&mut self, token: CommandToken, user: Name, online: bool, people: Option<Vec<Person>>) {
-        let found = people.as_ref().map(|people| people.iter().find(|person| person.name == user));
-        match found {
-            Some(Some(person)) if person.online == online => self.done(token, Ok(Outcome::Online(online))),
-            Some(None) => self.done(token, Err(unknown_person(&user))),
-            _ => {
-                let mut flow = Flow::default();
-                flow.wait_until(self.now.plus_ms(PRESENCE_POLL_MS));
-                self.wait(token, Waiting::Online { user, online, flow });
-            }
-        }
-    }
-
-    /// Somebody came or went: whoever waits for it asks at once.
-    pub(crate) fn presence_hint(&mut self, name: &Name) {
-        for (_, waiting) in &mut self.waiters.waiting {
-            if let Waiting::Online { user, flow, .. } = waiting
-                && user == name
-            {
-                flow.retry_now();
-            }
-        }
-    }
-
     fn resumed(&self, online: bool, unread: usize) -> CommandResult {
         let name = self.account_name().cloned().ok_or_else(|| self.unreachable())?;
         Ok(Outcome::SignedIn { name, online, unread })
     }
 
-    /// Waits for everything that waited at the directory, after a sign-in.
-    pub(crate) fn wait_for_mail(&mut self, token: CommandToken) {
-        let unread_before = self.waiters.unread;
-        self.wait(token, Waiting::Resume { unread_before });
-    }
-
-    /// Whether nothing is queued, in flight or owed that could be handed over.
-    fn is_idle(&self) -> bool {
-        let quiet = self.outbox.count(DeliveryState::Queued) == 0;
-        quiet && (!self.is_online() || self.mail.is_drained() && self.owed_receipts().is_empty())
-    }
-
-    pub(crate) fn reconcile_waiters(&mut self) {
-        let taken_in = self.is_online() && self.link.is_announced() && self.mail.is_drained();
-        let idle = self.is_idle();
-        let unread = self.waiters.unread;
-        let mut ended = Vec::new();
-        let mut asked = Vec::new();
-        for (token, waiting) in &self.waiters.waiting {
-            match waiting {
-                Waiting::Resume { unread_before } if taken_in => {
-                    ended.push((*token, self.resumed(true, unread.saturating_sub(*unread_before))));
-                }
-                Waiting::Idle if idle => ended.push((*token, Ok(Outcome::Done))),
-                Waiting::Online { user, flow, .. } if self.is_online() && flow.is_ready(self.now) => {
-                    asked.push((*token, user.clone()));
-                }
-                _ => {}
-            }
+    /// Asks the directory who somebody is, to go on with the command then.
+    pub(crate) fn find_person(&mut self, token: CommandToken, user: Name, command: Command) {
+        if !self.is_online() {
+            return self.wait_for_directory(token, command);
         }
-        for (token, result) in ended {
-            self.waiters.take(token);
-            self.done(token, result);
-        }
-        for (token, user) in asked {
-            let who = Bounded::new(vec![Who::Name(user)]).unwrap_or_default();
-            let call = self.ask(Purpose::Waiter { token }, Request::LookUp { who });
-            for (waiting, state) in &mut self.waiters.waiting {
-                if let Waiting::Online { flow, .. } = state
-                    && *waiting == token
-                {
-                    flow.start(call);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn waiters_timer(&self) -> Option<Timestamp> {
-        let polls = self.waiters.waiting.iter().filter_map(|(_, waiting)| match waiting {
-            Waiting::Online { flow, .. } if self.is_online() => flow.due(),
-            _ => None,
-        });
-        polls.min()
+        let who = Bounded::new(vec![Who::Name(user.clone())]).unwrap_or_default();
+        self.wait(token, Waiting::Person { user, command });
+        self.ask(Purpose::Waiter { token }, Request::LookUp { who });
     }
 }
 
@@ -566,8 +305,8 @@ fn unknown_person(name: &Name) -> Failure {
 
 fn changed_key(name: &Name) -> Failure {
     let text = format!(
-        "the directory gives another key for {name} than the one pinned here, so nothing is sent; \
-         CONTACTS shows the pinned fingerprint, and WHOAMI at {name}'s own node shows theirs: compare them"
+        "{name}'s key is another one than before, so nothing is sent; VERIFY {name} shows the new safety number: \
+         if {name} reads the same one to you, TRUST {name} CODE accepts it"
     );
     Failure::new(FailureCode::Trust, text)
 }

@@ -9,13 +9,14 @@
 mod commits;
 mod generations;
 mod joining;
+mod roster;
 
 use std::collections::VecDeque;
 
 use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, PublicKey, Timestamp,
+    AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
     directory::{CommitSubmission, HandshakeBytes, Refusal, Reply, Request},
     peer::Envelope,
 };
@@ -89,24 +90,14 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
         self.record.phase == Phase::Active && self.group.is_some()
     }
 
-    /// The other person's devices that are members.
-    pub(crate) fn peer_devices(&self) -> Vec<DeviceId> {
-        self.peers().map(|member| member.entry.device).collect()
-    }
-
-    /// TLS keys of the other person's devices.
-    pub(crate) fn peer_tls_keys(&self) -> Vec<(DeviceId, PublicKey)> {
-        self.peers().map(|member| (member.entry.device, member.entry.tls_key)).collect()
+    /// The other members: the other person's devices, and one's own other ones.
+    pub(crate) fn others(&self, own: DeviceId) -> impl Iterator<Item = &VerifiedDevice> {
+        self.members().filter(move |member| member.entry.device != own)
     }
 
     /// The devices that are members; none while there is no group.
     pub(crate) fn members(&self) -> impl Iterator<Item = &VerifiedDevice> {
         self.group.iter().flat_map(Conversation::members)
-    }
-
-    fn peers(&self) -> impl Iterator<Item = &VerifiedDevice> {
-        let peer = self.record.peer;
-        self.members().filter(move |member| member.account == peer)
     }
 
     /// Takes a group as this conversation's, to be written with this call.
@@ -221,7 +212,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Phase::Lost => (Purpose::Group { conversation: id }, Request::Group { conversation: id }),
             Phase::Rejoining(submission) => submit(submission),
             Phase::Active => {
-                self.refresh_if_due(id);
+                self.tell_list(id);
+                self.commit_if_due(id);
                 let Some(state) = self.conversations.get(&id) else { return };
                 match &state.record.refresh {
                     Some(submission) if !state.refresh_accepted => submit(submission),
@@ -261,6 +253,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.refresh_accepted = false;
         state.set_phase(Phase::Active);
         self.announce_accepted_peers();
+        self.book_changed();
+        self.check_new_members(id);
         self.open_early(id);
     }
 
@@ -349,6 +343,8 @@ fn new_record(id: ConversationId, peer: AccountId, generation: u32, now: Timesta
         latest: Vec::new(),
         senders: Vec::new(),
         departed: Vec::new(),
+        joined_late: false,
+        list_told: 0,
     }
 }
 

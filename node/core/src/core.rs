@@ -48,6 +48,8 @@ pub enum Session {
     SignedIn,
     /// Signed out; SIGNIN needs the password.
     SignedOut,
+    /// The account was closed.
+    Closed,
 }
 
 /// Why a core cannot be opened from what is stored. Each is local damage or a bug, never a peer's doing.
@@ -139,9 +141,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             peers: Peers::default(),
             waiters: Waiters::default(),
         };
-        if let Some(own) = core.account.own.clone() {
+        if let Some(own) = core.account.own.clone().filter(|_| !core.account.retired) {
             core.start_mls(&own.certificate)?;
         }
+        core.note_own_devices();
         core.load_conversations(&stored.records)?;
         core.trim_seen();
         core.announce_accepted_peers();
@@ -177,22 +180,25 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub fn session(&self) -> Session {
         match (&self.account.own, self.account.session) {
             (None, _) => Session::None,
+            (Some(_), _) if self.account.closed => Session::Closed,
             (Some(_), true) => Session::SignedIn,
             (Some(_), false) => Session::SignedOut,
         }
     }
 
-    /// Whether a sign-up may have reached the directory, and goes on when it is there again.
+    /// Whether a sign-up or an enrolment may have reached the directory, and goes on when it is there again.
     #[must_use]
     pub fn has_unfinished_sign_up(&self) -> bool {
-        self.account.pending.is_some()
+        self.account.pending.is_some() || self.account.enrolling.is_some()
     }
 
     fn handle_input(&mut self, input: Input) {
         match input {
             Input::Command { token, command } => self.on_command(token, command),
             Input::Abandoned { token } => self.on_abandoned(token),
-            Input::DirectoryConnected { exporter, addresses } => self.on_directory_connected(exporter, addresses),
+            Input::DirectoryConnected { exporter, addresses, directory } => {
+                self.on_directory_connected(exporter, addresses, directory);
+            }
             Input::DirectoryDisconnected { reason } => self.on_directory_disconnected(reason),
             Input::Reply { call, answer } => self.on_answer(call, answer),
             Input::Push(push) => self.on_push(push),
@@ -213,6 +219,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.reconcile_account();
         self.reconcile_link();
         self.reconcile_people();
+        self.reconcile_book();
         self.reconcile_conversations();
         self.reconcile_mail();
         self.reconcile_peers();
@@ -244,6 +251,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.account_timer(),
             self.link_timer(),
             self.people_timer(),
+            self.book_timer(),
             self.conversations_timer(),
             self.mail_timer(),
             self.peers_timer(),

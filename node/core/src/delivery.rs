@@ -14,12 +14,13 @@ use protocol::{
 };
 
 use crate::{
-    conversation::EPOCH_MESSAGES_MAX,
+    conversation::{ConversationState, EPOCH_MESSAGES_MAX},
     core::Core,
     event::DeliveryState,
     flow::Flow,
     input::{Answer, PeerId},
     link::Purpose,
+    outbox::OutboxEntry,
     receipts::RECEIPT_WAIT_MS,
     records::SealedRecord,
 };
@@ -65,6 +66,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             if let Some(state) = self.conversations.get_mut(&conversation) {
                 state.wanted = true;
             }
+            if !self.is_listed(conversation) {
+                self.check_lists(conversation);
+            }
             self.settle_delivered(conversation);
             self.send_directly(conversation);
         }
@@ -91,10 +95,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_blocked(state.record.peer) {
             return None;
         }
-        let open = state
-            .peer_devices()
-            .into_iter()
-            .filter(|device| !entry.is_delivered_to(*device) && !entry.record.in_mailbox.contains(device));
+        if !self.is_listed(entry.record.conversation) {
+            return None;
+        }
+        let open = self.recipients(id).into_iter();
         let started = |device: DeviceId| {
             let direct = entry.direct.iter().find(|(to, on, _)| *to == device && self.peers.is_live(*on));
             direct.map_or(Timestamp(0), |(_, _, at)| at.plus_ms(HEAD_START_MS))
@@ -104,7 +108,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Whether nothing may be sent to a person because their key changed.
     pub(crate) fn is_blocked(&self, account: protocol::AccountId) -> bool {
-        self.people.trust(account) == crate::event::Trust::Changed
+        self.people.trust(account) == crate::event::Trust::Changed || self.has_blocked(account)
+    }
+
+    /// Whether a message is to go to a device on a connection: also when the mailbox has it already.
+    fn is_open_for(&self, entry: &OutboxEntry, device: DeviceId) -> bool {
+        let waits = entry.record.in_mailbox.contains(&device) && !entry.is_delivered_to(device);
+        waits || self.recipients(entry.record.id).contains(&device)
     }
 
     /// The ciphertext of a message, sealed now if it was not or if its epoch left retention before anybody had custody.
@@ -113,7 +123,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let now = self.now;
         let entry = self.outbox.get(id)?;
         let conversation = entry.record.conversation;
-        let state = self.conversations.get_mut(&conversation).filter(|state| state.is_active())?;
+        self.conversations.get(&conversation).filter(|state| state.is_active())?;
+        if !self.link.confirmed || !self.is_listed(conversation) {
+            return None;
+        }
+        let entry = self.outbox.get(id)?;
+        let state = self.conversations.get_mut(&conversation)?;
         let group = state.group.as_mut()?;
         let usable = |sealed: &&SealedRecord| sealed.epoch.saturating_add(MAIL_EPOCHS) >= group.epoch();
         if let Some(sealed) = entry.record.sealed.as_ref().filter(usable) {
@@ -137,7 +152,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         };
         self.account.send_counter += 1;
         self.account_changed = true;
+        let members = self.conversations.get(&conversation).into_iter().flat_map(|state| state.others(own));
+        let members: Vec<DeviceId> = members.map(|member| member.entry.device).collect();
         let entry = self.outbox.edit(id)?;
+        if entry.record.addressed.is_empty() {
+            entry.record.addressed = members;
+        }
         entry.record.sealed = Some(SealedRecord { epoch, ciphertext: ciphertext.clone() });
         Some(Envelope { conversation, epoch, sender: own, id, ciphertext })
     }
@@ -148,12 +168,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if self.is_blocked(state.record.peer) {
             return;
         }
-        for device in state.peer_devices() {
+        let Some(own) = self.own_device() else { return };
+        let others: Vec<DeviceId> = state.others(own).map(|member| member.entry.device).collect();
+        for device in others {
             let Some(peer) = self.peers.of_device(device) else { continue };
             let mut under_way = 0;
             let mut unsent = Vec::new();
             for entry in self.outbox.of(conversation) {
-                if entry.is_delivered_to(device) || entry.record.state == DeliveryState::Failed {
+                if entry.record.state == DeliveryState::Failed || !self.is_open_for(entry, device) {
                     continue;
                 }
                 if entry.direct.iter().any(|(to, on, _)| *to == device && *on == peer) {
@@ -206,14 +228,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let Some(entry) = self.outbox.touch(id) else { continue };
             entry.depositing = true;
             let epoch = envelope.epoch;
-            let devices: Vec<DeviceId> = self
-                .conversations
-                .get(&envelope.conversation)
-                .map(|state| state.peer_devices())
-                .into_iter()
-                .flatten()
-                .filter(|device| !self.outbox.get(id).is_some_and(|entry| entry.is_delivered_to(*device)))
-                .collect();
+            let devices = self.recipients(id);
             let recipients = Bounded::new(devices.clone()).unwrap_or_default();
             items.push(Deposit::Message { envelope, recipients });
             what.push(Deposited::Message { id, epoch, devices });
@@ -302,13 +317,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Forgets what every device of the recipient has, or has waiting for it while another device has it.
     fn settle_delivered(&mut self, conversation: ConversationId) {
-        let Some(state) = self.conversations.get(&conversation) else { return };
-        let devices = state.peer_devices();
-        let done = self.outbox.of(conversation).filter(|entry| {
-            !entry.record.delivered.is_empty()
-                && devices.iter().all(|d| entry.is_delivered_to(*d) || entry.record.in_mailbox.contains(d))
-        });
-        let done: Vec<MessageId> = done.map(|entry| entry.record.id).collect();
+        if !self.conversations.get(&conversation).is_some_and(ConversationState::is_active) {
+            return;
+        }
+        let arrived =
+            |entry: &&OutboxEntry| matches!(entry.record.state, DeliveryState::Delivered | DeliveryState::Read);
+        let arrived = self.outbox.of(conversation).filter(arrived).map(|entry| entry.record.id);
+        let done: Vec<MessageId> = arrived.filter(|id| self.recipients(*id).is_empty()).collect();
         for id in done {
             self.forget_message(id);
         }

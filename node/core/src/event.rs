@@ -127,6 +127,8 @@ pub enum EventKind {
         trust: Trust,
         /// Whether messages before it are missing.
         gap: bool,
+        /// To whom, if it is one's own from another device.
+        to: Option<Name>,
     },
     /// One's own message made progress.
     Receipt {
@@ -160,4 +162,33 @@ pub enum EventKind {
         /// To what.
         state: ConnectionState,
     },
+    /// A person's devices, or one's own, changed.
+    Device {
+        /// Whose.
+        user: Name,
+        /// The device in hexadecimal.
+        device: String,
+        /// How.
+        change: DeviceChange,
+    },
+}
+
+/// What happened to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DeviceChange {
+    /// It came.
+    Added,
+    /// Its account removed it.
+    Revoked,
+}
+
+impl DeviceChange {
+    /// The word in events.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Revoked => "revoked",
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! A message is known twice over: by its id before anything is opened, and by its sender's sequence number afterwards.
 //! So the same message may come directly and through the mailbox, or sealed anew, and is shown once.
 
+mod hidden;
+
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp, frame,
@@ -28,6 +30,9 @@ pub(crate) const GAP_WAIT_MS: u64 = 5_000;
 const WAITING_MAX: usize = 4_096;
 /// Numbers given up as missing that are remembered from one device; the oldest are forgotten.
 const MISSING_MAX: usize = 1_024;
+
+/// How far before the first message that it sees a device that joined late still takes messages of their sender.
+const LATE_WELCOME: u64 = 64;
 
 /// Where a message came from, and so whom a refusal goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,11 +129,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     fn take_content(&mut self, id: ConversationId, opened: &Opened, content: &Content, stranger: bool) {
-        let named = self.people.name_of(opened.account).is_some();
+        let named = self.is_named(id);
         let Some(state) = self.conversations.get_mut(&id) else { return };
+        let sequence = content.sequence;
+        let unknown = !state.record.senders.iter().any(|sender| sender.device == opened.device);
+        let late_joiner = state.record.joined_late;
         let sender = state.sender(opened.device, opened.account);
         sender.receipt_owed = true;
-        let sequence = content.sequence;
+        if unknown && late_joiner {
+            // What was said before this device came was not for it; if some of it comes after all, it is welcome.
+            sender.next = sequence;
+            sender.missing.extend(sequence.saturating_sub(LATE_WELCOME)..sequence);
+        }
         let late = sender.missing.iter().position(|missing| *missing == sequence);
         if sequence < sender.next && late.is_none() || sender.waiting.contains(&sequence) {
             return;
@@ -187,8 +199,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn next_in_order(&self, id: ConversationId, device: DeviceId) -> Option<(AccountId, WaitingRecord)> {
         let state = self.conversations.get(&id)?;
         let sender = state.record.senders.iter().find(|sender| sender.device == device)?;
-        let first = *sender.waiting.first()?;
-        self.people.name_of(sender.account)?;
+        let first = *sender.waiting.first().filter(|_| self.is_named(id))?;
         let waiting = self.mail.waiting(&waiting_key(id, device, first))?;
         (first <= sender.next).then(|| (sender.account, waiting.clone()))
     }
@@ -234,7 +245,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(sender) = state.record.senders.iter().find(|sender| sender.device == device) else { return };
         let Some(first) = sender.waiting.first() else { return };
         let account = sender.account;
-        if self.people.name_of(account).is_some()
+        if self.is_named(id)
             && let Some(waiting) = self.mail.waiting(&waiting_key(id, device, *first)).cloned()
         {
             self.release(account, &waiting, true);
@@ -263,7 +274,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let broken = self.conversations.get_mut(&id).is_some_and(|state| {
             let sender = state.sender(device, account);
             // The sender's own chain says which message came before; another one means that one is missing.
-            content.previous != sender.last_content && sender.next > 0
+            content.previous != sender.last_content && sender.last_content != [0; 32]
         });
         self.note_shown(id, account, device, content, bytes);
         self.show_message(id, account, device, content, stranger, broken);
@@ -292,9 +303,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
         stranger: bool,
         gap: bool,
     ) {
-        let Some(own) = self.own().map(|own| own.name.clone()) else { return };
-        let Some(from) = self.people.name_of(account).cloned() else { return };
-        let Body::Text(text) = &content.body else { return };
+        let Some((own, own_account)) = self.own().map(|own| (own.name.clone(), own.account)) else { return };
+        let peer = self.conversations.get(&id).map(|state| state.record.peer);
+        let Some(peer) = peer.and_then(|peer| self.people.name_of(peer)).cloned() else { return };
+        if let Some(state) = self.conversations.get_mut(&id) {
+            state.changed = true;
+            state.sender(device, account).receipt_owed = true;
+        }
+        // What one's own other device sent is shown as sent; what a blocked person sends is not shown at all.
+        let (from, to) = if account == own_account { (own, peer) } else { (peer, own) };
+        let Body::Text(text) = &content.body else { return self.take_hidden(account, &content.body) };
+        if account != own_account && self.has_blocked(account) {
+            return;
+        }
         let short = self.next_short_id();
         let trust = match self.people.trust(account) {
             Trust::Pinned if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) => {
@@ -303,8 +324,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
             trust => trust,
         };
         if let Some(state) = self.conversations.get_mut(&id) {
-            state.changed = true;
-            state.sender(device, account).receipt_owed = true;
             state.record.latest.push(content.id);
             let excess = state.record.latest.len().saturating_sub(SEEN_MAX);
             state.record.latest.drain(..excess);
@@ -313,7 +332,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             id: short,
             uid: content.id,
             from: from.clone(),
-            to: own,
+            to: to.clone(),
             text: text.to_string(),
             at: self.now,
             sent_at: content.sent_at,
@@ -322,8 +341,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
         let (uid, text, sent_at) = (content.id, text.to_string(), content.sent_at);
-        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap });
-        self.waiters.count_unread();
+        let own = account == own_account;
+        let to = own.then_some(to);
+        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to });
+        if !own {
+            self.waiters.count_unread();
+        }
+    }
+
+    /// Whether it is known between whom a conversation is, so that what comes in it can be shown.
+    fn is_named(&self, id: ConversationId) -> bool {
+        let peer = self.conversations.get(&id).map(|state| state.record.peer);
+        peer.is_some_and(|peer| self.people.name_of(peer).is_some())
     }
 
     /// The next number of a message's short id.
@@ -334,12 +363,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// A name became known: what waited for it is shown.
-    pub(crate) fn release_waiting_for_name(&mut self, account: AccountId) {
+    pub(crate) fn release_waiting_for_name(&mut self) {
         let waiting: Vec<(ConversationId, DeviceId)> = self
             .conversations
             .iter()
             .flat_map(|(id, state)| state.record.senders.iter().map(move |sender| (*id, sender)))
-            .filter(|(_, sender)| sender.account == account && !sender.waiting.is_empty())
+            .filter(|(_, sender)| !sender.waiting.is_empty())
             .map(|(id, sender)| (id, sender.device))
             .collect();
         for (id, device) in waiting {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use protocol::{
-    DeviceId, PublicKey,
+    DeviceId, Fingerprint, PublicKey,
     directory::{Push, Refusal, Reply},
     peer::PeerFrame,
 };
@@ -42,6 +42,8 @@ pub enum Input {
         exporter: [u8; 32],
         /// Addresses at which this node can be reached, as it sees them itself.
         addresses: Vec<SocketAddr>,
+        /// Fingerprint of the directory's root key, which the connection has proven.
+        directory: Fingerprint,
     },
     /// The connection to the directory is gone, or an attempt to make it failed.
     DirectoryDisconnected {

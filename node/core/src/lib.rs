@@ -6,6 +6,7 @@
 
 mod account;
 mod batch;
+mod book;
 pub mod command;
 mod commands;
 mod conversation;
@@ -27,5 +28,6 @@ mod receipts;
 mod records;
 pub mod stored;
 pub mod stretch;
+pub mod trust;
 
 pub use self::core::{Core, CoreConfig, OpenError, Session};

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, CommitHash, ConversationId, Name, Timestamp,
+    AccountId, Bounded, CommitHash, ConversationId, DeviceId, Fingerprint, Name, Timestamp,
+    certificate::SignedDeviceList,
     directory::{Cursor, KeyPackageBytes, Push, Refusal, Reply, Request},
     limits::{ADDRESSES_MAX, KEY_PACKAGES, KEY_PACKAGES_LOW, LEASE_RENEWAL_MS},
 };
@@ -30,10 +31,18 @@ pub(crate) enum Purpose {
     Announce,
     Publish { last_resort: bool },
     Ping { token: CommandToken, asked: Timestamp },
-    SignUpStart,
+    RegistrationStart,
     SignUpFinish,
     SignInStart,
     SignInFinish,
+    Enrol,
+    Revoke { device: DeviceId, list: SignedDeviceList },
+    ChangePassword,
+    CloseAccount,
+    Account,
+    Book,
+    PutBook { version: u64 },
+    Block { accounts: Vec<AccountId>, blocked: bool },
     SignOut { token: CommandToken },
     LookUpAccounts,
     LookUpName { token: CommandToken, name: Name },
@@ -69,6 +78,14 @@ pub(crate) struct Link {
     shown: Option<ConnectionState>,
     /// Whether the directory has confirmed this device since it was connected.
     announced: bool,
+    /// Whether directory or a peer has confirmed, since this core was opened, that nobody else has sealed with its keys.
+    pub(crate) confirmed: bool,
+    /// Fingerprint of the directory's root key.
+    pub(crate) directory: Option<Fingerprint>,
+    pub(crate) account: Flow,
+    account_wanted: bool,
+    pub(crate) book: Flow,
+    pub(crate) book_wanted: bool,
 }
 
 impl Link {
@@ -85,6 +102,16 @@ impl Link {
     /// Whether the directory has confirmed this device since it was connected.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced
+    }
+
+    /// The directory is to be asked how the account stands.
+    pub(crate) fn want_account(&mut self) {
+        self.account_wanted = true;
+    }
+
+    /// Whether it has not been asked yet since that was wanted.
+    pub(crate) fn is_account_wanted(&self) -> bool {
+        self.account_wanted
     }
 
     /// Where this node can be reached, as far as it knows.
@@ -105,8 +132,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         call
     }
 
-    pub(crate) fn on_directory_connected(&mut self, exporter: [u8; 32], addresses: Vec<SocketAddr>) {
+    pub(crate) fn on_directory_connected(
+        &mut self,
+        exporter: [u8; 32],
+        addresses: Vec<SocketAddr>,
+        directory: Fingerprint,
+    ) {
         self.link.exporter = Some(exporter);
+        self.link.directory = Some(directory);
+        self.link.want_account();
         self.link.addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
         self.link.announce = Flow::default();
         self.link.announce_due = self.now;
@@ -147,8 +181,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Push::Mail => self.mail.want(),
             Push::Presence { account, name, online } => self.on_presence(account, name, online),
             Push::KeyPackagesLow => self.link.publish_wanted = true,
+            Push::Account => self.link.want_account(),
             // The connection will end by itself; the driver dials again.
-            Push::Closing | Push::Account => {}
+            Push::Closing => {}
         }
     }
 
@@ -161,7 +196,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Purpose::Announce => self.on_announced(answer),
             Purpose::Publish { last_resort } => self.on_published(last_resort, answer),
             Purpose::Ping { token, asked } => self.on_pong(token, asked, answer),
-            Purpose::SignUpStart => self.on_sign_up_started(call, answer),
+            Purpose::RegistrationStart => self.on_registration_started(call, answer),
+            Purpose::Enrol => self.on_enrolled(call, answer),
+            Purpose::Revoke { device, list } => self.on_revoked(call, device, list, answer),
+            Purpose::ChangePassword => self.on_password_changed(call, answer),
+            Purpose::CloseAccount => self.on_account_closed(call, answer),
+            Purpose::Account => self.on_account(answer),
+            Purpose::Book => self.on_book(answer),
+            Purpose::PutBook { version } => self.on_book_put(version, answer),
+            Purpose::Block { accounts, blocked } => self.on_block_told(accounts, blocked, answer),
             Purpose::SignUpFinish => self.on_signed_up(call, answer),
             Purpose::SignInStart => self.on_sign_in_started(call, answer),
             Purpose::SignInFinish => self.on_signed_in(call, answer),
@@ -191,6 +234,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let call = self.ask(Purpose::Announce, Request::Announce { addresses, send_counter });
             self.link.announce.start(call);
         }
+        if self.link.account_wanted && self.link.announced && self.link.account.is_ready(self.now) {
+            self.link.account_wanted = false;
+            let call = self.ask(Purpose::Account, Request::Account);
+            self.link.account.start(call);
+        }
         if self.link.publish_wanted && self.link.announced && self.link.publish.is_ready(self.now) {
             self.publish_key_packages();
         }
@@ -202,7 +250,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let announce = self.link.announce.due().map(|due| due.max(self.link.announce_due));
         let publish = self.link.publish.due().filter(|_| self.link.publish_wanted && self.link.announced);
-        announce.into_iter().chain(publish).min()
+        let account = self.link.account.due().filter(|_| self.link.account_wanted && self.link.announced);
+        announce.into_iter().chain(publish).chain(account).min()
     }
 
     fn on_announced(&mut self, answer: Answer) {
@@ -211,11 +260,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.link.announce.fail(self.now, jitter);
             return;
         };
-        let Reply::Announced { observed, key_packages, last_resort, .. } = *reply else {
+        let Reply::Announced { observed, send_counter, key_packages, last_resort } = *reply else {
             self.report_misbehaviour("the directory answered an announcement with something else");
             self.link.announce.fail(self.now, jitter);
             return;
         };
+        if send_counter > self.account.send_counter {
+            return self.on_copied();
+        }
+        self.link.confirmed = true;
         self.link.announce.succeed();
         self.link.announce_due = self.now.plus_ms(LEASE_RENEWAL_MS);
         self.link.observed = Some(observed);
@@ -227,6 +280,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.link.announced = true;
             self.show_connection(ConnectionState::Online);
         }
+    }
+
+    /// Somebody else has sealed with this device's keys: this profile is a copy, or was restored from one.
+    pub(crate) fn on_copied(&mut self) {
+        self.report_misbehaviour(
+            "this profile is a copy or an old one: its keys are dropped, and SIGNIN makes new ones",
+        );
+        self.show_connection(ConnectionState::SignedOut);
+        self.drop_device();
     }
 
     fn publish_key_packages(&mut self) {
@@ -275,6 +337,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// A connection stands again, or something else changed for the better.
     fn retry_everything(&mut self) {
         self.link.publish.retry_now();
+        self.link.account.retry_now();
+        self.link.book.retry_now();
+        self.people.block.retry_now();
         self.people.look_up.retry_now();
         self.people.accept.retry_now();
         self.mail.retry_now();

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Timestamp,
-    limits::SEEN_MAX,
+    AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, Timestamp,
+    frame::FrameError,
+    limits::{CIPHERTEXT_MAX, SEEN_MAX},
     peer::{Body, Content},
 };
 use sha2::{Digest as _, Sha256};
@@ -127,6 +129,14 @@ impl Outbox {
         }
     }
 
+    /// Takes the messages of a conversation out, in order.
+    fn take(&mut self, conversation: ConversationId) -> Vec<OutboxRecord> {
+        let ids: Vec<MessageId> = self.of(conversation).map(|entry| entry.record.id).collect();
+        let places = ids.iter().filter_map(|id| self.by_id.remove(id)).collect::<Vec<_>>();
+        self.changed.extend(ids);
+        places.into_iter().filter_map(|place| self.entries.remove(&place)).map(|entry| entry.record).collect()
+    }
+
     fn remove(&mut self, id: MessageId) {
         if let Some(place) = self.by_id.remove(&id) {
             self.entries.remove(&place);
@@ -144,6 +154,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 format!("{OUTBOX_MAX} messages wait already; nothing more is taken until some are delivered (STATUS)"),
             ));
         }
+        if self.has_blocked(to) {
+            let name = self.people.name_of(to).map_or_else(|| "them".to_owned(), ToString::to_string);
+            let text = format!("you blocked {name}; UNBLOCK {name} first");
+            return Err(Failure::new(FailureCode::Refused, text));
+        }
         let body = BoundedText::new(text.to_owned()).map_err(|error| {
             Failure::new(FailureCode::Usage, format!("the text is too long: {error} bytes; send it in parts"))
         })?;
@@ -156,33 +171,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let uid = MessageId(uid);
         let short = self.next_short_id();
         let now = self.now;
-        let Some(state) = self.conversations.get_mut(&id) else { return Err(unnamed()) };
-        let latest = state.record.latest.len().saturating_sub(SEEN_MAX);
-        let content = Content {
-            id: uid,
-            sequence: state.record.next_sequence,
-            previous: state.record.last_content,
-            seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
-            sent_at: now,
-            body: Body::Text(body),
-        };
-        let bytes = records::encode(&content).map_err(|error| bug(&error))?;
-        state.record.last_content = Sha256::digest(&bytes).into();
-        state.record.next_sequence += 1;
-        state.changed = true;
-        state.wanted = true;
-        let record = OutboxRecord {
-            id: uid,
-            short,
-            conversation: id,
-            sequence: content.sequence,
-            content: BoundedBytes::new(bytes).map_err(|error| bug(&error))?,
-            state: DeliveryState::Queued,
-            sealed: None,
-            in_mailbox: Vec::new(),
-            delivered: Vec::new(),
-        };
-        self.outbox.insert(record);
+        self.put_into_outbox(id, uid, Some(short), Body::Text(body), false).map_err(|error| bug(&error))?;
         let entry = HistoryEntry {
             id: short,
             uid,
@@ -195,22 +184,129 @@ impl<C: CryptoProvider + Clone> Core<C> {
             gap: false,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
-        self.people.accept(to);
+        if self.people.accept(to) {
+            self.book_changed();
+        }
         self.announce_accepted_peers();
         Ok((short, uid))
     }
 
+    /// Takes something for a conversation that is never shown: for everybody in it, or for one's own devices alone.
+    pub(crate) fn enqueue_hidden(&mut self, id: ConversationId, body: Body, own_only: bool) {
+        let mut uid = [0; 16];
+        self.entropy.fill_bytes(&mut uid);
+        if let Err(error) = self.put_into_outbox(id, MessageId(uid), None, body, own_only) {
+            self.report_bug("a message cannot be written", &error);
+        }
+    }
+
+    fn put_into_outbox(
+        &mut self,
+        id: ConversationId,
+        uid: MessageId,
+        short: Option<ShortId>,
+        body: Body,
+        own_only: bool,
+    ) -> Result<(), FrameError> {
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return Ok(()) };
+        let latest = state.record.latest.len().saturating_sub(SEEN_MAX);
+        let content = Content {
+            id: uid,
+            sequence: state.record.next_sequence,
+            previous: state.record.last_content,
+            seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
+            sent_at: now,
+            body,
+        };
+        let bytes = records::encode(&content)?;
+        let hash = Sha256::digest(&bytes).into();
+        let too_long = |_| FrameError::TooLong { length: CIPHERTEXT_MAX, limit: CIPHERTEXT_MAX };
+        let record = OutboxRecord {
+            id: uid,
+            short,
+            conversation: id,
+            sequence: content.sequence,
+            own_only,
+            addressed: Vec::new(),
+            content: BoundedBytes::new(bytes).map_err(too_long)?,
+            state: DeliveryState::Queued,
+            sealed: None,
+            in_mailbox: Vec::new(),
+            delivered: Vec::new(),
+        };
+        state.record.last_content = hash;
+        state.record.next_sequence += 1;
+        state.changed = true;
+        state.wanted = true;
+        self.outbox.insert(record);
+        Ok(())
+    }
+
+    /// Numbers what waits in a conversation from the beginning: its sender is another device from now on.
+    pub(crate) fn renumber(&mut self, conversation: ConversationId) {
+        let mut number = 0;
+        let mut previous = [0; 32];
+        for mut record in self.outbox.take(conversation) {
+            let Ok(content) = records::decode::<Content>(&record.content) else { continue };
+            let content = Content { sequence: number, previous, ..content };
+            let Some(bytes) = records::encode(&content).ok().and_then(|bytes| BoundedBytes::new(bytes).ok()) else {
+                continue;
+            };
+            previous = Sha256::digest(&*bytes).into();
+            record.sequence = number;
+            record.content = bytes;
+            record.addressed.clear();
+            self.outbox.insert(record);
+            number += 1;
+        }
+        if let Some(state) = self.conversations.get_mut(&conversation) {
+            state.record.next_sequence = number;
+            state.record.last_content = previous;
+            state.changed = true;
+        }
+    }
+
+    /// The devices that a message is for and that have it neither stored nor waiting at the mailbox.
+    pub(crate) fn recipients(&self, id: MessageId) -> Vec<DeviceId> {
+        let Some((entry, own)) = self.outbox.get(id).zip(self.own()) else { return Vec::new() };
+        let Some(state) = self.conversations.get(&entry.record.conversation) else { return Vec::new() };
+        let has = |member: &VerifiedDevice| entry.record.delivered.contains(&member.entry.device);
+        let known_to = |account: AccountId| {
+            account == own.account || state.members().any(|member| member.account == account && has(member))
+        };
+        let late = |member: &VerifiedDevice| {
+            let addressed = &entry.record.addressed;
+            !addressed.is_empty() && !addressed.contains(&member.entry.device) && known_to(member.account)
+        };
+        let meant = |member: &&VerifiedDevice| !entry.record.own_only || member.account == own.account;
+        let open = state.others(own.device).filter(meant).filter(|member| !has(member) && !late(member));
+        open.map(|member| member.entry.device).filter(|device| !entry.record.in_mailbox.contains(device)).collect()
+    }
+
     /// A message made progress towards its person; states never go back.
     pub(crate) fn advance(&mut self, id: MessageId, state: DeliveryState, reason: Option<String>) {
+        self.advance_for(id, state, reason, None);
+    }
+
+    /// The same, towards a person who has lost their name to another key.
+    pub(crate) fn advance_for(
+        &mut self,
+        id: MessageId,
+        state: DeliveryState,
+        reason: Option<String>,
+        name: Option<Name>,
+    ) {
         let Some(entry) = self.outbox.edit(id) else { return };
         if state <= entry.record.state {
             return;
         }
         entry.record.state = state;
         let (short, conversation) = (entry.record.short, entry.record.conversation);
+        let Some(short) = short else { return };
         let peer = self.conversations.get(&conversation).map(|state| state.record.peer);
         self.batch.change(Change::TimelineState { uid: id, state });
-        if let Some(to) = peer.and_then(|peer| self.people.name_of(peer)).cloned() {
+        if let Some(to) = name.or_else(|| peer.and_then(|peer| self.people.name_of(peer)).cloned()) {
             self.batch.event(self.now, EventKind::Receipt { id: short, uid: id, to, state, reason });
         }
         self.settle_send(id, state);

@@ -109,4 +109,6 @@ pub enum Effect {
     },
     /// Close the connection to the directory, since the session ended.
     CloseDirectory,
+    /// Drop the core and every connection, and open it anew from disk: this device's keys are others now.
+    Restart,
 }

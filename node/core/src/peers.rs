@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, ConversationId, DeviceId, PublicKey, Timestamp,
@@ -10,6 +11,7 @@ use protocol::{
 };
 
 use crate::{
+    conversation::ConversationState,
     core::Core,
     delivery::Delivery,
     flow::Flow,
@@ -77,10 +79,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Tells the driver whose connections to accept, if that changed: devices of people whom this person wrote to.
     pub(crate) fn announce_accepted_peers(&mut self) {
         let accepted = self.conversations.values().filter(|state| {
-            state.is_active() && self.people.get(state.record.peer).is_some_and(|contact| contact.accepted)
+            let contact = self.people.get(state.record.peer);
+            state.is_active() && contact.is_some_and(|contact| contact.accepted && !contact.blocked)
         });
-        let mut keys: Vec<PublicKey> = accepted.flat_map(|state| state.peer_tls_keys()).map(|(_, key)| key).collect();
+        let own = self.own_device().unwrap_or(DeviceId([0; 16]));
+        let mut keys: Vec<PublicKey> =
+            accepted.flat_map(|state| state.others(own)).map(|member| member.entry.tls_key).collect();
         keys.sort_unstable();
+        keys.dedup();
         if keys != self.peers.accepted {
             self.peers.accepted.clone_from(&keys);
             self.batch.effect(Effect::AcceptPeers { tls_keys: keys });
@@ -88,10 +94,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_peer_connected(&mut self, peer: PeerId, tls_key: PublicKey, dialled: bool) {
-        let owner = self.conversations.values().find_map(|state| {
-            let device = state.peer_tls_keys().into_iter().find(|(_, key)| *key == tls_key)?.0;
-            Some((device, state.record.peer))
-        });
+        let owner = self.member(|member| member.entry.tls_key == tls_key);
+        let owner = owner.map(|member| (member.entry.device, member.account));
         let (Some((device, account)), Some(own)) = (owner, self.own_device()) else {
             self.report_misbehaviour("a connection from a device that is nobody's here");
             self.batch.effect(Effect::ClosePeer { peer });
@@ -121,6 +125,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             echo: self.highest_sequence_from(device),
         };
         self.send_to_peer(peer, PeerFrame::Hello(hello));
+    }
+
+    /// A device that is a member of some conversation.
+    fn member(&self, is: impl Fn(&VerifiedDevice) -> bool) -> Option<&VerifiedDevice> {
+        self.conversations.values().flat_map(ConversationState::members).find(|member| is(member))
     }
 
     fn highest_sequence_from(&self, device: DeviceId) -> u64 {
@@ -194,7 +203,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !holds {
             self.report_misbehaviour("a peer said hello with another device's certificate");
             self.batch.effect(Effect::ClosePeer { peer });
-            self.forget_peer(peer);
+            return self.forget_peer(peer);
+        }
+        let highest = self.conversations.values().map(|state| state.record.next_sequence).max().unwrap_or_default();
+        if hello.echo > highest {
+            self.on_copied();
         }
     }
 
@@ -219,8 +232,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn unconnected(&self) -> Vec<AccountId> {
         let waiting: Vec<ConversationId> = self.outbox.conversations().into_iter().collect();
         let states = waiting.iter().filter_map(|id| self.conversations.get(id)).filter(|state| state.is_active());
-        let apart = states.filter(|state| state.peer_devices().iter().any(|d| self.peers.of_device(*d).is_none()));
-        apart.map(|state| state.record.peer).collect()
+        let own = self.own_device().unwrap_or(DeviceId([0; 16]));
+        let apart = states.flat_map(|state| state.others(own));
+        let apart = apart.filter(|member| self.peers.of_device(member.entry.device).is_none());
+        let mut accounts: Vec<AccountId> = apart.map(|member| member.account).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts
     }
 
     pub(crate) fn peers_timer(&self) -> Option<Timestamp> {
@@ -246,9 +264,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return self.report_misbehaviour("the directory answered for addresses with something else");
         };
         for told in devices {
-            let pinned = self.conversations.values().filter(|state| state.record.peer == account).find_map(|state| {
-                state.peer_tls_keys().into_iter().find(|(device, _)| *device == told.device).map(|(_, key)| key)
-            });
+            let pinned = self.member(|member| member.entry.device == told.device && member.account == account);
+            let pinned = pinned.map(|member| member.entry.tls_key);
             // The key that is pinned is the one in the conversation, whatever the directory says.
             let Some(tls_key) = pinned else { continue };
             if self.peers.of_device(told.device).is_none() && !told.addresses.is_empty() {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use membership::certificate::{VerifiedDeviceList, verify_device_list};
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, Name, PublicKey, Timestamp,
+    AccountId, Bounded, DeviceId, Name, PublicKey, Timestamp,
+    certificate::{DeviceList, SignedDeviceList},
     directory::{Person, Reply, Request, Who},
     limits::LOOK_UP_MAX,
 };
@@ -27,8 +28,15 @@ pub(crate) struct People {
     names: BTreeMap<Name, AccountId>,
     changed: BTreeSet<AccountId>,
     online: BTreeSet<AccountId>,
+    /// The devices of the highest list that was seen of each account, one's own too.
+    listed: BTreeMap<AccountId, Vec<DeviceId>>,
+    /// Accounts with a device in a conversation that their list does not name: the list may be old.
+    outdated: BTreeSet<AccountId>,
+    /// Devices of one's own that were revoked and still have a place in a conversation.
+    pub(crate) revoked: BTreeSet<DeviceId>,
     pub(crate) look_up: Flow,
     pub(crate) accept: Flow,
+    pub(crate) block: Flow,
 }
 
 impl People {
@@ -38,6 +46,9 @@ impl People {
             let contact: ContactRecord = records::decode(value).map_err(|_| OpenError::Record(Table::Contact))?;
             if let Some(name) = &contact.name {
                 people.names.insert(name.clone(), contact.account);
+            }
+            if let Some(Ok(list)) = contact.devices.as_ref().map(SignedDeviceList::list) {
+                people.listed.insert(contact.account, devices_of(list));
             }
             people.contacts.insert(contact.account, contact);
         }
@@ -71,13 +82,14 @@ impl People {
     /// What is known of the person's key.
     pub(crate) fn trust(&self, account: AccountId) -> Trust {
         match self.contacts.get(&account) {
-            Some(contact) if contact.changed_to.is_some() => Trust::Changed,
+            Some(contact) if contact.changed_to.is_some() || contact.former => Trust::Changed,
+            Some(contact) if contact.verified => Trust::Verified,
             Some(contact) if contact.accepted => Trust::Pinned,
             _ => Trust::Stranger,
         }
     }
 
-    fn edit(&mut self, account: AccountId) -> Option<&mut ContactRecord> {
+    pub(crate) fn edit(&mut self, account: AccountId) -> Option<&mut ContactRecord> {
         let contact = self.contacts.get_mut(&account)?;
         self.changed.insert(account);
         Some(contact)
@@ -96,20 +108,67 @@ impl People {
                 accept_told: false,
                 changed_to: None,
                 last_seen: None,
+                verified: false,
+                blocked: false,
+                block_told: true,
+                former: false,
+                devices: None,
+                changed_at: Timestamp(0),
             }
         });
         account
     }
 
-    /// The person at this node wrote to them.
-    pub(crate) fn accept(&mut self, account: AccountId) {
-        if self.contacts.get(&account).is_some_and(|contact| !contact.accepted) {
+    /// The person at this node wrote to them; tells whether that is news.
+    pub(crate) fn accept(&mut self, account: AccountId) -> bool {
+        let new = self.contacts.get(&account).is_some_and(|contact| !contact.accepted);
+        if new {
             if let Some(contact) = self.edit(account) {
                 contact.accepted = true;
             }
             self.accept.retry_now();
         }
+        new
     }
+
+    /// Gives a person a name, or takes it away.
+    pub(crate) fn set_name(&mut self, account: AccountId, name: Option<Name>) {
+        let Some(contact) = self.edit(account) else { return };
+        let before = std::mem::replace(&mut contact.name, name.clone());
+        if let Some(before) = before.filter(|before| self.names.get(before) == Some(&account)) {
+            self.names.remove(&before);
+        }
+        if let Some(name) = name {
+            self.names.insert(name, account);
+        }
+    }
+
+    /// Keeps which devices an account has.
+    pub(crate) fn note_devices(&mut self, account: AccountId, devices: Vec<DeviceId>) {
+        self.outdated.remove(&account);
+        self.listed.insert(account, devices);
+    }
+
+    /// The devices of an account, as far as a list of it was seen.
+    pub(crate) fn listed(&self, account: AccountId) -> Option<&[DeviceId]> {
+        self.listed.get(&account).map(Vec::as_slice)
+    }
+
+    /// A device in a conversation is not in its account's list: perhaps there is a newer one.
+    pub(crate) fn doubt(&mut self, account: AccountId) {
+        if self.outdated.insert(account) {
+            self.look_up.retry_now();
+        }
+    }
+
+    fn must_look_up(&self, contact: &ContactRecord) -> bool {
+        !contact.former && (contact.name.is_none() || self.outdated.contains(&contact.account))
+    }
+}
+
+fn devices_of(list: DeviceList) -> Vec<DeviceId> {
+    let entries = list.devices.into_inner().into_iter().filter_map(|certificate| certificate.entry().ok());
+    entries.map(|entry| entry.device).collect()
 }
 
 /// What the directory's word about a person came to.
@@ -143,15 +202,57 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return Found::Changed(pinned);
         }
         let account = self.people.pin(list.root_key);
+        if !self.keep_list(account, &person.devices, &list) {
+            return Found::Unusable;
+        }
         if self.people.name_of(account) != Some(&person.name) {
-            if let Some(contact) = self.people.edit(account) {
-                contact.name = Some(person.name.clone());
-            }
-            self.people.names.insert(person.name.clone(), account);
-            self.release_waiting_for_name(account);
+            self.people.set_name(account, Some(person.name.clone()));
+            self.book_changed();
+            self.release_waiting_for_name();
         }
         self.note_presence(account, person.online, person.last_seen);
         Found::Known(account)
+    }
+
+    /// Keeps the highest version of a person's devices, and tells of what changed. A lower one than was seen is refused:
+    /// whoever shows it hides that a device came or was revoked.
+    pub(crate) fn keep_list(
+        &mut self,
+        account: AccountId,
+        signed: &SignedDeviceList,
+        list: &VerifiedDeviceList,
+    ) -> bool {
+        let Some(contact) = self.people.get(account) else { return false };
+        let known = contact.devices.as_ref().and_then(|devices| devices.list().ok());
+        let version = known.as_ref().map(|known| known.version);
+        if version.is_some_and(|version| list.version < version) {
+            self.report_misbehaviour("an older list of somebody's devices was shown than before");
+            return false;
+        }
+        let after: Vec<DeviceId> = list.devices.iter().map(|entry| entry.device).collect();
+        if version == Some(list.version) && contact.devices.as_ref() != Some(signed) {
+            self.report_misbehaviour("two lists of somebody's devices have one version");
+            return false;
+        }
+        let name = contact.name.clone();
+        if version != Some(list.version) {
+            if let Some(contact) = self.people.edit(account) {
+                contact.devices = Some(signed.clone());
+            }
+            if let Some((known, name)) = known.map(devices_of).zip(name) {
+                let nobody = self.own_device().unwrap_or(DeviceId([0; 16]));
+                self.tell_devices(&name, &known, &after, nobody);
+            }
+        }
+        self.people.note_devices(account, after);
+        true
+    }
+
+    /// Keeps which devices one's own account has.
+    pub(crate) fn note_own_devices(&mut self) {
+        let Some(account) = self.own().map(|own| own.account) else { return };
+        let devices = self.listed_own_devices();
+        self.people.note_devices(account, devices);
     }
 
     fn on_key_changed(&mut self, pinned: AccountId, list: &VerifiedDeviceList) {
@@ -203,13 +304,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         if self.people.look_up.is_ready(self.now) {
-            let nameless = self.people.contacts.values().filter(|contact| contact.name.is_none());
+            let nameless = self.people.contacts.values().filter(|contact| self.people.must_look_up(contact));
             let who: Vec<Who> = nameless.take(LOOK_UP_MAX).map(|contact| Who::Account(contact.account)).collect();
             if !who.is_empty() {
                 let who = Bounded::new(who).unwrap_or_default();
                 let call = self.ask(Purpose::LookUpAccounts, Request::LookUp { who });
                 self.people.look_up.start(call);
             }
+        }
+        if self.people.block.is_ready(self.now) {
+            self.tell_block();
         }
         if self.people.accept.is_ready(self.now) {
             let untold = self.people.contacts.values().filter(|contact| contact.accepted && !contact.accept_told);
@@ -227,10 +331,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return None;
         }
         let mut contacts = self.people.contacts.values();
-        let look_up = self.people.look_up.due().filter(|_| contacts.clone().any(|contact| contact.name.is_none()));
+        let look_up = self.people.look_up.due().filter(|_| contacts.clone().any(|c| self.people.must_look_up(c)));
         let untold = contacts.any(|contact| contact.accepted && !contact.accept_told);
         let accept = self.people.accept.due().filter(|_| untold);
-        look_up.into_iter().chain(accept).min()
+        let unblocked = self.people.contacts.values().any(|contact| !contact.block_told);
+        let block = self.people.block.due().filter(|_| unblocked);
+        look_up.into_iter().chain(accept).chain(block).min()
     }
 
     pub(crate) fn on_accounts_found(&mut self, answer: Answer) {
@@ -247,8 +353,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for person in &people {
             self.take_person(person);
         }
-        // Somebody whom the directory does not name is asked for again, but ever more seldom.
-        if people.is_empty() {
+        // Whoever the directory does not name, or whose list is still the old one, is asked for again, but ever more seldom.
+        let open = self.people.contacts.values().any(|contact| self.people.must_look_up(contact));
+        if people.is_empty() || open {
             self.people.look_up.fail(self.now, jitter);
         } else {
             self.people.look_up.succeed();

@@ -62,6 +62,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get(&receipt.conversation) else { return false };
         let signer = |m: &&VerifiedDevice| m.entry.device == receipt.device && m.account == receipt.recipient;
         let key = state.members().find(signer).map(|member| member.entry.mls_key);
+        let peer = Some(state.record.peer);
         let for_us = Some(receipt.sender) == self.own_device();
         if !for_us || key.is_none_or(|key| verify_receipt(&key, signed).is_err()) {
             self.report_misbehaviour("a receipt is not signed by a member's device");
@@ -77,7 +78,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             if !entry.is_delivered_to(receipt.device) {
                 entry.record.delivered.push(receipt.device);
             }
-            self.advance(id, DeliveryState::Delivered, None);
+            // One's own other devices have it too; that it arrived says the other person's device alone, unless it is for
+            // one's own devices only.
+            if Some(receipt.recipient) == peer || entry.record.own_only {
+                self.advance(id, DeliveryState::Delivered, None);
+            }
         }
         true
     }

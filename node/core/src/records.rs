@@ -9,7 +9,7 @@ use protocol::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    crypto::mls::Departed,
+    crypto::{keys::BookKey, mls::Departed},
     event::{DeliveryState, ShortId},
 };
 
@@ -48,6 +48,49 @@ pub(crate) struct AccountRecord {
     pub(crate) send_counter: u64,
     /// When the last-resort key package was last replaced.
     pub(crate) last_resort_at: Timestamp,
+    /// An enrolment as a further device that the directory has perhaps heard of.
+    pub(crate) enrolling: Option<PendingEnrolment>,
+    /// Whether this device's keys were dropped, because it was revoked or is a copy: it comes back as another device.
+    pub(crate) retired: bool,
+    /// Whether the account was closed.
+    pub(crate) closed: bool,
+    /// The key of the account's book.
+    pub(crate) book_key: Option<StoredKey>,
+    /// The highest version of the book that was taken in or put at the directory.
+    pub(crate) book_version: u64,
+    /// Whether something here is not in that version.
+    pub(crate) book_stale: bool,
+    /// The version of the device list that this device made: it tells the others.
+    pub(crate) list_made: u64,
+}
+
+/// A key in a record; shown nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredKey(pub(crate) [u8; 32]);
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredKey(…)")
+    }
+}
+
+impl From<&BookKey> for StoredKey {
+    fn from(key: &BookKey) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(key.as_bytes());
+        Self(bytes)
+    }
+}
+
+/// An enrolment between the moment when the list was signed and the directory's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingEnrolment {
+    pub(crate) account: OwnAccount,
+    pub(crate) book_key: StoredKey,
+    /// The book as it was opened: its version and contents.
+    pub(crate) book: Option<(u64, Vec<u8>)>,
+    /// The new recovery code, if the account was recovered.
+    pub(crate) recovery_code: Option<String>,
 }
 
 /// The account of this node.
@@ -67,6 +110,7 @@ pub(crate) struct PendingSignUp {
     pub(crate) request: SignUp,
     pub(crate) account: OwnAccount,
     pub(crate) recovery_code: String,
+    pub(crate) book_key: StoredKey,
 }
 
 /// A person.
@@ -84,6 +128,18 @@ pub(crate) struct ContactRecord {
     pub(crate) changed_to: Option<PublicKey>,
     /// When the person was last known to be online.
     pub(crate) last_seen: Option<Timestamp>,
+    /// Whether the person at this node compared safety numbers.
+    pub(crate) verified: bool,
+    /// Whether nothing of theirs is taken, and nothing sent to them.
+    pub(crate) blocked: bool,
+    /// Whether the directory knows that.
+    pub(crate) block_told: bool,
+    /// Whether another key took this one's place.
+    pub(crate) former: bool,
+    /// The highest version of their device list that was seen.
+    pub(crate) devices: Option<SignedDeviceList>,
+    /// When the person at this node last said something about them: what merges books.
+    pub(crate) changed_at: Timestamp,
 }
 
 /// Where a conversation stands.
@@ -128,6 +184,10 @@ pub(crate) struct ConversationRecord {
     pub(crate) senders: Vec<SenderRecord>,
     /// Who was at leaves that others have now: the senders of messages of past epochs.
     pub(crate) departed: Vec<Departed>,
+    /// Whether this device came into it when others had talked already.
+    pub(crate) joined_late: bool,
+    /// The version of the own device list that was told in it.
+    pub(crate) list_told: u64,
 }
 
 /// What was taken in from one device in one conversation.
@@ -153,9 +213,15 @@ pub(crate) struct SenderRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutboxRecord {
     pub(crate) id: MessageId,
-    pub(crate) short: ShortId,
+    /// Absent for what is never shown.
+    pub(crate) short: Option<ShortId>,
     pub(crate) conversation: ConversationId,
     pub(crate) sequence: u64,
+    /// Whether it is for one's own other devices alone.
+    pub(crate) own_only: bool,
+    /// The devices that were members when it was first sealed: one that came later gets it only if none of its account
+    /// has it.
+    pub(crate) addressed: Vec<DeviceId>,
     /// Postcard of the [`protocol::peer::Content`].
     pub(crate) content: BoundedBytes<{ protocol::limits::CIPHERTEXT_MAX }>,
     /// Towards the person: the best of their devices.

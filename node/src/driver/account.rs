@@ -41,14 +41,60 @@ impl<K: Machine> Driver<K> {
                 Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
                 Some(_) if session.core.account_name().is_some() => return Err(taken(&name)),
                 Some(profile) => profile.check(&password)?,
-                None => {
-                    let claimed = session.store.claim(self.place.folder(), &name, &password, self.common.stretch);
-                    claimed.map_err(claim_failure)?;
-                    self.store_pin();
-                }
+                None => self.claim(&name, &password)?,
             },
         }
         Ok((Command::SignUp { name, password, invite }, Purpose::SignUp))
+    }
+
+    /// Makes the encrypted profile of somebody who has none here.
+    fn claim(&mut self, name: &Name, password: &Password) -> Result<(), Failure> {
+        let State::Live(session) = &mut self.state else { return Err(ending()) };
+        let claimed = session.store.claim(self.place.folder(), name, password, self.common.stretch);
+        claimed.map_err(claim_failure)?;
+        self.store_pin();
+        Ok(())
+    }
+
+    /// Readies a profile for an account that is recovered.
+    pub(super) fn recover(
+        &mut self,
+        name: Name,
+        code: String,
+        password: Password,
+    ) -> Result<(Command, Purpose), Failure> {
+        match &self.state {
+            State::Locked(owner) => return Err(foreign(owner, &name)),
+            State::Between => return Err(ending()),
+            State::Live(session) => match session.store.profile() {
+                Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
+                Some(_) => {}
+                None => self.claim(&name, &password)?,
+            },
+        }
+        Ok((Command::Recover { name, code, password }, Purpose::SignUp))
+    }
+
+    /// From now on the profile opens with this password.
+    pub(super) fn rewrap(&mut self, password: &Password) {
+        let State::Live(session) = &mut self.state else { return };
+        if let Store::Disk(profile) = &mut session.store
+            && let Err(error) = profile.rewrap(password, self.common.stretch)
+        {
+            tracing::error!(%error, "the profile still opens with the password before");
+        }
+    }
+
+    /// The core has other keys now: it is dropped with all its connections, and opened again from the store.
+    pub(super) async fn restart(&mut self) -> Result<(), Fatal> {
+        let Some(mut store) = self.end_session(CloseCode::Done).await else { return Ok(()) };
+        let stored = store.as_mut().reopen().map_err(|error| Fatal(error.to_string()))?;
+        self.go_live(store, stored).map_err(|error| Fatal(error.to_string()))?;
+        self.fail_running(&Failure::new(
+            FailureCode::Auth,
+            "this device's keys were dropped; SIGNIN makes it a new one",
+        ));
+        Ok(())
     }
 
     pub(super) fn sign_in(&mut self, name: Name, password: Password) -> Result<(Command, Purpose), Failure> {
@@ -61,16 +107,19 @@ impl<K: Machine> Driver<K> {
             State::Between => return Err(ending()),
             State::Live(session) => match session.store.profile() {
                 Some(profile) if *profile.name() != name => return Err(foreign(profile.name(), &name)),
-                Some(profile) => {
-                    profile.check(&password)?;
-                    Purpose::Plain
+                Some(profile) if profile.check(&password).is_ok() => Purpose::Plain,
+                // The password may have been changed elsewhere: the directory knows.
+                Some(_) => Purpose::Rewrap,
+                None => {
+                    self.claim(&name, &password)?;
+                    Purpose::SignUp
                 }
-                // No profile here: the core says what is possible.
-                None => Purpose::Plain,
             },
         };
         let command = match &self.state {
-            State::Live(session) if session.core.account() == Account::SignedIn => Command::Resume,
+            State::Live(session) if session.core.account() == Account::SignedIn && purpose != Purpose::Rewrap => {
+                Command::Resume
+            }
             _ => Command::SignIn { name, password },
         };
         Ok((command, purpose))

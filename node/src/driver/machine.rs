@@ -67,7 +67,7 @@ impl Machine for NodeCore {
     fn account(&self) -> Account {
         match self.session() {
             Session::SignedIn => Account::SignedIn,
-            Session::SignedOut => Account::SignedOut,
+            Session::SignedOut | Session::Closed => Account::SignedOut,
             Session::None if self.has_unfinished_sign_up() => Account::Pending,
             Session::None => Account::None,
         }

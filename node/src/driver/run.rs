@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use node_core::{
-    command::{Command, CommandResult, CommandToken, Failure, FailureCode},
+    command::{Command, CommandResult, CommandToken, Failure, FailureCode, Password},
     input::Input,
 };
 use protocol::{Fingerprint, Name, peer::CloseCode};
@@ -51,12 +51,16 @@ pub(super) enum Purpose {
     Unlock,
     /// The profile is locked.
     SignOut,
+    /// The profile opens with this password from now on, if it is right at the directory.
+    Rewrap,
 }
 
 #[derive(Debug)]
 struct Running {
     reply: oneshot::Sender<CommandResult>,
     purpose: Purpose,
+    /// What the profile is to open with if all goes well.
+    password: Option<Password>,
 }
 
 /// What state the profile is in.
@@ -74,6 +78,7 @@ pub(super) enum State<K> {
 pub(super) enum Transition {
     Lock,
     Unclaim,
+    Restart,
 }
 
 /// The loop's state.
@@ -190,8 +195,12 @@ impl<K: Machine> Driver<K> {
         for item in shown {
             match item {
                 ForDriver::Show(event) => self.events.push(event),
+                ForDriver::Restart => transition = Some(Transition::Restart),
                 ForDriver::Done { token, result } => {
-                    let Some(Running { reply, purpose }) = self.running.remove(&token) else { continue };
+                    let Some(Running { reply, purpose, password }) = self.running.remove(&token) else { continue };
+                    if let Some(password) = password.filter(|_| result.is_ok()) {
+                        self.rewrap(&password);
+                    }
                     transition = self.follows(purpose, &result).or(transition);
                     // Whoever asked may have gone.
                     let _ = reply.send(result);
@@ -206,7 +215,11 @@ impl<K: Machine> Driver<K> {
         let nothing_came_of_it = || session.store.profile().is_some() && session.core.account() == Account::None;
         match purpose {
             Purpose::SignUp if result.is_err() && nothing_came_of_it() => Some(Transition::Unclaim),
-            Purpose::Unlock if result.is_err() => Some(Transition::Lock),
+            // A password that opens the profile and not the account was changed elsewhere: the profile stays open, so that
+            // the new one can be given.
+            Purpose::Unlock if result.as_ref().is_err_and(|failure| failure.code != FailureCode::Auth) => {
+                Some(Transition::Lock)
+            }
             Purpose::SignOut if result.is_ok() => Some(Transition::Lock),
             _ => None,
         }
@@ -216,6 +229,7 @@ impl<K: Machine> Driver<K> {
         match transition {
             Transition::Lock => self.lock().await,
             Transition::Unclaim => self.unclaim().await,
+            Transition::Restart => self.restart().await,
         }
     }
 
@@ -233,7 +247,8 @@ impl<K: Machine> Driver<K> {
         let State::Live(session) = &mut self.state else { return };
         match event {
             DirectoryEvent::Connected { generation, exporter, addresses, fingerprint } => {
-                session.on_connected(generation, Input::DirectoryConnected { exporter, addresses });
+                let directory = fingerprint;
+                session.on_connected(generation, Input::DirectoryConnected { exporter, addresses, directory });
                 self.keep_pin(fingerprint);
             }
             DirectoryEvent::Disconnected { reason } => session.on_disconnected(reason),
@@ -281,6 +296,7 @@ impl<K: Machine> Driver<K> {
                 NodeCommand::SignIn { name, password } | NodeCommand::Core(Command::SignIn { name, password }) => {
                     self.sign_in(name, password)
                 }
+                NodeCommand::Core(Command::Recover { name, code, password }) => self.recover(name, code, password),
                 NodeCommand::Core(Command::SignOut) => Ok((Command::SignOut, Purpose::SignOut)),
                 NodeCommand::Core(command) => Ok((command, Purpose::Plain)),
             },
@@ -288,8 +304,13 @@ impl<K: Machine> Driver<K> {
         let failure = match (begun, &mut self.state) {
             (Ok((command, purpose)), State::Live(session)) => {
                 session.hint();
+                let password = match &command {
+                    Command::Passwd { new, .. } => Some(new.duplicate()),
+                    Command::SignIn { password, .. } if purpose == Purpose::Rewrap => Some(password.duplicate()),
+                    _ => None,
+                };
                 session.feed(Input::Command { token, command });
-                self.running.insert(token, Running { reply, purpose });
+                self.running.insert(token, Running { reply, purpose, password });
                 return;
             }
             (Ok(_), State::Locked(owner)) => sign_in_first(owner),

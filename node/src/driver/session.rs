@@ -51,7 +51,12 @@ pub(super) enum OpenError {
 #[derive(Debug)]
 pub(super) enum ForDriver {
     Show(Event),
-    Done { token: CommandToken, result: node_core::command::CommandResult },
+    Done {
+        token: CommandToken,
+        result: node_core::command::CommandResult,
+    },
+    /// The core is dropped, and another one opened from the store.
+    Restart,
 }
 
 /// Something happened.
@@ -252,6 +257,7 @@ impl<K: Machine> Session<K> {
             Effect::ReportBug { what, detail } => tracing::error!(what, detail, "a bug of this program"),
             Effect::ReportMisbehaviour { what, detail } => tracing::warn!(what, detail, "refused"),
             Effect::CloseDirectory => self.network.directory.renew(),
+            Effect::Restart => return Some(ForDriver::Restart),
         }
         None
     }

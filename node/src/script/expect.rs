@@ -65,10 +65,10 @@ struct Facts<'a> {
 
 fn facts(event: &Event) -> Option<Facts<'_>> {
     Some(match &event.kind {
-        EventKind::Message { id, uid, from, text, .. } => Facts {
+        EventKind::Message { id, uid, from, text, to, .. } => Facts {
             kind: Kind::Message,
             party: from,
-            to: None,
+            to: to.as_ref(),
             state: None,
             id: Some((id.to_string(), *uid)),
             text: Some(text),
@@ -92,7 +92,7 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
         EventKind::KeyChanged { user, .. } => {
             Facts { kind: Kind::KeyChange, party: user, to: None, state: None, id: None, text: None }
         }
-        EventKind::Connection { .. } => return None,
+        EventKind::Connection { .. } | EventKind::Device { .. } => return None,
     })
 }
 

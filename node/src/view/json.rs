@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use node_core::{
-    command::{Failure, HistoryEntry, Outcome, PersonView, StatusView},
+    command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
     event::{Event, EventKind},
 };
 use protocol::Timestamp;
@@ -66,7 +66,7 @@ fn moment(at: Timestamp) -> String {
 pub fn event_json(event: &Event, actor: &str) -> String {
     let object = Object::new().with_some("seq", event.seq).with("at", moment(event.at)).with("actor", actor);
     match &event.kind {
-        EventKind::Message { id, uid, from, text, sent_at, trust, gap } => object
+        EventKind::Message { id, uid, from, text, sent_at, trust, gap, to } => object
             .with("event", "message")
             .with("id", id.to_string())
             .with("uid", uid.to_string())
@@ -74,6 +74,7 @@ pub fn event_json(event: &Event, actor: &str) -> String {
             .with("text", text.as_str())
             .with("sent_at", moment(*sent_at))
             .with("trust", trust.word())
+            .with_some("to", to.as_ref().map(|to| to.as_str()))
             .with_some("gap", gap.then_some(true)),
         EventKind::Receipt { id, uid, to, state, reason } => object
             .with("event", "receipt")
@@ -89,6 +90,11 @@ pub fn event_json(event: &Event, actor: &str) -> String {
             object.with("event", "key_changed").with("user", user.as_str()).with("fingerprint", fingerprint.as_str())
         }
         EventKind::Connection { state } => object.with("event", "connection").with("state", state.word()),
+        EventKind::Device { user, device, change } => object
+            .with("event", "device")
+            .with("user", user.as_str())
+            .with("device", device.as_str())
+            .with("change", change.word()),
     }
     .finish()
 }
@@ -121,6 +127,14 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
         Outcome::Status(status) => status_fields(object, status),
         Outcome::Online(online) => object.with("online", *online),
         Outcome::State(state) => object.with("state", state.word()),
+        Outcome::Devices { devices } => object.with("devices", devices.iter().map(device).collect::<Vec<_>>()),
+        Outcome::SafetyNumber { user, number, trust } => {
+            object.with("user", user.as_str()).with("number", number.as_str()).with("trust", trust.word())
+        }
+        Outcome::Verified { user } => object.with("user", user.as_str()).with("trust", "verified"),
+        Outcome::Recovered { name, recovery_code } => {
+            object.with("name", name.as_str()).with("recovery_code", recovery_code.as_str())
+        }
     }
     .finish()
 }
@@ -154,6 +168,19 @@ fn person(person: &PersonView) -> Value {
             fields.insert("trust".into(), person.trust.word().into());
             fields.insert("fingerprint".into(), person.fingerprint.as_str().into());
         }
+    }
+    value
+}
+
+fn device(device: &DeviceView) -> Value {
+    let mut value = json!({
+        "device": device.device,
+        "this": device.this,
+        "online": device.online,
+        "not_after": moment(device.not_after),
+    });
+    if let (Some(fields), Some(at)) = (value.as_object_mut(), device.last_seen) {
+        fields.insert("last_seen".into(), moment(at).into());
     }
     value
 }

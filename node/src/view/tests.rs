@@ -27,6 +27,7 @@ fn message(text: &str) -> Event {
         sent_at: Timestamp(1_000),
         trust: Trust::Pinned,
         gap: false,
+        to: None,
     };
     Event { seq: Some(6), at: Timestamp(1_769_856_127_120), kind }
 }

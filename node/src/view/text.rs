@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 use node_core::{
-    command::{Failure, HistoryEntry, Outcome, PersonView, StatusView},
-    event::{ConnectionState, DeliveryState, Event, EventKind, Trust},
+    command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
+    event::{ConnectionState, DeliveryState, DeviceChange, Event, EventKind, Trust},
 };
 use protocol::Timestamp;
 
@@ -15,6 +15,10 @@ const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
+/// Digits of a device's id that are shown.
+const DEVICE_DIGITS: usize = 8;
+/// Groups of a safety number in one line.
+const NUMBER_COLUMNS: usize = 4;
 /// Digits of a fingerprint that are set apart from each other, so that people can read it aloud.
 const FINGERPRINT_GROUP: usize = 4;
 
@@ -56,6 +60,10 @@ impl Style {
 pub fn event_text(event: &Event, style: &Style) -> Option<String> {
     let clock = style.clock(event.at);
     Some(match &event.kind {
+        EventKind::Message { id, from, text, to: Some(to), .. } => {
+            let people = style.paint(BOLD, &format!("{from} → {to}"));
+            format!("{clock} {people}: {} {}", visible(text), style.paint(DIM, &id.to_string()))
+        }
         EventKind::Message { id, from, text, trust, gap, .. } => {
             let mark = match trust {
                 Trust::Stranger => style.paint(YELLOW, " (a stranger)"),
@@ -88,11 +96,20 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
         }
         EventKind::KeyChanged { user, fingerprint } => {
             let text = format!(
-                "The key of {user} has changed to {}. Nothing is sent to {user} until this is resolved: ask {user} over \
-                 another channel.",
+                "The key of {user} has changed to {}. Nothing is sent to {user} until this is resolved: VERIFY {user} shows \
+                 the new safety number; if {user} reads the same one to you over another channel, TRUST {user} CODE \
+                 accepts it.",
                 grouped(fingerprint)
             );
             format!("{clock} {}", style.paint(RED, &text))
+        }
+        EventKind::Device { user, device, change } => {
+            let what = match change {
+                DeviceChange::Added => "has a new device",
+                DeviceChange::Revoked => "no longer has the device",
+            };
+            let text = format!("{user} {what} {}", short(device));
+            format!("{clock} {}", style.paint(YELLOW, &text))
         }
         EventKind::Connection { state } => {
             let (color, text) = match state {
@@ -144,6 +161,16 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
         Outcome::Status(status) => status_text(status, style),
         Outcome::Online(online) => if *online { "online" } else { "offline" }.to_owned(),
         Outcome::State(state) => state.word().to_owned(),
+        Outcome::Devices { devices } => {
+            devices.iter().map(|device| device_line(device, style)).collect::<Vec<_>>().join("\n")
+        }
+        Outcome::SafetyNumber { user, number, trust } => safety_number_text(user.as_str(), number, *trust, style),
+        Outcome::Verified { user } => style.paint(GREEN, &format!("The key of {user} is verified.")),
+        Outcome::Recovered { name, recovery_code } => format!(
+            "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \
+             DEVICES shows your devices, REVOKE removes one that you lost.",
+            style.paint(BOLD, recovery_code)
+        ),
     }
 }
 
@@ -168,6 +195,36 @@ fn people_text(people: &[PersonView], style: &Style) -> String {
         format!("{:width$}  {presence}{contact}", person.name.as_str())
     };
     people.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The beginning of a device's id: what REVOKE takes.
+fn short(device: &str) -> String {
+    device.chars().take(DEVICE_DIGITS).collect()
+}
+
+fn device_line(device: &DeviceView, style: &Style) -> String {
+    let presence = match (device.online, device.last_seen) {
+        (true, _) => style.paint(GREEN, "online"),
+        (false, Some(at)) => format!("offline since {}", style.time(at, "%Y-%m-%d %H:%M")),
+        (false, None) => "offline".to_owned(),
+    };
+    let this = if device.this { style.paint(BOLD, "  this device") } else { String::new() };
+    format!("{}  {presence}{this}", short(&device.device))
+}
+
+fn safety_number_text(user: &str, number: &str, trust: Trust, style: &Style) -> String {
+    let groups: Vec<&str> = number.split(' ').collect();
+    let lines: Vec<String> = groups.chunks(NUMBER_COLUMNS).map(|line| format!("    {}", line.join(" "))).collect();
+    let next = match trust {
+        Trust::Changed => format!(
+            "The key of {user} changed. If {user} reads the same number to you over another channel: TRUST {user} {number}"
+        ),
+        Trust::Verified => format!("The key of {user} is verified."),
+        Trust::Pinned | Trust::Stranger => {
+            format!("If {user} reads the same number to you over another channel: VERIFY {user} {number}")
+        }
+    };
+    format!("Safety number with {user}:\n{}\n{next}", style.paint(BOLD, &lines.join("\n")))
 }
 
 fn history_line(entry: &HistoryEntry, style: &Style) -> String {

@@ -66,7 +66,9 @@ impl World {
             Session::None => {
                 self.command(index, Asked::SignUp, Command::SignUp { name, password, invite: None });
             }
-            Session::SignedOut => self.command(index, Asked::SignIn, Command::SignIn { name, password }),
+            Session::SignedOut | Session::Closed => {
+                self.command(index, Asked::SignIn, Command::SignIn { name, password })
+            }
         }
         false
     }

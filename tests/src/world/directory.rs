@@ -29,7 +29,6 @@ pub struct ConnectionId(pub u64);
 const NOTICED_WITHIN_MS: u64 = 15_000;
 /// How long a node waits before it dials again, in milliseconds.
 const REDIAL_MS: (u64, u64) = (200, 3_000);
-
 /// Sets the store's dice apart from the scheduler's.
 const STORE_SEED: u64 = 0x0073_746f_7265;
 
@@ -171,7 +170,8 @@ impl World {
         self.directory.connections.insert(id, connection);
         self.nodes[index].connection = Some(id);
         self.directory_effects(effects);
-        self.input(index, Input::DirectoryConnected { exporter, addresses: vec![Self::address(index)] });
+        let (addresses, directory) = (vec![Self::address(index)], crate::table::DIRECTORY);
+        self.input(index, Input::DirectoryConnected { exporter, addresses, directory });
     }
 
     fn redial(&mut self, index: NodeIndex) {

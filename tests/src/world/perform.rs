@@ -166,6 +166,7 @@ impl World {
             }
             Effect::ReportMisbehaviour { .. } => {}
             Effect::CloseDirectory => self.leave_directory(index),
+            Effect::Restart => self.reopen_after_failure(index),
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ mod certificate;
 mod list;
 
 use membership::signing::BadSignature;
-use node_core::crypto::keys::{DeviceKeys, RootKey};
+use node_core::crypto::keys::{AccountSecrets, BookKey, DeviceKeys, RootKey};
 use p256::ecdsa::SigningKey;
 use protocol::{AccountId, DeviceId, Timestamp, certificate::Certificate};
 use rand_chacha::ChaCha20Rng;
@@ -16,7 +16,7 @@ const NOT_AFTER: Timestamp = Timestamp(32_503_680_000_000);
 
 /// An account with two devices.
 struct Account {
-    root: RootKey,
+    secrets: AccountSecrets,
     /// The root key itself, to sign what no program signs.
     signer: SigningKey,
     id: AccountId,
@@ -39,7 +39,8 @@ impl Account {
             root.certify(&keys[at], device, not_after).unwrap()
         };
         let certificates = [certify(0), certify(1)];
-        Self { signer: SigningKey::from_slice(&scalar).unwrap(), root, id, keys, certificates, rng }
+        let secrets = AccountSecrets { root, book: BookKey::generate(&mut rng) };
+        Self { signer: SigningKey::from_slice(&scalar).unwrap(), secrets, id, keys, certificates, rng }
     }
 }
 

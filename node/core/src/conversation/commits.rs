@@ -1,7 +1,7 @@
 //! Commits: the own ones that refresh keys, everybody's as they come through the mailbox, and falling out.
 
 use mls_rs::CryptoProvider;
-use protocol::{CommitHash, ConversationId, directory::Reply};
+use protocol::{CommitHash, ConversationId, DeviceId, directory::Reply};
 
 use super::{
     PAST_EPOCH_AGE_MS, REFRESH_AFTER_MESSAGES, REFRESH_AFTER_MS, WELCOME_WAIT_MS, commit_hash, is_final, submission,
@@ -13,18 +13,20 @@ use crate::{
 };
 
 impl<C: CryptoProvider + Clone> Core<C> {
-    /// Proposes new keys for an epoch that is old or much used, or that was joined by a last-resort key package. Never
-    /// merely because of a reconnect.
-    pub(super) fn refresh_if_due(&mut self, id: ConversationId) {
+    /// Proposes to remove devices that this account does not have any more; or new keys for an epoch that is old or much
+    /// used, or that was joined by a last-resort key package. Never merely because of a reconnect.
+    pub(super) fn commit_if_due(&mut self, id: ConversationId) {
         let now = self.now;
+        let revoked = self.revoked_members(id);
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let Some(group) = state.group.as_mut().filter(|_| state.record.refresh.is_none()) else { return };
         let sent = state.record.sent_in_epoch;
         let old = now.ms_since(state.record.epoch_since) > REFRESH_AFTER_MS && sent > 0;
-        if sent < REFRESH_AFTER_MESSAGES && !old && !state.record.stale_keys {
+        if sent < REFRESH_AFTER_MESSAGES && !old && !state.record.stale_keys && revoked.is_empty() {
             return;
         }
-        let made = group.propose_refresh(now).map_err(|error| error.to_string()).and_then(|c| submission(id, c));
+        let made =
+            group.propose_removal(now, &revoked).map_err(|error| error.to_string()).and_then(|c| submission(id, c));
         match made {
             Ok(made) => {
                 state.record.refresh = Some(made);
@@ -32,8 +34,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 state.changed = true;
                 state.touched = true;
             }
-            Err(error) => self.report_bug("a key refresh cannot be made", &error),
+            Err(error) => self.report_bug("a commit cannot be made", &error),
         }
+    }
+
+    /// Members of this account that it revoked.
+    fn revoked_members(&self, id: ConversationId) -> Vec<DeviceId> {
+        let (Some(own), Some(state)) = (self.own(), self.conversations.get(&id)) else { return Vec::new() };
+        let mine = state.others(own.device).filter(|member| member.account == own.account);
+        mine.map(|member| member.entry.device).filter(|device| self.people.revoked.contains(device)).collect()
     }
 
     pub(crate) fn on_commit_answer(&mut self, id: ConversationId, hash: CommitHash, call: CallId, answer: Answer) {
@@ -107,6 +116,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 if applied.joined_by_itself {
                     self.seal_anew(id);
                 }
+                self.check_new_members(id);
                 self.trim_past(id);
                 self.announce_accepted_peers();
                 self.open_early(id);

@@ -3,8 +3,9 @@
 use membership::signing;
 use p256::{SecretKey, ecdsa::SigningKey, pkcs8::EncodePrivateKey as _};
 use protocol::{
-    Bounded, BoundedBytes, DeviceId, PublicKey, Timestamp,
+    Bounded, BoundedBytes, DeviceId, PublicKey, Signature, Timestamp,
     certificate::{Certificate, DEVICE_ENTRY_LABEL, DEVICE_LIST_LABEL, DeviceEntry, DeviceList, SignedDeviceList},
+    directory::RECOVERY_LABEL,
     frame::{self, FrameError},
     limits::{CERTIFICATE_MAX, DEVICE_LIST_MAX},
 };
@@ -102,6 +103,11 @@ impl RootKey {
         Ok(Certificate { entry, signature })
     }
 
+    /// Signs what recovers the account.
+    pub fn sign_recovery(&self, signed: &[u8]) -> Signature {
+        signing::sign(&self.0, RECOVERY_LABEL, signed)
+    }
+
     /// Signs the list of the account's devices.
     ///
     /// # Errors
@@ -116,6 +122,65 @@ impl RootKey {
         let list = BoundedBytes::new(frame::encode_body(&list, DEVICE_LIST_MAX)?)?;
         let signature = signing::sign(&self.0, DEVICE_LIST_LABEL, &list);
         Ok(SignedDeviceList { list, signature })
+    }
+}
+
+/// Length of the key of the book.
+const BOOK_KEY_LENGTH: usize = 32;
+
+/// The key under which the account's book is sealed. Every device of the account holds it; the directory never does. No
+/// `Debug` or `Serialize`; wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BookKey(Zeroizing<[u8; BOOK_KEY_LENGTH]>);
+
+impl BookKey {
+    /// Draws a new one.
+    pub fn generate(entropy: &mut dyn Entropy) -> Self {
+        let mut bytes = Zeroizing::new([0; BOOK_KEY_LENGTH]);
+        entropy.fill_bytes(&mut *bytes);
+        Self(bytes)
+    }
+
+    /// From its bytes, as they were sealed or stored.
+    ///
+    /// # Errors
+    /// [`DamagedKeys`] if it has another length.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, DamagedKeys> {
+        bytes.try_into().map(|bytes| Self(Zeroizing::new(bytes))).map_err(|_| DamagedKeys)
+    }
+
+    /// Its bytes, to be sealed or kept in the encrypted profile.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &*self.0
+    }
+}
+
+/// What only the password or the recovery code opens: the backup's contents.
+pub struct AccountSecrets {
+    /// The account's root key.
+    pub root: RootKey,
+    /// The key of its book.
+    pub book: BookKey,
+}
+
+impl AccountSecrets {
+    /// Draws new ones.
+    pub fn generate(entropy: &mut dyn Entropy) -> Self {
+        Self { root: RootKey::generate(entropy), book: BookKey::generate(entropy) }
+    }
+
+    /// To be sealed.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = self.root.to_scalar();
+        bytes.extend_from_slice(self.book.as_bytes());
+        bytes
+    }
+
+    /// As they were sealed.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, DamagedKeys> {
+        let (root, book) = bytes.split_at_checked(SCALAR_LENGTH).ok_or(DamagedKeys)?;
+        Ok(Self { root: RootKey::from_scalar(root)?, book: BookKey::from_slice(book)? })
     }
 }
 

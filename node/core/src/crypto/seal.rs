@@ -14,16 +14,24 @@ use aes_gcm::{
     aead::{Aead as _, KeyInit as _, Payload},
 };
 use hkdf::Hkdf;
-use protocol::{AccountId, BoundedBytes, limits::ROOT_BACKUP_MAX};
+use protocol::{
+    AccountId, BoundedBytes,
+    limits::{BOOK_MAX, ROOT_BACKUP_MAX},
+};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{crypto::keys::RootKey, entropy::Entropy};
+use crate::{
+    crypto::keys::{AccountSecrets, BookKey},
+    entropy::Entropy,
+};
 
 /// HKDF label of the key that seals the root key under the password's export key.
 const ROOT_BY_PASSWORD: &[u8] = b"tuppence root key by password v1";
 /// HKDF label of the key that seals the root key under the recovery code.
 const ROOT_BY_CODE: &[u8] = b"tuppence root key by recovery code v1";
+/// HKDF label of the key that seals the book under the book key.
+const BOOK: &[u8] = b"tuppence book v1";
 /// Label before a recovery code's bytes when its checksum is taken.
 const CODE_CHECKSUM: &[u8] = b"tuppence recovery code checksum v1";
 const SEALED_VERSION: u8 = 1;
@@ -58,31 +66,31 @@ fn cipher(secret: &[u8], label: &[u8]) -> Result<Aes256Gcm, SealError> {
     Aes256Gcm::new_from_slice(&*key).map_err(|_| SealError::TooLong)
 }
 
-fn associated(label: &[u8], account: AccountId) -> Vec<u8> {
-    [&[SEALED_VERSION], label, &account.0].concat()
+fn associated(label: &[u8], context: &[u8]) -> Vec<u8> {
+    [&[SEALED_VERSION], label, context].concat()
 }
 
-fn seal(
+fn seal<const MAX: usize>(
     secret: &[u8],
     label: &[u8],
-    account: AccountId,
+    context: &[u8],
     plain: &[u8],
     entropy: &mut dyn Entropy,
-) -> Result<Sealed, SealError> {
+) -> Result<BoundedBytes<MAX>, SealError> {
     let mut nonce = [0; NONCE_LENGTH];
     entropy.fill_bytes(&mut nonce);
-    let payload = Payload { msg: plain, aad: &associated(label, account) };
+    let payload = Payload { msg: plain, aad: &associated(label, context) };
     let body = cipher(secret, label)?.encrypt(&nonce.into(), payload).map_err(|_| SealError::TooLong)?;
     BoundedBytes::new([&[SEALED_VERSION], nonce.as_slice(), &body].concat()).map_err(|_| SealError::TooLong)
 }
 
-fn open(secret: &[u8], label: &[u8], account: AccountId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+fn open(secret: &[u8], label: &[u8], context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let (version, rest) = sealed.split_first().ok_or(SealError::DoesNotOpen)?;
     if *version != SEALED_VERSION {
         return Err(SealError::Version);
     }
     let (nonce, body) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(SealError::DoesNotOpen)?;
-    let payload = Payload { msg: body, aad: &associated(label, account) };
+    let payload = Payload { msg: body, aad: &associated(label, context) };
     let plain = cipher(secret, label)?.decrypt(&(*nonce).into(), payload).map_err(|_| SealError::DoesNotOpen)?;
     Ok(Zeroizing::new(plain))
 }
@@ -92,21 +100,21 @@ fn open(secret: &[u8], label: &[u8], account: AccountId, sealed: &[u8]) -> Resul
 /// # Errors
 /// [`SealError::TooLong`]; a bug.
 pub fn seal_root(
-    root: &RootKey,
+    secrets: &AccountSecrets,
     export_key: &[u8],
     account: AccountId,
     entropy: &mut dyn Entropy,
 ) -> Result<Sealed, SealError> {
-    seal(export_key, ROOT_BY_PASSWORD, account, &root.to_scalar(), entropy)
+    seal(export_key, ROOT_BY_PASSWORD, &account.0, &secrets.to_bytes(), entropy)
 }
 
 /// Opens what [`seal_root`] sealed.
 ///
 /// # Errors
 /// [`SealError`] if it does not open under this key for this account.
-pub fn open_root(sealed: &[u8], export_key: &[u8], account: AccountId) -> Result<RootKey, SealError> {
-    let scalar = open(export_key, ROOT_BY_PASSWORD, account, sealed)?;
-    RootKey::from_scalar(&scalar).map_err(|_| SealError::DoesNotOpen)
+pub fn open_root(sealed: &[u8], export_key: &[u8], account: AccountId) -> Result<AccountSecrets, SealError> {
+    let bytes = open(export_key, ROOT_BY_PASSWORD, &account.0, sealed)?;
+    AccountSecrets::from_bytes(&bytes).map_err(|_| SealError::DoesNotOpen)
 }
 
 /// Seals the root key under the recovery code.
@@ -114,21 +122,56 @@ pub fn open_root(sealed: &[u8], export_key: &[u8], account: AccountId) -> Result
 /// # Errors
 /// [`SealError::TooLong`]; a bug.
 pub fn seal_root_with_code(
-    root: &RootKey,
+    secrets: &AccountSecrets,
     code: &RecoveryCode,
     account: AccountId,
     entropy: &mut dyn Entropy,
 ) -> Result<Sealed, SealError> {
-    seal(&*code.0, ROOT_BY_CODE, account, &root.to_scalar(), entropy)
+    seal(&*code.0, ROOT_BY_CODE, &account.0, &secrets.to_bytes(), entropy)
 }
 
 /// Opens what [`seal_root_with_code`] sealed.
 ///
 /// # Errors
 /// [`SealError`] if it does not open under this code for this account.
-pub fn open_root_with_code(sealed: &[u8], code: &RecoveryCode, account: AccountId) -> Result<RootKey, SealError> {
-    let scalar = open(&*code.0, ROOT_BY_CODE, account, sealed)?;
-    RootKey::from_scalar(&scalar).map_err(|_| SealError::DoesNotOpen)
+pub fn open_root_with_code(
+    sealed: &[u8],
+    code: &RecoveryCode,
+    account: AccountId,
+) -> Result<AccountSecrets, SealError> {
+    let bytes = open(&*code.0, ROOT_BY_CODE, &account.0, sealed)?;
+    AccountSecrets::from_bytes(&bytes).map_err(|_| SealError::DoesNotOpen)
+}
+
+fn book_context(account: AccountId, version: u64) -> Vec<u8> {
+    [account.0.as_slice(), &version.to_be_bytes()].concat()
+}
+
+/// Seals a version of the book.
+///
+/// # Errors
+/// [`SealError::TooLong`] if it is too long.
+pub fn seal_book(
+    book: &[u8],
+    key: &BookKey,
+    account: AccountId,
+    version: u64,
+    entropy: &mut dyn Entropy,
+) -> Result<BoundedBytes<BOOK_MAX>, SealError> {
+    seal(key.as_bytes(), BOOK, &book_context(account, version), book, entropy)
+}
+
+/// Opens a version of the book: another version's bytes do not open as this one's.
+///
+/// # Errors
+/// [`SealError`].
+pub fn open_book(
+    sealed: &[u8],
+    key: &BookKey,
+    account: AccountId,
+    version: u64,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    open(key.as_bytes(), BOOK, &book_context(account, version), sealed)
 }
 
 /// What opens an account whose password is lost: 160 random bits, written down by a person. Shown once.
@@ -217,9 +260,11 @@ mod tests {
     #[test]
     fn a_sealed_root_key_opens_under_its_key_for_its_account_and_not_otherwise() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let root = RootKey::generate(&mut rng);
-        let sealed = seal_root(&root, b"export key", ACCOUNT, &mut rng).unwrap();
-        assert_eq!(open_root(&sealed, b"export key", ACCOUNT).unwrap().public(), root.public());
+        let secrets = AccountSecrets::generate(&mut rng);
+        let sealed = seal_root(&secrets, b"export key", ACCOUNT, &mut rng).unwrap();
+        let opened = open_root(&sealed, b"export key", ACCOUNT).unwrap();
+        assert_eq!(opened.root.public(), secrets.root.public());
+        assert_eq!(opened.book.as_bytes(), secrets.book.as_bytes());
         assert_eq!(open_root(&sealed, b"another key", ACCOUNT).err(), Some(SealError::DoesNotOpen));
         assert_eq!(open_root(&sealed, b"export key", AccountId([4; 32])).err(), Some(SealError::DoesNotOpen));
         for at in 0..sealed.len() {
@@ -234,12 +279,33 @@ mod tests {
     #[test]
     fn a_password_backup_does_not_open_as_a_code_backup() {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
-        let root = RootKey::generate(&mut rng);
+        let secrets = AccountSecrets::generate(&mut rng);
         let code = RecoveryCode::generate(&mut rng);
-        let sealed = seal_root(&root, &*code.0, ACCOUNT, &mut rng).unwrap();
+        let sealed = seal_root(&secrets, &*code.0, ACCOUNT, &mut rng).unwrap();
         assert_eq!(open_root_with_code(&sealed, &code, ACCOUNT).err(), Some(SealError::DoesNotOpen));
-        let sealed = seal_root_with_code(&root, &code, ACCOUNT, &mut rng).unwrap();
-        assert_eq!(open_root_with_code(&sealed, &code, ACCOUNT).unwrap().public(), root.public());
+        let sealed = seal_root_with_code(&secrets, &code, ACCOUNT, &mut rng).unwrap();
+        let opened = open_root_with_code(&sealed, &code, ACCOUNT).unwrap();
+        assert_eq!(opened.root.public(), secrets.root.public());
+    }
+
+    #[test]
+    fn a_book_opens_under_its_key_for_its_account_and_as_its_version_and_not_otherwise() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let (key, other) = (BookKey::generate(&mut rng), BookKey::generate(&mut rng));
+        let sealed = seal_book(b"names and marks", &key, ACCOUNT, 7, &mut rng).unwrap();
+        let open =
+            |sealed: &[u8], key, account, version| open_book(sealed, key, account, version).map(|book| book.to_vec());
+        assert_eq!(open(&sealed, &key, ACCOUNT, 7), Ok(b"names and marks".to_vec()));
+        assert_eq!(open(&sealed, &other, ACCOUNT, 7), Err(SealError::DoesNotOpen));
+        assert_eq!(open(&sealed, &key, AccountId([4; 32]), 7), Err(SealError::DoesNotOpen));
+        assert_eq!(open(&sealed, &key, ACCOUNT, 8), Err(SealError::DoesNotOpen), "an old book as a new one");
+        for at in 0..sealed.len() {
+            let mut changed = sealed.to_vec();
+            changed[at] ^= 1;
+            let expected = if at == 0 { SealError::Version } else { SealError::DoesNotOpen };
+            assert_eq!(open(&changed, &key, ACCOUNT, 7), Err(expected), "byte {at}");
+            assert!(open(&sealed[..at], &key, ACCOUNT, 7).is_err(), "cut at {at}");
+        }
     }
 
     #[test]

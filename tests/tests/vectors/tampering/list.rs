@@ -19,7 +19,7 @@ const VERSION: u64 = 7;
 impl Account {
     /// A list that its root key signed, whatever is in it.
     fn sign(&self, devices: Vec<Certificate>) -> SignedDeviceList {
-        self.root.device_list(VERSION, devices, NOT_AFTER).unwrap()
+        self.secrets.root.device_list(VERSION, devices, NOT_AFTER).unwrap()
     }
 
     fn list(&self) -> SignedDeviceList {
@@ -68,7 +68,7 @@ fn no_field_of_a_list_can_be_changed_or_taken_from_another_account() {
     let signed = account.list();
     let verified = verify_device_list(&signed).unwrap();
     let entries = account.certificates.each_ref().map(|certificate| certificate.entry().unwrap());
-    assert_eq!((verified.account, verified.root_key), (account.id, account.root.public()));
+    assert_eq!((verified.account, verified.root_key), (account.id, account.secrets.root.public()));
     assert_eq!((verified.version, verified.devices, verified.not_after), (VERSION, entries.to_vec(), NOT_AFTER));
     for (row, change) in rows {
         let mut list = signed.list().unwrap();
@@ -77,7 +77,7 @@ fn no_field_of_a_list_can_be_changed_or_taken_from_another_account() {
         let changed = with_list(&signed, frame::encode_body(&list, DEVICE_LIST_MAX).unwrap());
         assert_eq!(refusal(&changed), Some(bad_signature()), "{row}");
     }
-    let older = account.root.device_list(VERSION - 1, account.certificates.to_vec(), NOT_AFTER).unwrap();
+    let older = account.secrets.root.device_list(VERSION - 1, account.certificates.to_vec(), NOT_AFTER).unwrap();
     for signature in [other.list().signature, older.signature, account.certificates[0].signature] {
         let changed = SignedDeviceList { signature, ..signed.clone() };
         assert_eq!(refusal(&changed), Some(bad_signature()), "a signature of something else");
@@ -128,7 +128,7 @@ fn a_list_with_a_good_signature_may_hold_only_certificates_of_its_own_root_key()
     assert_eq!(refusal(&stolen), Some(CertificateError::ForeignDevice), "one's devices in another's list");
 
     let mut claimed = foreign.entry().unwrap();
-    claimed.root_key = account.root.public();
+    claimed.root_key = account.secrets.root.public();
     let entry = BoundedBytes::new(frame::encode_body(&claimed, 1_024).unwrap()).unwrap();
     let claimed = Certificate { entry, signature: foreign.signature };
     assert_eq!(refusal(&account.sign(vec![first.clone(), claimed])), Some(bad_signature()));
@@ -152,12 +152,12 @@ fn no_two_devices_of_a_list_share_an_id_or_a_key() {
         let mut shared = two.clone();
         shared[key.clone()].copy_from_slice(&one[key]);
         let keys = DeviceKeys::from_stored(&shared).unwrap();
-        let shared = account.root.certify(&keys, second.entry().unwrap().device, NOT_AFTER).unwrap();
+        let shared = account.secrets.root.certify(&keys, second.entry().unwrap().device, NOT_AFTER).unwrap();
         let refused = refusal(&account.sign(vec![first.clone(), shared]));
         assert_eq!(refused, Some(CertificateError::DuplicateDevice), "{row}");
     }
     let device: DeviceId = first.entry().unwrap().device;
-    let shared = account.root.certify(&account.keys[1], device, NOT_AFTER).unwrap();
+    let shared = account.secrets.root.certify(&account.keys[1], device, NOT_AFTER).unwrap();
     assert_eq!(refusal(&account.sign(vec![first.clone(), shared])), Some(CertificateError::DuplicateDevice), "id");
     let twice = account.sign(vec![first.clone(), first.clone()]);
     assert_eq!(refusal(&twice), Some(CertificateError::DuplicateDevice), "all");

@@ -189,8 +189,21 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
     /// # Errors
     /// [`MlsBug`].
     pub fn propose_refresh(&mut self, now: Timestamp) -> Result<Commit, MlsBug> {
+        self.propose_removal(now, &[])
+    }
+
+    /// Makes a commit that removes devices of one's own account, with new keys for this device; pending as a refresh is.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn propose_removal(&mut self, now: Timestamp, devices: &[DeviceId]) -> Result<Commit, MlsBug> {
         let epoch = self.epoch();
-        let output = self.group.commit_builder().commit_time(mls_time(now)).build()?;
+        let leaves: Vec<u32> = devices.iter().filter_map(|device| self.leaves.leaf_of(*device)).collect();
+        let mut builder = self.group.commit_builder().commit_time(mls_time(now));
+        for leaf in leaves {
+            builder = builder.remove_member(leaf)?;
+        }
+        let output = builder.build()?;
         let bytes = output.commit_message.to_bytes()?;
         let missing = || MlsBug("a commit came without its GroupInfo".to_owned());
         let group_info = output.external_commit_group_info.as_ref().ok_or_else(missing)?.to_bytes()?;

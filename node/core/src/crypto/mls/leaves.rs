@@ -88,6 +88,11 @@ impl Leaves {
         self.present.get(&leaf).map(|(_, device)| (device.entry.device, device.account))
     }
 
+    /// Where a device is now.
+    pub(super) fn leaf_of(&self, device: DeviceId) -> Option<u32> {
+        self.present.iter().find(|(_, (_, present))| present.entry.device == device).map(|(leaf, _)| *leaf)
+    }
+
     /// Forgets who departed before epochs that are still kept.
     pub(super) fn trim(&mut self, oldest: u64) {
         self.departed.retain(|departed| departed.until >= oldest);

@@ -116,6 +116,14 @@ impl Staging {
         keys.into_iter().filter_map(read).collect()
     }
 
+    /// Forgets the private parts of all key packages.
+    pub fn forget_key_packages(&self) {
+        let mut inner = self.lock();
+        for key in inner.keys_with(Table::KeyPackage, &[]) {
+            inner.delete(Table::KeyPackage, &key);
+        }
+    }
+
     /// Forgets a key package's private part.
     pub(super) fn forget_key_package(&self, reference: &[u8]) {
         self.lock().delete(Table::KeyPackage, reference);

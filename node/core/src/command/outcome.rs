@@ -1,0 +1,174 @@
+//! What comes of a command.
+
+use protocol::{MessageId, Name, Timestamp};
+
+use crate::event::{DeliveryState, ShortId, Trust};
+
+/// What a command that succeeded returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing more to say.
+    Done,
+    /// SIGNUP.
+    SignedUp {
+        /// The canonical name.
+        name: Name,
+        /// Opens the account when the password is lost; shown once.
+        recovery_code: String,
+    },
+    /// SIGNIN.
+    SignedIn {
+        /// The canonical name.
+        name: Name,
+        /// Whether the directory answered; `false` means that the profile is open, but offline.
+        online: bool,
+        /// Messages that came in on the way.
+        unread: usize,
+    },
+    /// SIGNOUT.
+    SignedOut,
+    /// WHOAMI.
+    WhoAmI {
+        /// The canonical name.
+        name: Name,
+        /// Account id in hexadecimal.
+        account: String,
+        /// Device id in hexadecimal.
+        device: String,
+        /// Fingerprint of the root key in hexadecimal.
+        fingerprint: String,
+    },
+    /// PING.
+    Pong {
+        /// Round trip in milliseconds.
+        round_trip_ms: u64,
+    },
+    /// SEND and RESEND.
+    Sent {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: MessageId,
+        /// To whom.
+        to: Name,
+        /// What is certain of it now.
+        state: DeliveryState,
+    },
+    /// LIST and CONTACTS.
+    People {
+        /// Sorted by name.
+        people: Vec<PersonView>,
+    },
+    /// HISTORY.
+    History {
+        /// Oldest first.
+        messages: Vec<HistoryEntry>,
+    },
+    /// STATUS.
+    Status(StatusView),
+    /// AskOnline.
+    Online(bool),
+    /// AskState.
+    State(DeliveryState),
+    /// DEVICES.
+    Devices {
+        /// In the order in which they came.
+        devices: Vec<DeviceView>,
+    },
+    /// VERIFY without a code.
+    SafetyNumber {
+        /// With whom.
+        user: Name,
+        /// Twelve groups of five digits.
+        number: String,
+        /// What is known of their key; if it changed, the number is of the new one.
+        trust: Trust,
+    },
+    /// VERIFY and TRUST with a code that is right.
+    Verified {
+        /// Who.
+        user: Name,
+    },
+    /// RECOVER.
+    Recovered {
+        /// The canonical name.
+        name: Name,
+        /// Opens the account from now on when the password is lost; shown once. Absent if the answer was lost and
+        /// another node printed it.
+        recovery_code: String,
+    },
+}
+
+/// One device of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceView {
+    /// In hexadecimal.
+    pub device: String,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether it is connected.
+    pub online: bool,
+    /// When it was last connected.
+    pub last_seen: Option<Timestamp>,
+    /// When its certificate ends.
+    pub not_after: Timestamp,
+}
+
+/// One person in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonView {
+    /// Name.
+    pub name: Name,
+    /// Whether the person is online, as far as the directory tells.
+    pub online: bool,
+    /// When last seen.
+    pub last_seen: Option<Timestamp>,
+    /// Whether a contact.
+    pub contact: bool,
+    /// State of the person's key.
+    pub trust: Trust,
+    /// Fingerprint of the pinned root key in hexadecimal.
+    pub fingerprint: String,
+}
+
+/// One message of the past.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HistoryEntry {
+    /// Short id.
+    pub id: ShortId,
+    /// 128-bit id.
+    pub uid: MessageId,
+    /// Who wrote it.
+    pub from: Name,
+    /// To whom.
+    pub to: Name,
+    /// What.
+    pub text: String,
+    /// When it was stored here.
+    pub at: Timestamp,
+    /// The sender's clock.
+    pub sent_at: Timestamp,
+    /// State, of one's own messages.
+    pub state: Option<DeliveryState>,
+    /// Whether messages before it are missing.
+    pub gap: bool,
+}
+
+/// What STATUS shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusView {
+    /// Signed in as.
+    pub name: Option<Name>,
+    /// Whether the directory is connected.
+    pub online: bool,
+    /// Addresses under which this node can be reached, as text.
+    pub addresses: Vec<String>,
+    /// Peers connected directly.
+    pub peers: Vec<Name>,
+    /// Messages that are queued here only.
+    pub queued: usize,
+    /// Messages that the mailbox has custody of.
+    pub sent: usize,
+    /// Conversations.
+    pub conversations: usize,
+}

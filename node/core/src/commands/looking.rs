@@ -1,0 +1,184 @@
+//! Commands that look: LIST, CONTACTS, HISTORY, STATUS, and what scripts wait for and assert.
+
+use mls_rs::CryptoProvider;
+use protocol::{
+    Bounded, Name,
+    directory::{Person, Reply, Request, Who},
+    limits::LIST_MAX,
+};
+
+use super::{LISTED_MAX, PRESENCE_POLL_MS, Waiting, misbehaves, unknown_person};
+use crate::{
+    command::{Command, CommandToken, Failure, FailureCode, HistoryEntry, ListWhat, Outcome, PersonView, StatusView},
+    core::Core,
+    event::{DeliveryState, Trust},
+    flow::Flow,
+    input::{Answer, CallId},
+    link::Purpose,
+    output::Effect,
+    people::Found,
+};
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    pub(super) fn history(&mut self, token: CommandToken, with: Option<Name>, count: usize) {
+        if let Some(name) = &with
+            && self.people.by_name(name).is_none()
+        {
+            return self.done(token, Err(unknown_person(name)));
+        }
+        self.wait(token, Waiting::History);
+        self.batch.effect(Effect::ReadHistory { token, with, count });
+    }
+
+    pub(crate) fn on_history_read(&mut self, token: CommandToken, entries: Result<Vec<HistoryEntry>, String>) {
+        if self.waiters.take(token).is_none() {
+            return;
+        }
+        let result = entries.map(|messages| Outcome::History { messages });
+        self.done(token, result.map_err(|error| Failure::new(FailureCode::Other, error)));
+    }
+
+    pub(super) fn list(&mut self, token: CommandToken, what: ListWhat) {
+        if matches!(what, ListWhat::Groups | ListWhat::Mine) || !self.is_online() {
+            return self.show_list(token, what, Vec::new());
+        }
+        self.wait(token, Waiting::List { what, people: Vec::new() });
+        self.ask(Purpose::Waiter { token }, Request::ListOnline { after: None });
+    }
+
+    pub(super) fn show_list(&mut self, token: CommandToken, what: ListWhat, people: Vec<Person>) {
+        let with_people = matches!(what, ListWhat::All | ListWhat::Users);
+        self.show_people(token, people, |_| with_people);
+    }
+
+    pub(super) fn show_people(&mut self, token: CommandToken, online: Vec<Person>, keep: impl Fn(&PersonView) -> bool) {
+        for person in &online {
+            self.note_presence(person.account, person.online, person.last_seen);
+        }
+        let own = self.own().map(|own| own.account);
+        let strangers = online.into_iter().filter(|p| Some(p.account) != own && self.people.get(p.account).is_none());
+        let strangers = strangers.filter_map(|person| {
+            let list = membership::certificate::verify_device_list(&person.devices).ok()?;
+            (list.account == person.account).then(|| PersonView {
+                name: person.name,
+                online: person.online,
+                last_seen: person.last_seen,
+                contact: false,
+                trust: Trust::Stranger,
+                fingerprint: membership::fingerprint(&list.root_key).to_string(),
+            })
+        });
+        let known = self.people.all().filter_map(|contact| {
+            Some(PersonView {
+                name: contact.name.clone()?,
+                online: self.people.is_online(contact.account),
+                last_seen: contact.last_seen,
+                contact: contact.accepted,
+                trust: self.people.trust(contact.account),
+                fingerprint: membership::fingerprint(&contact.root_key).to_string(),
+            })
+        });
+        let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
+        people.sort_by(|one, other| one.name.cmp(&other.name));
+        self.done(token, Ok(Outcome::People { people }));
+    }
+
+    pub(super) fn status(&mut self, token: CommandToken) {
+        let peers = self.peers.accounts().filter_map(|account| self.people.name_of(account).cloned());
+        let mut peers: Vec<Name> = peers.collect();
+        peers.sort();
+        let view = StatusView {
+            name: self.account_name().cloned(),
+            online: self.is_online() && self.link.is_announced(),
+            addresses: self.link.all_addresses().iter().map(ToString::to_string).collect(),
+            peers,
+            queued: self.outbox.count(DeliveryState::Queued),
+            sent: self.outbox.count(DeliveryState::Sent),
+            conversations: self.conversations.len(),
+        };
+        self.done(token, Ok(Outcome::Status(view)));
+    }
+
+    pub(super) fn ask_online(&mut self, token: CommandToken, user: Name) {
+        if !self.is_online() {
+            return self.wait_for_directory(token, Command::AskOnline { user });
+        }
+        let who = Bounded::new(vec![Who::Name(user.clone())]).unwrap_or_default();
+        self.wait(token, Waiting::AskOnline { user });
+        self.ask(Purpose::Waiter { token }, Request::LookUp { who });
+    }
+
+    /// An answer to a command's own request.
+    pub(crate) fn on_waiter_answer(&mut self, token: CommandToken, call: CallId, answer: Answer) {
+        let Some(waiting) = self.waiters.take(token) else { return };
+        let people = match answer {
+            Answer::Reply(reply) => match *reply {
+                Reply::People(people) => Ok(people.into_inner()),
+                _ => Err(misbehaves()),
+            },
+            Answer::Refusal(refusal) => Err(Failure::new(FailureCode::Refused, refusal.to_string())),
+            Answer::Lost => Err(self.unreachable()),
+        };
+        match (waiting, people) {
+            (Waiting::Online { user, online, flow }, people) if flow.is(call) => {
+                self.on_presence_answer(token, user, online, people.ok());
+            }
+            (Waiting::AskOnline { user }, Ok(people)) => {
+                let found = people.iter().find(|person| person.name == user);
+                let result = found.map(|person| Outcome::Online(person.online)).ok_or_else(|| unknown_person(&user));
+                self.done(token, result);
+            }
+            (Waiting::List { what, people: mut all }, Ok(people)) => {
+                let more = people.len() == LIST_MAX && all.len() < LISTED_MAX;
+                let after = people.last().map(|person| person.name.clone());
+                all.extend(people);
+                if more {
+                    self.wait(token, Waiting::List { what, people: all });
+                    self.ask(Purpose::Waiter { token }, Request::ListOnline { after });
+                } else {
+                    self.show_list(token, what, all);
+                }
+            }
+            (Waiting::Person { user, command }, Ok(people)) => {
+                match people.iter().find(|person| person.name == user).map(|person| self.take_person(person)) {
+                    Some(Found::Known(_) | Found::Changed(_)) => self.on_command(token, command),
+                    Some(Found::Unusable) => self.done(token, Err(misbehaves())),
+                    None => self.done(token, Err(unknown_person(&user))),
+                }
+            }
+            (Waiting::Online { .. }, _) => {}
+            (_, Err(failure)) => self.done(token, Err(failure)),
+            (waiting, Ok(_)) => self.wait(token, waiting),
+        }
+    }
+
+    pub(super) fn on_presence_answer(
+        &mut self,
+        token: CommandToken,
+        user: Name,
+        online: bool,
+        people: Option<Vec<Person>>,
+    ) {
+        let found = people.as_ref().map(|people| people.iter().find(|person| person.name == user));
+        match found {
+            Some(Some(person)) if person.online == online => self.done(token, Ok(Outcome::Online(online))),
+            Some(None) => self.done(token, Err(unknown_person(&user))),
+            _ => {
+                let mut flow = Flow::default();
+                flow.wait_until(self.now.plus_ms(PRESENCE_POLL_MS));
+                self.wait(token, Waiting::Online { user, online, flow });
+            }
+        }
+    }
+
+    /// Somebody came or went: whoever waits for it asks at once.
+    pub(crate) fn presence_hint(&mut self, name: &Name) {
+        for (_, waiting) in &mut self.waiters.waiting {
+            if let Waiting::Online { user, flow, .. } = waiting
+                && user == name
+            {
+                flow.retry_now();
+            }
+        }
+    }
+}

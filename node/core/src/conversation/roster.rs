@@ -1,0 +1,106 @@
+//! Whose devices are in a conversation, against whose should be.
+//!
+//! Members come and go by commits, which their own account's root key has signed for; whether a device is still its
+//! account's says the account's latest list. Nothing is sealed while the two differ: a directory that hides that a device
+//! was revoked gains nothing by it.
+
+use mls_rs::CryptoProvider;
+use protocol::{AccountId, ConversationId, peer::Body};
+
+use super::{ConversationState, new_record};
+use crate::{core::Core, records::Phase};
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Whether every member is a device that its account's latest list names.
+    pub(crate) fn is_listed(&self, id: ConversationId) -> bool {
+        let Some(state) = self.conversations.get(&id) else { return false };
+        state.members().all(|member| {
+            self.people.listed(member.account).is_some_and(|listed| listed.contains(&member.entry.device))
+        })
+    }
+
+    /// Looks for newer lists of whoever has an unlisted device in a conversation.
+    pub(crate) fn check_lists(&mut self, id: ConversationId) {
+        let Some(state) = self.conversations.get(&id) else { return };
+        let unlisted = state.members().filter(|member| {
+            !self.people.listed(member.account).is_some_and(|listed| listed.contains(&member.entry.device))
+        });
+        let accounts: Vec<AccountId> = unlisted.map(|member| member.account).collect();
+        let own = self.own().map(|own| own.account);
+        for account in accounts.into_iter().filter(|account| Some(*account) != own) {
+            self.people.doubt(account);
+        }
+    }
+
+    /// The members changed: whoever is not listed is looked up, of one's own account too.
+    pub(crate) fn check_new_members(&mut self, id: ConversationId) {
+        self.check_lists(id);
+        let Some((own, state)) = self.own().zip(self.conversations.get(&id)) else { return };
+        let listed = self.people.listed(own.account).unwrap_or_default();
+        if state.others(own.device).any(|m| m.account == own.account && !listed.contains(&m.entry.device)) {
+            self.link.want_account();
+        }
+    }
+
+    /// The list of one's own devices is newer than every commit that was seen: members that it does not name are revoked,
+    /// and not merely new.
+    pub(crate) fn note_revoked(&mut self) {
+        let Some(own) = self.own() else { return };
+        let listed = self.people.listed(own.account).unwrap_or_default();
+        let members = self.conversations.values().flat_map(ConversationState::members);
+        let mine = members.filter(|m| m.account == own.account && !listed.contains(&m.entry.device));
+        self.people.revoked = mine.map(|member| member.entry.device).collect();
+    }
+
+    /// Tells everybody in a conversation of a device list that this device made.
+    pub(super) fn tell_list(&mut self, id: ConversationId) {
+        let made = self.account.list_made;
+        let Some(devices) = self.own().map(|own| own.devices.clone()) else { return };
+        if devices.list().map_or(0, |list| list.version) != made {
+            return;
+        }
+        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.record.list_told < made) else { return };
+        state.record.list_told = made;
+        state.changed = true;
+        self.enqueue_hidden(id, Body::Devices(devices), false);
+    }
+
+    /// A conversation that another device of this account is in: this one comes in by itself.
+    pub(crate) fn expect_conversation(&mut self, account: AccountId, generation: u32) {
+        let Some(own_root) = self.own().map(|own| own.root_key) else { return };
+        let Some(peer_root) = self.people.get(account).map(|contact| contact.root_key) else { return };
+        if self.known_with(account).is_some() {
+            return;
+        }
+        let id = membership::direct_conversation_id(&own_root, &peer_root, generation);
+        let mut state = ConversationState::new(new_record(id, account, generation, self.now));
+        state.record.phase = Phase::Lost;
+        state.record.joined_late = true;
+        self.conversations.insert(id, state);
+    }
+
+    /// The generation of the conversation with somebody, once there is a group.
+    pub(crate) fn generation_with(&self, account: AccountId) -> Option<u32> {
+        let state = self.conversations.get(&self.known_with(account)?)?;
+        let begun = !matches!(state.record.phase, Phase::Absent | Phase::Creating(_));
+        begun.then_some(state.record.generation)
+    }
+
+    /// This device becomes another one: no group that it was in is its own any more, and what waits is numbered anew.
+    pub(crate) fn begin_conversations_anew(&mut self) {
+        let ids: Vec<ConversationId> = self.conversations.keys().copied().collect();
+        for id in ids {
+            let Some(state) = self.conversations.get_mut(&id) else { continue };
+            let phase = match state.record.phase {
+                Phase::Absent | Phase::Creating(_) => Phase::Absent,
+                _ => Phase::Lost,
+            };
+            state.record.stale_keys = false;
+            state.record.departed.clear();
+            state.record.list_told = 0;
+            self.drop_group(id, phase);
+            self.renumber(id);
+        }
+        self.announce_accepted_peers();
+    }
+}

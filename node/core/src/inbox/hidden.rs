@@ -1,0 +1,33 @@
+//! Contents that are for nodes, not for people.
+
+use membership::certificate::verify_device_list;
+use mls_rs::CryptoProvider;
+use protocol::{AccountId, certificate::SignedDeviceList, peer::Body};
+
+use crate::core::Core;
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    /// Takes what is not for people.
+    pub(super) fn take_hidden(&mut self, account: AccountId, body: &Body) {
+        match body {
+            Body::Devices(devices) => self.take_list(account, devices),
+            Body::Text(_) | Body::Read(_) => {}
+        }
+    }
+
+    /// A member says which devices its account has.
+    fn take_list(&mut self, account: AccountId, devices: &SignedDeviceList) {
+        let list = match verify_device_list(devices) {
+            Ok(list) if list.account == account => list,
+            _ => return self.report_misbehaviour("a member told a device list that does not hold"),
+        };
+        if let Some(own) = self.own().filter(|own| own.account == account) {
+            let known = own.devices.list().map_or(0, |known| known.version);
+            if list.version > known {
+                self.take_own_list(devices.clone(), &list);
+            }
+        } else {
+            self.keep_list(account, devices, &list);
+        }
+    }
+}
