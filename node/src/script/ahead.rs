@@ -65,7 +65,7 @@ impl<S: Stage> Runner<S> {
             }
             match known(step) {
                 Some(Body::Include(path)) => {
-                    let path = folder.join(path);
+                    let path = self.resolved(folder, &path);
                     let inner = match self.included(&path, within, step) {
                         // The lines of somebody who plays elsewhere include what is elsewhere, too.
                         Err(_) if !self.is_played(step) => continue,
@@ -80,6 +80,14 @@ impl<S: Stage> Runner<S> {
             }
         }
         Ok(())
+    }
+
+    /// Where an included file is: below the file that includes it, or in the person's own folder.
+    pub(super) fn resolved(&self, folder: &Path, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), self.variables.home()) {
+            (Ok(path), Some(home)) => Path::new(home).join(path),
+            _ => folder.join(path),
+        }
     }
 
     /// The steps of a file that a line includes; `within` are the files on the way to it.

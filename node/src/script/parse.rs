@@ -20,6 +20,9 @@ pub(super) const STEPS_MAX: usize = 100_000;
 /// First words of the lines that are the script's own.
 const DIRECTIVES: [&str; 8] = ["EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO"];
 
+/// What stands for the file of lines that came in by the arguments of the process.
+pub(super) const ARGUMENTS: &str = "-c";
+
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -213,7 +216,7 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
             }
             Ok(Body::Let { name: settable(&restore(name))?, value: restore(value) })
         }
-        "INCLUDE" if !rest.trim().is_empty() => Ok(Body::Include(PathBuf::from(restore(rest.trim())))),
+        "INCLUDE" if !rest.trim().is_empty() => path(rest.trim()).map(Body::Include),
         "INCLUDE" => Err(usage("the form is: INCLUDE path; as in `INCLUDE accounts.txt`")),
         "TIMEOUT" => match all.as_slice() {
             [time] => Ok(Body::Timeout(duration(time)?)),
@@ -225,6 +228,18 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
             None => Err(usage("there is no command on this line")),
         },
     }
+}
+
+/// A path: in quotes, or with `\\ ` for a blank; bare blanks are its own as well, since nothing follows it.
+fn path(text: &str) -> Result<PathBuf, Failure> {
+    let path = match text.strip_prefix('"') {
+        None => text.replace("\\ ", " "),
+        Some(quoted) => match quoted.split_once('"') {
+            Some((path, "")) => path.to_owned(),
+            _ => return Err(usage("a path in quotes ends with its quote, and nothing follows it")),
+        },
+    };
+    Ok(PathBuf::from(restore(&path)))
 }
 
 fn must(rest: &str) -> Result<Body, Failure> {

@@ -14,7 +14,7 @@ use super::{
     Actor, Stage,
     expect::Log,
     output::{Output, verb},
-    parse::{Body, STEPS_MAX, Step, body, secret_span},
+    parse::{ARGUMENTS, Body, STEPS_MAX, Step, body, secret_span},
     variables::Variables,
 };
 use crate::{
@@ -129,7 +129,7 @@ impl<S: Stage> Runner<S> {
             });
             self.output.begin(actor.as_deref(), &shown);
             if let Body::Include(path) = parsed {
-                Box::pin(self.include(&folder.join(path), within, step)).await?;
+                Box::pin(self.include(&self.resolved(folder, &path), within, step)).await?;
                 continue;
             }
             self.perform(actor.as_deref(), step, parsed).await.map_err(failed)?;
@@ -158,7 +158,7 @@ impl<S: Stage> Runner<S> {
             matches!(line, Line::SignUp { password: Some(_), .. } | Line::SignIn { password: Some(_), .. });
         let secret = secret_span(text).and_then(|span| text.get(span)).unwrap_or_default();
         if has_password && self.variables.takes_from_arguments(secret) {
-            return Err(usage("a password in --set can be read by everybody on this machine; use the environment"));
+            return Err(usage("a password in arguments can be read by everybody on this machine; use the environment"));
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl<S: Stage> Runner<S> {
                 _ => Err(not_met("the message has no state")),
             },
             Body::Let { name, value } => {
-                let from_arguments = self.variables.takes_from_arguments(&step.text);
+                let from_arguments = *step.place.file == *ARGUMENTS || self.variables.takes_from_arguments(&step.text);
                 self.variables.set(&name, value)?;
                 if from_arguments {
                     self.variables.mark_from_arguments(&name);

@@ -16,9 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     Actor, Stage,
     output::{Form, Output},
-    parse::{Place, Step, parse, secret_span},
+    parse::{ARGUMENTS, Place, Step, parse, secret_span},
     runner::Runner,
-    variables::Variables,
+    variables::{Variables, is_only_variables},
 };
 use crate::{
     config::{Config, DirectoryAddress, PasswordSource, Source},
@@ -127,10 +127,14 @@ fn read(source: &Source) -> Result<Parsed, ScriptError> {
 
 pub(super) fn commands_steps(commands: &[String]) -> Result<Vec<Step>, (Place, Failure)> {
     let mut steps = Vec::new();
+    let says_secret = |step: &Step| {
+        let secret = secret_span(&step.text).and_then(|span| step.text.get(span));
+        secret.is_some_and(|secret| !is_only_variables(secret))
+    };
     for (number, command) in (1..).zip(commands) {
-        let place = Place { file: "-c".into(), line: number };
-        let parsed = parse("-c", command).map_err(|(_, failure)| (place.clone(), failure))?;
-        if parsed.iter().any(|step| secret_span(&step.text).is_some()) {
+        let place = Place { file: ARGUMENTS.into(), line: number };
+        let parsed = parse(ARGUMENTS, command).map_err(|(_, failure)| (place.clone(), failure))?;
+        if parsed.iter().any(says_secret) {
             let text = "a password in arguments can be read by everybody on this machine; use --password-file F";
             return Err((place, Failure::new(FailureCode::Usage, text)));
         }

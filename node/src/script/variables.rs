@@ -81,6 +81,12 @@ pub(super) fn has_variables(line: &str) -> Result<bool, Failure> {
     Ok(pieces(line)?.iter().any(|piece| matches!(piece, Piece::Variable { .. })))
 }
 
+/// Whether a piece of a line says nothing itself: variables and no defaults.
+pub(super) fn is_only_variables(piece: &str) -> bool {
+    let says_nothing = |piece: &Piece<'_>| matches!(piece, Piece::Literal("") | Piece::Variable { default: None, .. });
+    pieces(piece).is_ok_and(|pieces| pieces.iter().all(says_nothing))
+}
+
 impl Variables {
     pub(super) fn new(given: &[(String, String)], environment: BTreeMap<String, String>) -> Self {
         Self { given: given.iter().cloned().collect(), environment, ..Self::default() }
@@ -123,6 +129,11 @@ impl Variables {
             }
         }
         Ok(expanded)
+    }
+
+    /// The person's own folder.
+    pub(super) fn home(&self) -> Option<&str> {
+        self.environment.get("HOME").map(String::as_str).filter(|home| !home.is_empty())
     }
 
     /// Whether a piece of a line would put a value of `--set` there, which everybody on the machine can read.

@@ -110,7 +110,7 @@ fn undone(shown: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn nothing_that_a_screen_gets_acts_upon_it_and_further_lines_are_indented(text in remote()) {

@@ -120,6 +120,12 @@ bob> EXPECT NOT RECEIPT";
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_while_somebody_leaves_is_in_the_log() {
+    let script = Script::new("PING\nQUIT\nEXPECT MESSAGE \"late\"").event("me", 5, message("bob", 1, "late"));
+    assert_eq!(end(script).await, (0, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn as_keeps_the_full_id_for_every_actor() {
     let script = "\
 alice> SEND bob one

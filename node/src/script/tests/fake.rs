@@ -136,15 +136,19 @@ impl FakeActor {
             }
             Command::AskOnline { user } => Ok(Outcome::Online(user == name("bob"))),
             Command::AskState { .. } => Ok(Outcome::State(DeliveryState::Delivered)),
-            Command::Status => Ok(Outcome::Status(StatusView {
-                name: None,
-                online: true,
-                addresses: Vec::new(),
-                peers: Vec::new(),
-                queued: self.queued(),
-                sent: 0,
-                conversations: 0,
-            })),
+            Command::Status => {
+                // Long enough that something can come meanwhile.
+                sleep(Duration::from_millis(10)).await;
+                Ok(Outcome::Status(StatusView {
+                    name: None,
+                    online: true,
+                    addresses: Vec::new(),
+                    peers: Vec::new(),
+                    queued: self.queued(),
+                    sent: 0,
+                    conversations: 0,
+                }))
+            }
             Command::Ping => Ok(Outcome::Pong { round_trip_ms: 1 }),
             Command::SignOut => Ok(Outcome::SignedOut),
             _ => Ok(Outcome::Done),
@@ -212,7 +216,13 @@ impl Actor for FakeActor {
     }
 
     async fn close(self) {
-        self.world.lock().unwrap().asked.push(format!("{}: closed", self.label));
+        let mut world = self.world.lock().unwrap();
+        world.asked.push(format!("{}: closed", self.label));
+        // A node that is started again does not tell what the one before it told.
+        let now = world.elapsed();
+        if let Some(events) = world.coming.get_mut(&self.label) {
+            events.retain(|(due, _)| *due > now);
+        }
     }
 }
 
@@ -269,6 +279,7 @@ impl Paper {
 #[derive(Default)]
 pub(super) struct Script {
     text: String,
+    name: Option<String>,
     files: Vec<(String, String)>,
     given: Vec<(String, String)>,
     environment: BTreeMap<String, String>,
@@ -294,6 +305,11 @@ impl Script {
     /// The script `dir/s.txt`.
     pub(super) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), ..Self::default() }
+    }
+
+    /// In a file of another name than `dir/s.txt`.
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     pub(super) fn file(mut self, path: &str, text: &str) -> Self {
@@ -344,7 +360,7 @@ impl Script {
             world.post(&actor, after, kind);
         }
         let world = Arc::new(Mutex::new(world));
-        let code = match parse("dir/s.txt", &self.text) {
+        let code = match parse(self.name.as_deref().unwrap_or("dir/s.txt"), &self.text) {
             Err((place, failure)) => {
                 output.failed(&place.prefix(), &failure);
                 failure.code as u8

@@ -14,6 +14,12 @@ async fn an_included_file_is_found_from_the_one_that_includes_it() {
     // As often as one likes, but not within itself.
     let twice = Script::new("INCLUDE one.txt\nINCLUDE one.txt").file("dir/one.txt", "PING");
     assert_eq!(asked(twice).await, ["me: Ping", "me: Ping"]);
+    for line in ["a b.txt", "\"a b.txt\"", "a\\ b.txt", "  a b.txt  "] {
+        let script = Script::new(&format!("INCLUDE {line}")).file("dir/a b.txt", "PING");
+        assert_eq!(asked(script).await, ["me: Ping"], "{line}");
+    }
+    let home = Script::new("INCLUDE ~/a.txt").environment("HOME", "/home/bob").file("/home/bob/a.txt", "PING");
+    assert_eq!(asked(home).await, ["me: Ping"]);
     let absolute = Script::new("INCLUDE /a b.txt").file("/a b.txt", "PING");
     assert_eq!(asked(absolute).await, ["me: Ping"]);
 }
@@ -23,6 +29,8 @@ async fn what_is_wrong_with_an_included_file_is_said_with_its_place_before_anyth
     let with = |text: &str| Script::new("PING\nINCLUDE one.txt").file("dir/one.txt", text);
     for (script, code, words) in [
         (with("PING\n\nSEND bob"), 2, "dir/one.txt:3: usage: "),
+        (with("INCLUDE \"a"), 2, "dir/one.txt:1: usage: a path in quotes"),
+        (with("INCLUDE \"a\" b"), 2, "dir/one.txt:1: usage: a path in quotes"),
         (with("sned ${A} hi"), 2, "dir/one.txt:1: usage: "),
         (with("INCLUDE one.txt"), 2, "dir/one.txt:1: usage: dir/one.txt includes itself"),
         (with("INCLUDE s.txt"), 2, "dir/one.txt:1: usage: dir/s.txt includes itself"),
@@ -95,6 +103,16 @@ async fn an_actor_whom_the_script_does_not_know_is_refused_with_those_it_knows()
     assert!(words.contains("its actors are alice, bob"), "{words}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_let_sets_in_arguments_is_no_password() {
+    let line = "LET p hunter2hunter2\nSIGNIN bob ${p}";
+    assert_eq!(asked(Script::new(line)).await, ["me: signin bob hunter2hunter2"]);
+    let (code, words) = end(Script::new(line).named("-c")).await;
+    assert_eq!((code, words.contains("a password in arguments")), (2, true), "{words}");
+    let line = "SIGNIN bob ${PW}";
+    assert_eq!(asked(Script::new(line).named("-c").environment("PW", "hunter22")).await, ["me: signin bob hunter22"]);
+}
+
 #[test]
 fn commands_from_arguments_are_numbered_and_hold_no_password() {
     let commands = |list: &[&str]| {
@@ -114,6 +132,11 @@ fn commands_from_arguments_are_numbered_and_hold_no_password() {
         ["SIGNIN bob hunter22", "!auth signin bob hunter22", "alice> SIGNUP bob hunter22", "! sigin bob hunter22"]
     {
         assert_eq!(commands(&["PING", line]), Err("-c:2: usage".into()), "{line}");
+    }
+    // What the environment holds is in no arguments; a default is.
+    assert_eq!(commands(&["SIGNIN bob ${PW}"]), Ok(vec!["-c:1: SIGNIN bob ${PW}".into()]));
+    for line in ["SIGNIN bob ${PW:-hunter22}", "SIGNIN bob ${PW}2", "SIGNIN bob ${"] {
+        assert_eq!(commands(&[line]), Err("-c:1: usage".into()), "{line}");
     }
     assert_eq!(commands(&["SIGNIN bob"]), Ok(vec!["-c:1: SIGNIN bob".into()]));
 }

@@ -81,8 +81,11 @@ async fn passwords_come_from_the_line_the_environment_or_a_file_but_never_from_a
     for line in [line, "SIGNIN bob ${PW}", "LET p ${PW}\nSIGNIN bob ${p}", "SIGNUP bob x${PW} INVITE abc"] {
         let (code, words) = end(Script::new(line).set("PW", "hunter2hunter2")).await;
         assert_eq!(code, 2, "{line}");
-        assert!(words.contains("a password in --set") && !words.contains("hunter2"), "{words}");
+        assert!(words.contains("a password in arguments") && !words.contains("hunter2"), "{words}");
     }
+    // What is set anew in the script comes from the script.
+    let script = Script::new("LET p ${PW}\nLET p hunter22\nSIGNIN bob ${p}").set("PW", "hunter2hunter2");
+    assert_eq!(asked(script).await, ["me: signin bob hunter22"]);
     // A name may come from there.
     let script = Script::new("SIGNIN ${N} hunter22").set("N", "bob");
     assert_eq!(asked(script).await, ["me: signin bob hunter22"]);
