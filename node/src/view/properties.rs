@@ -36,6 +36,7 @@ fn message(text: &str) -> Event {
         sent_at: Timestamp(0),
         trust: Trust::Stranger,
         gap: false,
+        to: None,
     })
 }
 

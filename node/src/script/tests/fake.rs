@@ -72,6 +72,7 @@ pub(super) fn message(from: &str, number: u8, text: &str) -> EventKind {
         sent_at: Timestamp(0),
         trust: Trust::Pinned,
         gap: false,
+        to: None,
     }
 }
 
