@@ -28,6 +28,7 @@ pub(super) fn is_current(record: &AccountRecord, device: DeviceId, now: Timestam
 
 impl<S: Store> Service<S> {
     pub(super) fn sign_up_start(&self, name: &Name, invite: Option<&str>, request: &[u8]) -> Answer {
+        let registration = self.passwords.register(name, request).map_err(|_| malformed("no OPAQUE request"))?;
         let offered = match invite {
             Some(code) => self.store.reset_is_offered(name, code)?,
             None => false,
@@ -38,7 +39,6 @@ impl<S: Store> Service<S> {
                 return Err(Refusal::NameTaken.into());
             }
         }
-        let registration = self.passwords.register(name, request).map_err(|_| malformed("no OPAQUE request"))?;
         Ok(Reply::SignUpStarted { registration })
     }
 
@@ -171,9 +171,9 @@ impl<S: Store> Service<S> {
     pub(super) fn people(&self, asker: AccountId, records: Vec<AccountRecord>) -> Answer {
         let accounts: Vec<AccountId> = records.iter().map(|record| record.account).collect();
         let seen = self.store.last_seen(&accounts)?;
+        let visible = self.may_see(asker, &accounts)?;
         let mut people = Vec::new();
-        for (record, last_seen) in records.into_iter().zip(seen).take(LIST_MAX) {
-            let visible = self.may_see(asker, record.account)?;
+        for ((record, last_seen), visible) in records.into_iter().zip(seen).zip(visible).take(LIST_MAX) {
             people.push(Person {
                 account: record.account,
                 name: record.name,

@@ -99,12 +99,14 @@ impl Presence {
 }
 
 impl<S: Store> Service<S> {
-    /// Whether `asker` may know that `of` is there.
-    pub(super) fn may_see(&self, asker: AccountId, of: AccountId) -> Result<bool, StoreError> {
-        if self.config.presence_to_everyone || asker == of {
-            return Ok(true);
+    /// Whether `asker` may know of each of these that they are there.
+    pub(super) fn may_see(&self, asker: AccountId, of: &[AccountId]) -> Result<Vec<bool>, StoreError> {
+        if self.config.presence_to_everyone {
+            return Ok(vec![true; of.len()]);
         }
-        Ok(self.store.has_accepted(&[(of, asker)])? == [true])
+        let pairs: Vec<_> = of.iter().map(|of| (*of, asker)).collect();
+        let accepted = self.store.has_accepted(&pairs)?;
+        Ok(of.iter().zip(accepted).map(|(of, accepted)| accepted || *of == asker).collect())
     }
 
     pub(super) fn announce(
@@ -181,11 +183,15 @@ impl<S: Store> Service<S> {
 
     pub(super) fn list_online(&self, asker: AccountId, after: Option<&Name>) -> Answer {
         let mut visible = Vec::new();
-        for account in self.presence.names_after(after) {
-            if visible.len() < LIST_MAX && self.may_see(asker, account)? {
-                visible.push(account);
+        // A page's worth at a time, since there may be many online of whom few may be seen.
+        for some in self.presence.names_after(after).chunks(LIST_MAX) {
+            let seen = self.may_see(asker, some)?;
+            visible.extend(some.iter().zip(seen).filter(|(_, seen)| *seen).map(|(account, _)| *account));
+            if visible.len() >= LIST_MAX {
+                break;
             }
         }
+        visible.truncate(LIST_MAX);
         let records = self.store.accounts_by_id(&visible)?;
         self.people(asker, records.into_iter().flatten().collect())
     }

@@ -6,7 +6,7 @@ use protocol::{
     CommitHash, ConversationId, DeviceId,
     directory::{CommitSubmission, HandshakeBytes, MailItem, Refusal, Reply, Request},
     frame,
-    limits::DIRECTORY_FRAME_MAX,
+    limits::{DIRECTORY_FRAME_MAX, HANDSHAKE_MAX},
     policy::PolicyRefusal,
 };
 use sha2::{Digest as _, Sha256};
@@ -24,6 +24,7 @@ over_both!(
     a_commit_that_does_not_hold_is_refused_as_malformed,
     only_its_author_submits_a_commit,
     a_device_comes_back_in_the_place_of_its_old_leaf,
+    a_device_that_is_removed_gets_the_commit_that_removes_it_and_nothing_after_it,
     a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes,
     what_a_crash_kept_from_mailboxes_comes_by_the_sweep_to_those_whom_it_was_for,
     what_a_crash_kept_from_mailboxes_comes_before_the_next_commit,
@@ -177,6 +178,34 @@ fn a_device_comes_back_in_the_place_of_its_old_leaf(hall: Hall<impl Store>) {
     assert!(group.process_incoming_message(sealed).is_ok());
 }
 
+fn a_device_that_is_removed_gets_the_commit_that_removes_it_and_nothing_after_it(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let mut second = Person::with_device("alice", 1, 11, alice.entry.not_after);
+    hall.enrol(&mut alice, &mut second);
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    // It comes in by itself. Nobody puts it in, not even its own person.
+    let package = MlsMessage::from_bytes(&second.package(hall.now)).unwrap();
+    let added = hall.commit(&mut group, |builder| builder.add_member(package).unwrap());
+    group.clear_pending_commit();
+    assert!(is_malformed(&hall.submit(&mut alice, &added)));
+    let (joined, comes) = hall.external(&second, &group, &[]);
+    assert_eq!(hall.submit(&mut second, &comes), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.mail(&mut second), [item(&comes)]);
+    let received = MlsMessage::from_bytes(&comes.commit).unwrap();
+    group.process_incoming_message_with_time(received, mls_time(hall.now)).unwrap();
+    // The other person's device may not be removed, one's own may.
+    let goes = hall.commit(&mut group, |builder| builder.remove_member(joined.current_member_index()).unwrap());
+    let handled = hall.handle(&mut alice, Request::SubmitCommit(Box::new(goes.clone())));
+    let told = [alice.device(), bob.device(), second.device()].map(mail_for);
+    assert_eq!((handled.answer, handled.effects), (Ok(Reply::CommitAccepted), told.to_vec()));
+    group.apply_pending_commit().unwrap();
+    let next = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &next), Ok(Reply::CommitAccepted));
+    assert_eq!(hall.submit(&mut alice, &goes), Ok(Reply::CommitAccepted), "a repetition goes to nobody new");
+    assert_eq!(hall.mail(&mut second), [item(&comes), item(&goes)]);
+    assert_eq!(hall.mail(&mut alice), [item(&comes), item(&goes), item(&next)]);
+}
+
 fn a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes(mut hall: Hall<impl Store>) {
     let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
     hall.stock(&mut bob, 1);
@@ -201,10 +230,10 @@ fn owe(
     hall: &Hall<impl Store>,
     author: &Person,
     conversation: ConversationId,
-    epoch: u64,
+    (epoch, length): (u64, usize),
     to: &[DeviceId],
 ) -> MailItem {
-    let commit = bytes(&epoch.to_be_bytes());
+    let commit = bytes(&vec![7; length]);
     let item = MailItem::Commit { conversation, epoch, commit };
     let handout = Handout {
         conversation,
@@ -227,7 +256,7 @@ fn what_a_crash_kept_from_mailboxes_comes_by_the_sweep_to_those_whom_it_was_for(
     let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
     let (group, _) = hall.talk(&mut alice, &mut bob);
     let before = hall.mail(&mut bob);
-    let owed = owe(&hall, &alice, id_of(&group), 7, &[bob.device()]);
+    let owed = owe(&hall, &alice, id_of(&group), (7, 8), &[bob.device()]);
     assert_eq!(hall.mail(&mut bob), before);
     assert_eq!(hall.service.sweep(hall.now), [mail_for(bob.device())]);
     assert_eq!(hall.service.sweep(hall.now), [], "once");
@@ -239,22 +268,32 @@ fn what_a_crash_kept_from_mailboxes_comes_before_the_next_commit(hall: Hall<impl
     let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
     let (mut group, _) = hall.talk(&mut alice, &mut bob);
     let both = [alice.device(), bob.device()];
-    let owed = [7, 8].map(|epoch| owe(&hall, &bob, id_of(&group), epoch, &both));
+    let owed = [7, 8].map(|epoch| owe(&hall, &bob, id_of(&group), (epoch, 8), &both));
     let commit = hall.refresh(&mut group);
     assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
     assert_eq!(hall.mail(&mut alice), [owed.to_vec(), vec![item(&commit)]].concat());
     // And with a repetition, whose answer says that it is on its way.
-    let owed = owe(&hall, &alice, id_of(&group), 9, &both);
+    let owed = owe(&hall, &alice, id_of(&group), (9, 8), &both);
     assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
     assert_eq!(hall.mail(&mut bob).last(), Some(&owed));
 }
 
 fn commits_that_nobody_collects_have_an_end(hall: Hall<impl Store>) {
+    fill_and_go_on(&hall, 64, HANDSHAKE_MAX);
+}
+
+#[test]
+fn short_commits_that_nobody_collects_have_an_end_too() {
+    // The Welcome counts as well.
+    fill_and_go_on(&crate::hall::in_memory(), 999, 8);
+}
+
+/// Alice makes so many commits of such a length that bob does not collect.
+fn fill_and_go_on(hall: &Hall<impl Store>, count: u64, length: usize) {
     let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
     let (mut group, mut joined) = hall.talk(&mut alice, &mut bob);
-    // The Welcome counts as well.
-    for epoch in 100..1_099 {
-        owe(&hall, &alice, id_of(&group), epoch, &[bob.device()]);
+    for epoch in 100..100 + count {
+        owe(hall, &alice, id_of(&group), (epoch, length), &[bob.device()]);
     }
     while !hall.service.sweep(hall.now).is_empty() {}
     let commit = hall.refresh(&mut group);
@@ -269,7 +308,7 @@ fn commits_that_nobody_collects_have_an_end(hall: Hall<impl Store>) {
     let next = hall.refresh(&mut group);
     assert_eq!(hall.submit(&mut alice, &next), Err(Refusal::MailboxFull));
     let Ok(Reply::Mail { items, .. }) = hall.ask(&mut bob, Request::Drain { after: None }) else { panic!() };
-    let first = vec![items[0].0].try_into().unwrap();
-    assert_eq!(hall.ask(&mut bob, Request::Remove { cursors: first }), Ok(Reply::Done));
+    let cursors = items.iter().map(|(cursor, _)| *cursor).take(2).collect::<Vec<_>>();
+    assert_eq!(hall.ask(&mut bob, Request::Remove { cursors: cursors.try_into().unwrap() }), Ok(Reply::Done));
     assert_eq!(hall.submit(&mut alice, &next), Ok(Reply::CommitAccepted));
 }

@@ -113,12 +113,12 @@ pub(crate) struct Hall<S> {
 
 impl<S: Store> Hall<S> {
     pub(crate) fn over(store: S) -> Self {
-        Self::configured(store, true)
+        Self::configured(store, true, Registration::Open)
     }
 
     /// A service where presence is told to everybody, or only to whom a person accepted.
-    pub(crate) fn configured(store: S, presence_to_everyone: bool) -> Self {
-        let config = ServiceConfig { registration: Registration::Open, presence_to_everyone, seed: [9; 32] };
+    pub(crate) fn configured(store: S, presence_to_everyone: bool, registration: Registration) -> Self {
+        let config = ServiceConfig { registration, presence_to_everyone, seed: [9; 32] };
         let fatal = |error: &directory::store::StoreError| panic!("the store failed: {error}");
         Self { service: Service::new(store, config, fatal).unwrap(), now: BEGIN }
     }
@@ -171,6 +171,15 @@ impl<S: Store> Hall<S> {
             recovery_backup: bytes(&[2; 64]),
         };
         self.ask(person, Request::SignUpFinish(Box::new(sign_up)))
+    }
+
+    /// Takes another device of the same person into the account, and connects it.
+    pub(crate) fn enrol(&self, person: &mut Person, another: &mut Person) {
+        let certificates = vec![person.certificate.clone(), another.certificate.clone()];
+        let devices = device_list(&person.root, 2, certificates);
+        assert_eq!(self.ask(person, Request::UpdateDevices { devices }), Ok(Reply::Done));
+        self.connect(another);
+        assert_eq!(another.caller.account(), Some(person.account));
     }
 
     /// The first half of a sign-in: what the directory answers, and what the password makes of it.
@@ -231,6 +240,8 @@ pub(crate) struct Person {
     pub(crate) password: String,
     pub(crate) entry: DeviceEntry,
     pub(crate) devices: SignedDeviceList,
+    certificate: Certificate,
+    root: SigningKey,
     pub(crate) account: AccountId,
     pub(crate) client: Client<Config>,
     pub(crate) caller: Caller,
@@ -261,14 +272,7 @@ impl Person {
             not_after,
         };
         let certificate = certify(&root, &entry);
-        let list = DeviceList {
-            root_key: public_key(&root),
-            version: 1,
-            devices: Bounded::new(vec![certificate.clone()]).unwrap(),
-            not_after: Timestamp(u64::MAX),
-        };
-        let list: BoundedBytes<_> = bytes(&frame::encode_body(&list, DIRECTORY_FRAME_MAX).unwrap());
-        let devices = SignedDeviceList { signature: sign(&root, DEVICE_LIST_LABEL, &list), list };
+        let devices = device_list(&root, 1, vec![certificate.clone()]);
         let client = client(&certificate, &mls);
         let name = Name::parse(name).unwrap();
         Self {
@@ -279,6 +283,8 @@ impl Person {
             rng: ChaCha20Rng::from_seed([device; 32]),
             entry,
             devices,
+            certificate,
+            root,
             client,
         }
     }
@@ -307,6 +313,18 @@ impl Person {
             self.client.generate_key_package_message(extensions, ExtensionList::new(), Some(mls_time(now))).unwrap();
         bytes(&message.to_bytes().unwrap())
     }
+}
+
+/// A root key's word for all devices.
+fn device_list(root: &SigningKey, version: u64, certificates: Vec<Certificate>) -> SignedDeviceList {
+    let list = DeviceList {
+        root_key: public_key(root),
+        version,
+        devices: Bounded::new(certificates).unwrap(),
+        not_after: Timestamp(u64::MAX),
+    };
+    let list: BoundedBytes<_> = bytes(&frame::encode_body(&list, DIRECTORY_FRAME_MAX).unwrap());
+    SignedDeviceList { signature: sign(root, DEVICE_LIST_LABEL, &list), list }
 }
 
 /// A root key's word for a device.

@@ -1,9 +1,9 @@
 //! Where two or more reasons to refuse stand at once, the one that [`Refusal`] lists first is told.
 
-use directory::store::Store;
+use directory::store::{Store, memory::MemoryStore};
 use protocol::{
     Name,
-    directory::{CommitSubmission, DepositResult, NewConversation, Refusal, Request},
+    directory::{CommitSubmission, DepositResult, NewConversation, Refusal, Registration, Request},
     policy::PolicyRefusal,
 };
 
@@ -101,9 +101,13 @@ fn of_sign_ups(hall: Hall<impl Store>) {
     assert_eq!(hall.sign_up(&mut again), Err(Refusal::NameTaken));
     let mut alike = Person::new("a1ice", 6, hall.now);
     assert_eq!(hall.sign_up(&mut alike), Err(Refusal::NameConfusable));
+    let mut taken = Person::with_device("a1ice", 6, 1, alice.entry.not_after);
+    assert_eq!(hall.sign_up(&mut taken), Err(Refusal::DeviceTaken), "before what it looks like");
     let mut expired = Person::with_device("alice", 7, 7, BEGIN);
     expired.name = Name::parse("a1ice").unwrap();
     assert!(is_malformed(&hall.sign_up(&mut expired)), "malformed before confusable");
+    let start = Request::SignUpStart { name: alice.name.clone(), invite: None, registration: Default::default() };
+    assert!(is_malformed(&hall.ask(&mut expired, start)), "malformed before taken");
 }
 
 fn whoever_asks_too_much_hears_that_first(hall: Hall<impl Store>) {
@@ -116,4 +120,18 @@ fn whoever_asks_too_much_hears_that_first(hall: Hall<impl Store>) {
     exhaust(&hall, &mut stranger);
     let answer = hall.ask(&mut stranger, Request::SignOut);
     assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "before not signed in: {answer:?}");
+}
+
+#[test]
+fn where_nobody_may_register_nobody_learns_of_names() {
+    for (registration, refusal) in
+        [(Registration::Closed, Refusal::RegistrationClosed), (Registration::Invite, Refusal::InviteNeeded)]
+    {
+        let store = MemoryStore::default();
+        Hall::over(store.clone()).arrive("alice", 1);
+        let hall = Hall::configured(store, true, registration);
+        for name in ["alice", "bob"] {
+            assert_eq!(hall.sign_up(&mut Person::new(name, 9, BEGIN)), Err(refusal.clone()), "{name}");
+        }
+    }
 }

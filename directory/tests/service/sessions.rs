@@ -6,7 +6,7 @@ use directory::{
 };
 use protocol::{
     AccountId, Bounded, Name,
-    directory::{DeviceAddresses, Person as Listed, Push, Refusal, Reply, Request, Who},
+    directory::{DeviceAddresses, Person as Listed, Push, Refusal, Registration, Reply, Request, Who},
     limits::LEASE_MS,
 };
 
@@ -195,7 +195,7 @@ fn a_stranger_is_answered_nothing_but_a_ping(hall: Hall<impl Store>) {
 
 #[test]
 fn presence_is_told_only_to_whom_a_person_accepted_where_the_operator_says_so() {
-    let hall = Hall::configured(MemoryStore::default(), false);
+    let hall = Hall::configured(MemoryStore::default(), false, Registration::Open);
     let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
     let accept = Request::Accept { accounts: vec![bob.account].try_into().unwrap() };
     assert_eq!(hall.ask(&mut alice, accept), Ok(Reply::Done));

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{peer::Reason, policy::PolicyRefusal};
 
-/// Why the directory refuses a request: data, not an error. Listed in their precedence, with three exceptions: whoever asks
+/// Why the directory refuses a request: data, not an error. Listed in their precedence, with these exceptions: whoever asks
 /// too much hears that before it is looked at; of a conversation that is none of theirs nobody hears more than that it is
-/// unknown; and what was added last says where it stands, since variants are only appended.
+/// unknown; and a variant whose place is another one says so, since variants are only appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The request contradicts itself or the protocol.
@@ -30,13 +30,15 @@ pub enum Refusal {
     /// The name looks like another one.
     #[error("the name looks like one that is taken")]
     NameConfusable,
-    /// Nobody can register here.
+    /// Nobody can register here. Stands before [`Refusal::NameTaken`], as the invite does: who may not register is told
+    /// nothing of names.
     #[error("registration is closed here")]
     RegistrationClosed,
     /// A registration needs an invite code that is still good.
     #[error("registration needs a valid invite code")]
     InviteNeeded,
-    /// This connection's device belongs to an account already.
+    /// This connection's device belongs to an account already. Stands before [`Refusal::NameTaken`]: the taken name may be
+    /// its own.
     #[error("this device belongs to an account already")]
     DeviceTaken,
     /// No such account, conversation or device, or none that the asker may know of.
