@@ -17,7 +17,7 @@ use crate::{
 pub enum Reply {
     /// Done; nothing more to say.
     Done,
-    /// To [`Request::Ping`].
+    /// To [`super::Request::Ping`].
     Pong {
         /// The directory's clock.
         time: Timestamp,
@@ -28,17 +28,17 @@ pub enum Reply {
         /// How one gets an account here.
         registration: Registration,
     },
-    /// To [`Request::SignUpStart`].
+    /// To [`super::Request::SignUpStart`].
     SignUpStarted {
         /// OPAQUE RegistrationResponse.
         registration: OpaqueMessage,
     },
-    /// To [`Request::SignInStart`].
+    /// To [`super::Request::SignInStart`].
     SignInStarted {
         /// OPAQUE KE2.
         credential: OpaqueMessage,
     },
-    /// To [`Request::SignUpFinish`] and [`Request::SignInFinish`].
+    /// To [`super::Request::SignUpFinish`] and [`super::Request::SignInFinish`].
     SignedIn {
         /// The account.
         account: AccountId,
@@ -51,7 +51,7 @@ pub enum Reply {
         /// Whether this connection's device is one of the account's, and so signed in now.
         enrolled: bool,
     },
-    /// To [`Request::Announce`].
+    /// To [`super::Request::Announce`].
     Announced {
         /// Where the connection comes from, as the directory sees it.
         observed: SocketAddr,
@@ -62,16 +62,16 @@ pub enum Reply {
         /// Whether a last-resort package is there.
         last_resort: bool,
     },
-    /// To [`Request::LookUp`] and [`Request::ListOnline`].
+    /// To [`super::Request::LookUp`] and [`super::Request::ListOnline`].
     People(Bounded<Person, LIST_MAX>),
-    /// To [`Request::Addresses`]; empty if nobody is online or none may be told.
+    /// To [`super::Request::Addresses`]; empty if nobody is online or none may be told.
     Addresses(Bounded<DeviceAddresses, DEVICES_MAX>),
-    /// To [`Request::PublishKeyPackages`].
+    /// To [`super::Request::PublishKeyPackages`].
     KeyPackageStock {
         /// One-time packages left.
         left: u32,
     },
-    /// To [`Request::TakeKeyPackages`].
+    /// To [`super::Request::TakeKeyPackages`].
     KeyPackages(Bounded<(DeviceId, KeyPackageBytes), DEVICES_MAX>),
     /// The commit counts. It comes through the mailbox to its author too, in its place among the messages.
     CommitAccepted,
@@ -82,7 +82,7 @@ pub enum Reply {
     },
     /// The conversation exists; its Welcome or GroupInfo leads in.
     ConversationExists,
-    /// To [`Request::Group`].
+    /// To [`super::Request::Group`].
     Group {
         /// The current epoch.
         epoch: u64,
@@ -91,16 +91,16 @@ pub enum Reply {
         /// Its tree.
         tree: TreeBytes,
     },
-    /// To [`Request::Deposit`], in the same order.
+    /// To [`super::Request::Deposit`], in the same order.
     Deposited(Bounded<DepositResult, DEPOSIT_MAX>),
-    /// To [`Request::Drain`].
+    /// To [`super::Request::Drain`].
     Mail {
         /// In order.
         items: Bounded<(Cursor, MailItem), DRAIN_MAX>,
         /// Whether more waits behind the last one.
         more: bool,
     },
-    /// To [`Request::Account`].
+    /// To [`super::Request::Account`].
     Account {
         /// The device list.
         devices: SignedDeviceList,
@@ -109,9 +109,9 @@ pub enum Reply {
         /// Version of the book; zero if there is none.
         book_version: u64,
     },
-    /// To [`Request::Book`]: version and sealed book, if there is one.
+    /// To [`super::Request::Book`]: version and sealed book, if there is one.
     Book(Option<(u64, BoundedBytes<BOOK_MAX>)>),
-    /// To [`Request::RecoveryStart`].
+    /// To [`super::Request::RecoveryStart`].
     RecoveryStarted {
         /// OPAQUE RegistrationResponse.
         registration: OpaqueMessage,
