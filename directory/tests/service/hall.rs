@@ -184,22 +184,33 @@ impl<S: Store> Hall<S> {
 
     /// The first half of a sign-in: what the directory answers, and what the password makes of it.
     pub(crate) fn start_sign_in(&self, person: &mut Person, name: &str, password: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+        self.try_start(person, name, password).unwrap()
+    }
+
+    fn try_start(
+        &self,
+        person: &mut Person,
+        name: &str,
+        password: &str,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), Refusal> {
         let start = ClientLogin::<Suite>::start(&mut person.rng, password.as_bytes()).unwrap();
         let credential = bytes(&start.message.serialize());
         let name = Name::parse(name).unwrap();
-        let answer = self.ask(person, Request::SignInStart { name, credential });
-        let Ok(Reply::SignInStarted { credential }) = answer else { panic!("{answer:?}") };
+        let credential = match self.ask(person, Request::SignInStart { name, credential })? {
+            Reply::SignInStarted { credential } => credential,
+            other => panic!("{other:?}"),
+        };
         let response = CredentialResponse::deserialize(&credential).unwrap();
         let stretching = cheap_stretching();
         let parameters = ClientLoginFinishParameters::new(Some(&EXPORTER), Identifiers::default(), Some(&stretching));
         let finish: Result<ClientLoginFinishResult<Suite>, _> =
             start.state.finish(&mut person.rng, password.as_bytes(), response, parameters);
-        (credential.to_vec(), finish.ok().map(|finish| finish.message.serialize().to_vec()))
+        Ok((credential.to_vec(), finish.ok().map(|finish| finish.message.serialize().to_vec())))
     }
 
     pub(crate) fn sign_in(&self, person: &mut Person) -> Answer {
         let (name, password) = (person.name.to_string(), person.password.clone());
-        let (_, credential) = self.start_sign_in(person, &name, &password);
+        let (_, credential) = self.try_start(person, &name, &password)?;
         self.ask(person, Request::SignInFinish { credential: bytes(&credential.unwrap()) })
     }
 
@@ -296,6 +307,16 @@ impl Person {
     /// A connection that nobody has told the service of.
     pub(crate) fn connection(&self) -> Caller {
         Caller::new(self.entry.tls_key, EXPORTER, address(self.entry.device.0[0]))
+    }
+
+    /// A connection of the same device from somewhere else, that nobody has told the service of.
+    pub(crate) fn move_to(&mut self, address: std::net::IpAddr) {
+        self.caller = Caller::new(self.entry.tls_key, EXPORTER, (address, 7_000).into());
+    }
+
+    /// What OPAQUE says first for a password; nobody comes back to end it.
+    pub(crate) fn first_message(&mut self, password: &str) -> Vec<u8> {
+        ClientLogin::<Suite>::start(&mut self.rng, password.as_bytes()).unwrap().message.serialize().to_vec()
     }
 
     pub(crate) fn package(&self, now: Timestamp) -> KeyPackageBytes {

@@ -18,8 +18,10 @@ macro_rules! over_both {
     };
 }
 
+mod alike;
 mod commits;
 mod creations;
+mod guessing;
 mod hall;
 mod mail;
 mod packages;
