@@ -147,7 +147,7 @@ fn marks_pins_and_blocks_come_with_the_book_and_what_devices_say_later_is_merged
 }
 
 fn verify(table: &mut Table, seat: Seat, user: &str, code: Option<&str>) -> Result<Outcome, Failure> {
-    table.command(seat, Command::Verify { user: named(user), code: code.map(str::to_owned) })
+    table.command(seat, Command::Verify { user: named(user), code: code.map(str::to_owned), picture: false })
 }
 
 fn trust(table: &mut Table, seat: Seat, user: &str) -> Trust {

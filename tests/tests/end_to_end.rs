@@ -73,6 +73,11 @@ fn mistakes_have_their_classes() {
 }
 
 #[test]
+fn one_person_has_several_devices_and_decides_whom_to_trust() {
+    Place::new().play("devices.txt", &[]);
+}
+
+#[test]
 fn whoever_is_away_misses_nothing() {
     Place::new().play("away.txt", &[]);
 }

@@ -153,6 +153,8 @@ pub enum Command {
         user: Name,
         /// The number as the person reads it.
         code: Option<String>,
+        /// Whether the number is wanted as a picture too.
+        picture: bool,
     },
     /// Accepts a person's new key, if its safety number is this.
     Trust {

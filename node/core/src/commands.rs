@@ -149,7 +149,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Revoke { device, password } => self.start_revoke(token, device, password),
             Command::Passwd { old, new } => self.passwd(token, old, new),
             Command::CloseAccount { password } => self.close_account(token, password),
-            Command::Verify { user, code } => self.verify(token, user, code),
+            Command::Verify { user, code, picture } => self.verify(token, user, code, picture),
             Command::Trust { user, code } => self.trust(token, user, &code),
             Command::Block { user, blocked } => self.block(token, user, blocked),
             Command::SignUp { .. } | Command::SignIn { .. } | Command::Recover { .. } | Command::Ping => {}

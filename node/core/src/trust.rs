@@ -65,13 +65,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         None
     }
 
-    pub(crate) fn verify(&mut self, token: CommandToken, user: Name, code: Option<String>) {
-        let again = || Command::Verify { user: user.clone(), code: code.clone() };
+    pub(crate) fn verify(&mut self, token: CommandToken, user: Name, code: Option<String>, picture: bool) {
+        let again = || Command::Verify { user: user.clone(), code: code.clone(), picture };
         let Some(account) = self.person(token, &user, again) else { return };
         let Some(number) = self.number_with(account) else { return };
         let trust = self.people.trust(account);
         let Some(code) = code else {
-            return self.done(token, Ok(Outcome::SafetyNumber { user, number, trust }));
+            return self.done(token, Ok(Outcome::SafetyNumber { user, number, trust, picture }));
         };
         if trust == Trust::Changed {
             let text =

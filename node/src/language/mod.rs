@@ -2,6 +2,7 @@
 //!
 //! Pure: it reads nothing but the line. It does not know who is signed in, nor whether a name exists.
 
+mod account;
 mod secret;
 mod verbs;
 mod words;
@@ -41,6 +42,27 @@ pub enum Line {
     SignIn {
         /// The account's name.
         name: Name,
+        /// The password, if it was on the line.
+        password: Option<Password>,
+    },
+    /// Removes a device; without a password somebody has to be asked for it.
+    Revoke {
+        /// Its id, or the beginning of it.
+        device: String,
+        /// The password, if it was on the line.
+        password: Option<Password>,
+    },
+    /// Changes the password: the old one and the new one, if they were on the line.
+    Passwd(Option<(Password, Password)>),
+    /// Recovers an account: the code and the new password, if they were on the line.
+    Recover {
+        /// The account's name.
+        name: Name,
+        /// Code and password.
+        secrets: Option<(String, Password)>,
+    },
+    /// Closes the account; without a password somebody has to be asked for it.
+    CloseAccount {
         /// The password, if it was on the line.
         password: Option<Password>,
     },
@@ -86,6 +108,15 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
         Verb::Resend => Line::Core(Command::Resend { id: resent(&mut words)? }),
         Verb::List => Line::Core(list(&mut words)?),
         Verb::Contacts => Line::Core(Command::Contacts),
+        Verb::Devices => Line::Core(Command::Devices),
+        Verb::Revoke => account::revoke(&mut words)?,
+        Verb::Passwd => account::passwd(&mut words)?,
+        Verb::Recover => account::recover(&mut words)?,
+        Verb::Close => account::close(&mut words)?,
+        Verb::Verify => account::verify(&mut words)?,
+        Verb::Trust => account::trust(&mut words)?,
+        Verb::Block => Line::Core(Command::Block { user: needed(&mut words, Verb::Block)?, blocked: true }),
+        Verb::Unblock => Line::Core(Command::Block { user: needed(&mut words, Verb::Unblock)?, blocked: false }),
         Verb::History => Line::Core(history(&mut words)?),
         Verb::Status => Line::Core(Command::Status),
         Verb::Help => Line::Help(words.next().map(restore)),
@@ -159,10 +190,9 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 
 /// Verbs that are reserved for what this version does not do.
 const LATER: &[&str] = &[
-    "PASSWD", "RECOVER", "DEVICES", "REVOKE", "CLOSE", "TO", "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL",
-    "CREATE", "JOIN", "LEAVE", "INVITE", "KICK", "PROMOTE", "DEMOTE", "MEMBERS", "PAY", "REQUEST", "REFUND",
-    "REQUESTS", "BALANCE", "PAYMENTS", "VERIFY", "TRUST", "BLOCK", "UNBLOCK", "MUTE", "SEARCH", "UNREAD", "READ",
-    "WHY", "SET", "EXPORT", "CLEAR",
+    "TO", "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "CREATE", "JOIN", "LEAVE", "INVITE", "KICK",
+    "PROMOTE", "DEMOTE", "MEMBERS", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE", "PAYMENTS", "MUTE", "SEARCH",
+    "UNREAD", "READ", "WHY", "SET", "EXPORT", "CLEAR",
 ];
 
 fn is_later(word: &str) -> bool {

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use node_core::{
-    command::{Command, CommandResult, Failure, FailureCode, Outcome, Password},
+    command::{Command, CommandResult, Failure, FailureCode, Outcome},
     event::{ConnectionState, DeliveryState, Event, EventKind},
 };
 use protocol::{MessageId, Name};
@@ -18,6 +18,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::{
+    asking::{Answered, Asking, Lacking},
     speech::{self, Said},
     terminal::{Answer, Terminal},
 };
@@ -40,23 +41,6 @@ const TERMINATED: u8 = 143;
 
 type Running = Pin<Box<dyn Future<Output = CommandResult> + Send>>;
 
-/// Who asks for a secret, and why.
-enum Wanted {
-    SignUp {
-        name: Name,
-        invite: Option<String>,
-    },
-    /// The same word once more, since nobody could see the first.
-    Again {
-        name: Name,
-        invite: Option<String>,
-        first: Zeroizing<String>,
-    },
-    SignIn {
-        name: Name,
-    },
-}
-
 /// What the person sees next.
 enum Next {
     Ask,
@@ -74,7 +58,7 @@ pub(crate) struct Conversation {
     style: Style,
     name: Option<Name>,
     /// What is asked for: a secret, or a line if absent.
-    wanted: Option<Wanted>,
+    wanted: Option<Asking>,
     /// Whether the reading thread has been asked and has not answered.
     asked: bool,
     waiting: VecDeque<Said>,
@@ -155,7 +139,7 @@ impl Conversation {
             }
             Some(name) => {
                 self.say(format!("This is {name}'s profile. HELP lists the commands, Ctrl-D leaves."));
-                return self.need_password(Wanted::SignIn { name });
+                return self.need_secrets(Lacking::SignIn { name });
             }
         }
         Next::Ask
@@ -169,11 +153,7 @@ impl Conversation {
         self.asked = true;
         match &self.wanted {
             None => self.terminal.ask_line(self.name.as_ref().map(Name::as_str)),
-            Some(Wanted::SignUp { name, .. }) => {
-                self.terminal.ask_secret(&format!("New password for {name} (8 or more characters): "));
-            }
-            Some(Wanted::Again { .. }) => self.terminal.ask_secret("The same again: "),
-            Some(Wanted::SignIn { name }) => self.terminal.ask_secret(&format!("Password of {name}: ")),
+            Some(asking) => self.terminal.ask_secret(&asking.text()),
         }
     }
 
@@ -211,8 +191,7 @@ impl Conversation {
     fn on_line(&mut self, line: &str) -> Next {
         match speech::understand(line) {
             Ok(None) => Next::Ask,
-            Ok(Some(Said::SignUp { name, invite })) => self.need_password(Wanted::SignUp { name, invite }),
-            Ok(Some(Said::SignIn { name })) => self.need_password(Wanted::SignIn { name }),
+            Ok(Some(Said::Lacking(lacking))) => self.need_secrets(lacking),
             Ok(Some(said)) => self.enqueue(said),
             Err(failure) => {
                 self.complain(&failure);
@@ -221,14 +200,15 @@ impl Conversation {
         }
     }
 
-    /// Takes the password from where the command line says, or asks for it.
-    fn need_password(&mut self, wanted: Wanted) -> Next {
+    /// Takes the password from where the command line says, or asks for what is lacking.
+    fn need_secrets(&mut self, lacking: Lacking) -> Next {
+        let asking = Asking::new(lacking);
         let Some(source) = &self.password else {
-            self.wanted = Some(wanted);
+            self.wanted = Some(asking);
             return Next::Ask;
         };
         match source.read() {
-            Ok(password) => self.enqueue(Said::Node(command(wanted, password))),
+            Ok(password) => self.on_answered(asking.answer_from_source(&password)),
             Err(error) => {
                 self.complain(&error.into());
                 Next::Ask
@@ -237,22 +217,17 @@ impl Conversation {
     }
 
     fn on_secret(&mut self, secret: Zeroizing<String>) -> Next {
-        let Some(wanted) = self.wanted.take() else { return Next::Ask };
-        if secret.is_empty() {
-            self.say("No password given.");
-            return Next::Ask;
+        let Some(asking) = self.wanted.take() else { return Next::Ask };
+        self.on_answered(asking.answer(secret))
+    }
+
+    fn on_answered(&mut self, answered: Answered) -> Next {
+        match answered {
+            Answered::More(asking) => self.wanted = Some(asking),
+            Answered::Whole(command) => return self.enqueue(Said::Node(command)),
+            Answered::Nothing(text) => self.say(text),
         }
-        match wanted {
-            Wanted::SignUp { name, invite } => {
-                self.wanted = Some(Wanted::Again { name, invite, first: secret });
-                Next::Ask
-            }
-            Wanted::Again { first, .. } if *first != *secret => {
-                self.say("These were two different passwords; SIGNUP asks again.");
-                Next::Ask
-            }
-            wanted => self.enqueue(Said::Node(command(wanted, Password::new(secret.to_string())))),
-        }
+        Next::Ask
     }
 
     fn enqueue(&mut self, said: Said) -> Next {
@@ -280,7 +255,7 @@ impl Conversation {
                 Said::Help(text) => self.say(text),
                 Said::Quit => return Next::Leave(0),
                 // Asked for before it came here.
-                Said::SignUp { .. } | Said::SignIn { .. } => {}
+                Said::Lacking(_) => {}
             }
         }
         if self.holding { Next::Wait } else { Next::Ask }
@@ -315,7 +290,7 @@ impl Conversation {
     /// Who is at the prompt now?
     fn notice(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::SignedUp { name, .. } => {
+            Outcome::SignedUp { name, .. } | Outcome::Recovered { name, .. } => {
                 self.name = Some(name.clone());
                 self.terminal.set_online(true);
             }
@@ -372,19 +347,14 @@ impl Conversation {
     }
 }
 
-fn command(wanted: Wanted, password: Password) -> NodeCommand {
-    match wanted {
-        Wanted::SignUp { name, invite } | Wanted::Again { name, invite, .. } => {
-            NodeCommand::SignUp { name, password, invite }
-        }
-        Wanted::SignIn { name } => NodeCommand::SignIn { name, password },
-    }
-}
-
 fn changes_person(said: &Said) -> bool {
     matches!(
         said,
-        Said::Node(NodeCommand::SignUp { .. } | NodeCommand::SignIn { .. } | NodeCommand::Core(Command::SignOut))
+        Said::Node(
+            NodeCommand::SignUp { .. }
+                | NodeCommand::SignIn { .. }
+                | NodeCommand::Core(Command::SignOut | Command::Recover { .. } | Command::CloseAccount { .. })
+        )
     )
 }
 

@@ -4,6 +4,7 @@
 //! masking, and the way back to a sane terminal however the program ends. It does not know what a line means, nor what
 //! a message looks like: it is given text to print, and a function that finds the secret in a line.
 
+mod asking;
 mod converse;
 mod editor;
 mod masking;

@@ -134,6 +134,10 @@ pub(super) fn verb(line: &Line) -> &'static str {
     match line {
         Line::SignUp { .. } => "signup",
         Line::SignIn { .. } => "signin",
+        Line::Revoke { .. } => "revoke",
+        Line::Passwd(_) => "passwd",
+        Line::Recover { .. } => "recover",
+        Line::CloseAccount { .. } => "close",
         Line::Help(_) => "help",
         Line::Quit => "quit",
         Line::Core(command) => match command {
@@ -146,6 +150,11 @@ pub(super) fn verb(line: &Line) -> &'static str {
             Command::Contacts => "contacts",
             Command::History { .. } => "history",
             Command::Status => "status",
+            Command::Devices => "devices",
+            Command::Verify { .. } => "verify",
+            Command::Trust { .. } => "trust",
+            Command::Block { blocked: true, .. } => "block",
+            Command::Block { blocked: false, .. } => "unblock",
             _ => "other",
         },
     }

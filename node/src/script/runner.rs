@@ -154,8 +154,15 @@ impl<S: Stage> Runner<S> {
 
     /// A password must not come in by the arguments of the process.
     fn check_arguments(&self, text: &str, line: &Line) -> Result<(), Failure> {
-        let has_password =
-            matches!(line, Line::SignUp { password: Some(_), .. } | Line::SignIn { password: Some(_), .. });
+        let has_password = matches!(
+            line,
+            Line::SignUp { password: Some(_), .. }
+                | Line::SignIn { password: Some(_), .. }
+                | Line::Revoke { password: Some(_), .. }
+                | Line::CloseAccount { password: Some(_) }
+                | Line::Passwd(Some(_))
+                | Line::Recover { secrets: Some(_), .. }
+        );
         let secret = secret_span(text).and_then(|span| text.get(span)).unwrap_or_default();
         if has_password && self.variables.takes_from_arguments(secret) {
             return Err(usage("a password in arguments can be read by everybody on this machine; use the environment"));
@@ -259,7 +266,7 @@ impl<S: Stage> Runner<S> {
                 NodeCommand::SignUp { name, password, invite }
             }
             Line::SignIn { name, password } => NodeCommand::SignIn { name, password: self.password(password)? },
-            Line::Core(command) => NodeCommand::Core(command),
+            line => NodeCommand::Core(self.core_command(line)?),
         };
         let timeout = self.timeout;
         let result = self.actor(name).await?.perform(command, timeout).await;
@@ -272,6 +279,28 @@ impl<S: Stage> Runner<S> {
             player.last = Some(uid);
         }
         Ok(())
+    }
+
+    /// What the core does for a line, with the passwords that it needs.
+    fn core_command(&mut self, line: Line) -> Result<Command, Failure> {
+        Ok(match line {
+            Line::Revoke { device, password } => Command::Revoke { device, password: self.password(password)? },
+            Line::CloseAccount { password } => Command::CloseAccount { password: self.password(password)? },
+            Line::Passwd(Some((old, new))) => Command::Passwd { old, new },
+            Line::Passwd(None) => {
+                return Err(usage("a script can't be asked for passwords; PASSWD old new names both"));
+            }
+            Line::Recover { name, secrets: Some((code, password)) } => Command::Recover { name, code, password },
+            Line::Recover { name, secrets: None } => {
+                return Err(usage(format!("a script can't be asked for a code; RECOVER {name} code new names all")));
+            }
+            Line::Core(command) => command,
+            Line::SignUp { name, password, invite } => {
+                Command::SignUp { name, password: self.password(password)?, invite }
+            }
+            Line::SignIn { name, password } => Command::SignIn { name, password: self.password(password)? },
+            Line::Help(_) | Line::Quit => Command::Status,
+        })
     }
 
     fn password(&mut self, given: Option<Password>) -> Result<Password, Failure> {

@@ -128,7 +128,7 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
         Outcome::Online(online) => object.with("online", *online),
         Outcome::State(state) => object.with("state", state.word()),
         Outcome::Devices { devices } => object.with("devices", devices.iter().map(device).collect::<Vec<_>>()),
-        Outcome::SafetyNumber { user, number, trust } => {
+        Outcome::SafetyNumber { user, number, trust, picture: _ } => {
             object.with("user", user.as_str()).with("number", number.as_str()).with("trust", trust.word())
         }
         Outcome::Verified { user } => object.with("user", user.as_str()).with("trust", "verified"),

@@ -4,6 +4,7 @@
 //! else; JSON carries it exactly.
 
 mod json;
+mod picture;
 mod remote;
 mod text;
 

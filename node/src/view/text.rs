@@ -7,7 +7,7 @@ use node_core::{
 };
 use protocol::Timestamp;
 
-use super::remote::visible;
+use super::{picture, remote::visible};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -164,7 +164,10 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
         Outcome::Devices { devices } => {
             devices.iter().map(|device| device_line(device, style)).collect::<Vec<_>>().join("\n")
         }
-        Outcome::SafetyNumber { user, number, trust } => safety_number_text(user.as_str(), number, *trust, style),
+        Outcome::SafetyNumber { user, number, trust, picture } => {
+            let picture = if *picture { picture::of(number) } else { String::new() };
+            format!("{picture}{}", safety_number_text(user.as_str(), number, *trust, style))
+        }
         Outcome::Verified { user } => style.paint(GREEN, &format!("The key of {user} is verified.")),
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \

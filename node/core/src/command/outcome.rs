@@ -83,6 +83,8 @@ pub enum Outcome {
         number: String,
         /// What is known of their key; if it changed, the number is of the new one.
         trust: Trust,
+        /// Whether it is wanted as a picture too.
+        picture: bool,
     },
     /// VERIFY and TRUST with a code that is right.
     Verified {
