@@ -4,6 +4,7 @@ mod expectations;
 mod failures;
 mod fake;
 mod files;
+mod played;
 mod shown;
 mod time;
 mod variables;

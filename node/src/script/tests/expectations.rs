@@ -2,7 +2,10 @@
 
 use node_core::event::{DeliveryState, EventKind};
 
-use super::fake::{Script, end, message, name, receipt, uid};
+use super::{
+    fake::{message, name, receipt, uid},
+    played::{Script, end},
+};
 
 /// What alice sees: each kind, from several people, out of order.
 fn busy(script: &str) -> Script {

@@ -1,6 +1,6 @@
 //! How scripts end otherwise than well.
 
-use super::fake::{Script, asked, end};
+use super::played::{Script, asked, end};
 
 #[tokio::test(start_paused = true)]
 async fn a_script_stops_at_its_first_failure_names_its_place_and_ends_with_its_code() {

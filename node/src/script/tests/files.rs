@@ -1,6 +1,6 @@
 //! Files that include files, parts for some actors only, and commands from arguments.
 
-use super::fake::{Script, asked, end};
+use super::played::{Script, asked, end};
 use crate::script::stage::commands_steps;
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! What a script shows, and to whom.
 
-use super::fake::{Script, message, style};
+use super::{
+    fake::message,
+    played::{Script, style},
+};
 use crate::script::output::Form;
 
 const SCRIPT: &str = "\

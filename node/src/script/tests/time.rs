@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fake::{Script, message};
+use super::{fake::message, played::Script};
 
 #[tokio::test(start_paused = true)]
 async fn every_step_waits_as_long_as_its_line_says_and_no_longer() {

@@ -1,6 +1,6 @@
 //! Where values come from, and what they can't do.
 
-use super::fake::{Script, asked, end};
+use super::played::{Script, asked, end};
 
 #[tokio::test(start_paused = true)]
 async fn let_comes_before_set_before_the_environment_before_the_default() {
