@@ -4,6 +4,7 @@
 
 mod account;
 mod secret;
+mod topics;
 mod verbs;
 mod words;
 
@@ -131,15 +132,14 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
     Ok(Some(parsed))
 }
 
-/// What HELP says: about one verb, or about all.
+/// What HELP says: about one verb or topic, or about all verbs.
 ///
 /// # Errors
-/// A [`Failure`] of class `usage` for a verb that does not exist.
+/// A [`Failure`] of class `usage` for what is neither.
 pub fn help(topic: Option<&str>) -> Result<String, Failure> {
-    match topic {
-        Some(topic) => Verb::find(topic).map(Verb::help).ok_or_else(|| unknown(topic)),
-        None => Ok(verbs::overview()),
-    }
+    let Some(word) = topic else { return Ok(verbs::overview()) };
+    let verb = Verb::find(word).map(Verb::help);
+    verb.or_else(|| topics::find(word).map(str::to_owned)).ok_or_else(|| unknown(word))
 }
 
 /// Reads a message's id, short (`m12`) or in full.

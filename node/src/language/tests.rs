@@ -132,6 +132,12 @@ fn every_command_that_help_or_a_hint_names_can_be_typed() {
             assert!(Verb::find(first) == Some(verb) || first == "@bob", "{example}");
         }
     }
+    let text = help(Some("text")).unwrap();
+    let examples: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(verbs::EXAMPLE)).collect();
+    assert_eq!(examples.len(), 2, "{text}");
+    for example in examples {
+        assert!(matches!(parse(example), Ok(Some(Line::Core(Command::Send { .. })))), "{example}");
+    }
     // A command in a hint stands between backticks, and nothing else does.
     for (line, _) in WRONG {
         let hint = refused(line);
@@ -232,6 +238,11 @@ fn help_knows_every_verb_and_fits_a_terminal() {
     for verb in verbs::all() {
         let help = help(Some(verb.word())).unwrap();
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+    for topic in topics::all() {
+        let help = help(Some(topic)).unwrap();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        assert!(overview.contains(topic), "{topic} can be found");
     }
     let verbs = overview.lines().filter_map(|line| line.split(' ').next()).filter(|word| !word.is_empty());
     let known = verbs.inspect(|verb| assert!(help(Some(verb)).unwrap().starts_with(verb))).count();

@@ -208,9 +208,9 @@ const ENTRIES: [Entry; 22] = [
         verb: Verb::Help,
         word: "HELP",
         older: &[],
-        syntax: "HELP [verb]",
-        about: "lists the commands, or explains one",
-        examples: &["HELP", "HELP SEND"],
+        syntax: "HELP [verb|topic]",
+        about: "lists all, or explains one; also SCRIPTS, CODES, TEXT",
+        examples: &["HELP", "HELP SEND", "HELP SCRIPTS"],
     },
     Entry {
         verb: Verb::Quit,

@@ -18,7 +18,7 @@ const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 pub(super) const STEPS_MAX: usize = 100_000;
 
 /// First words of the lines that are the script's own.
-const DIRECTIVES: [&str; 8] = ["EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO"];
+pub(super) const DIRECTIVES: [&str; 8] = ["EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO"];
 
 /// What stands for the file of lines that came in by the arguments of the process.
 pub(super) const ARGUMENTS: &str = "-c";

@@ -150,7 +150,8 @@ impl FakeActor {
     }
 }
 
-fn code_numbered(number: u8) -> FailureCode {
+/// The class of a failure by its number.
+pub(super) fn code_numbered(number: u8) -> FailureCode {
     let codes = [
         FailureCode::Other,
         FailureCode::Usage,

@@ -1,10 +1,16 @@
 //! What a script shows, and to whom.
 
+use std::collections::BTreeMap;
+
 use super::{
     fake::message,
     played::{Script, style},
 };
-use crate::script::output::Form;
+use crate::script::{
+    output::Form,
+    parse::{DIRECTIVES, body, parse},
+    variables::Variables,
+};
 
 const SCRIPT: &str = "\
 # a comment
@@ -100,4 +106,33 @@ async fn programs_get_one_object_for_each_event_and_each_result() {
         ]
     );
     assert_eq!(objects[3]["error"], serde_json::json!({ "code": 7, "name": "refused", "message": "as asked" }));
+}
+
+#[test]
+fn every_line_that_help_gives_for_scripts_is_one_and_every_directive_is_among_them() {
+    let text = crate::language::help(Some("scripts")).unwrap();
+    let examples: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    as in  ")).collect();
+    assert!(examples.len() > DIRECTIVES.len(), "{text}");
+    for example in &examples {
+        let steps = parse("help", example).unwrap_or_else(|(_, failure)| panic!("{example}: {failure}"));
+        let known = Variables::new(&[("m".into(), "m12".into()), ("greeting".into(), "hi".into())], BTreeMap::new());
+        let expanded = known.expand(&steps[0].text, None).unwrap();
+        assert!(body(&expanded).is_ok(), "{example}");
+    }
+    for directive in DIRECTIVES {
+        let form = format!("{directive} ");
+        let line = |example: &&str| example.split_once("> ").map_or(*example, |(_, line)| line).starts_with(&form);
+        assert!(examples.iter().any(line), "{directive}");
+        assert_eq!(crate::language::help(Some(directive)).unwrap(), text);
+    }
+}
+
+#[test]
+fn help_names_every_code_with_its_number() {
+    let text = crate::language::help(Some("codes")).unwrap();
+    let words: Vec<&str> = text.split([' ', '\n', ',']).collect();
+    for number in 1..=9 {
+        let code = super::fake::code_numbered(number);
+        assert!(words.windows(2).any(|pair| pair == [number.to_string().as_str(), code.name()]), "{number}: {text}");
+    }
 }

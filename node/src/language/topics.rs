@@ -1,0 +1,67 @@
+//! What HELP says about things that are no verbs.
+
+/// Something that HELP explains.
+struct Topic {
+    word: &'static str,
+    /// Other words that lead to it.
+    also: &'static [&'static str],
+    text: &'static str,
+}
+
+const TOPICS: [Topic; 3] = [
+    Topic {
+        word: "SCRIPTS",
+        also: &["SCRIPT", "EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO", "!"],
+        text: r#"A script has one command a line, and ends with the code of its first failure.
+NAME> before a line says whose it is; # begins a comment.
+    as in  alice> SEND bob hi
+An event that must come (within 10s), or must not (for 1s); AS keeps its id:
+    as in  bob> EXPECT MESSAGE FROM alice "hi" WITHIN 30s AS m
+    as in  alice> EXPECT RECEIPT TO bob ID ${m} STATE delivered
+    as in  bob> EXPECT NOT MESSAGE ~/spam|offer/
+A state to wait for, or one that must hold now:
+    as in  alice> WAIT OFFLINE bob WITHIN 1m
+    as in  alice> WAIT IDLE
+    as in  alice> ASSERT ONLINE bob
+    as in  alice> ASSERT STATE ${m} delivered
+A command that must fail, with any code or with this one:
+    as in  alice> !SEND nobody hi
+    as in  alice> !conflict SEND nobody hi
+And for all actors:
+    as in  LET greeting good morning
+    as in  ECHO ${greeting}, ${NAME:-everybody}
+    as in  TIMEOUT 10s
+    as in  SLEEP 500ms
+    as in  INCLUDE accounts.txt"#,
+    },
+    Topic {
+        word: "CODES",
+        also: &["CODE", "ERRORS"],
+        text: "A script, a pipe or -c ends with the code of its first failure:\n\
+               0 ok, 1 other, 2 usage, 3 unreachable, 4 auth, 5 trust, 6 conflict, 7 refused,\n\
+               8 unknown (outcome), 9 timeout (of an expectation), 130 and 143 (signals)",
+    },
+    Topic {
+        word: "TEXT",
+        also: &["MESSAGES", "--", "@"],
+        text: "A text starts after one blank and goes on to the end of its line. There are no\n\
+               quoting rules; -- before it sends words that would mean something else.\n\
+               At the prompt, Alt-Enter begins a new line.\n    \
+               as in  SEND bob it's \"eight\", not nine\n    \
+               as in  SEND bob -- FILE is the first word of this message",
+    },
+];
+
+/// What there is to say about a topic.
+pub(super) fn find(word: &str) -> Option<&'static str> {
+    let leads = |topic: &&Topic| {
+        topic.word.eq_ignore_ascii_case(word) || topic.also.iter().any(|also| also.eq_ignore_ascii_case(word))
+    };
+    TOPICS.iter().find(leads).map(|topic| topic.text)
+}
+
+/// Every topic.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    TOPICS.iter().map(|topic| topic.word)
+}
