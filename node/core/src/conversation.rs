@@ -90,6 +90,11 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
         self.record.phase == Phase::Active && self.group.is_some()
     }
 
+    /// Whether there is a group here that the directory has perhaps accepted.
+    pub(crate) fn is_creating(&self) -> bool {
+        matches!(self.record.phase, Phase::Creating(_)) && self.group.is_some()
+    }
+
     /// The other members: the other person's devices, and one's own other ones.
     pub(crate) fn others(&self, own: DeviceId) -> impl Iterator<Item = &VerifiedDevice> {
         self.members().filter(move |member| member.entry.device != own)
@@ -244,7 +249,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// This device is a member now.
-    fn activate(&mut self, id: ConversationId) {
+    pub(crate) fn activate(&mut self, id: ConversationId) {
         let now = self.now;
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.record.epoch_since = now;

@@ -54,10 +54,23 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.owe_receipt(id, envelope.sender);
             return;
         }
-        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.is_active()) else {
+        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.is_active() || state.is_creating())
+        else {
             return self.on_unknown_conversation(&envelope, carrier);
         };
+        let creating = state.is_creating();
         let Some(group) = &mut state.group else { return };
+        if creating {
+            // Whoever writes in it has got its Welcome: the directory took it, though its answer has not come yet. What does
+            // not open is of the creation that won.
+            return match group.open(self.now, &envelope.ciphertext) {
+                Ok(opened) => {
+                    self.activate(id);
+                    self.on_opened(id, opened, carrier);
+                }
+                Err(_) => self.on_unknown_conversation(&envelope, carrier),
+            };
+        }
         if envelope.epoch > group.epoch() {
             return self.on_early(envelope, carrier);
         }
