@@ -1,7 +1,5 @@
 //! The first messages of a conversation, while its making is not certain yet.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use protocol::directory::{Refusal, Request};
 use tests::table::Table;
 
