@@ -22,6 +22,7 @@ pub mod run;
 pub mod sweep;
 pub mod trace;
 pub mod weather;
+mod wishes;
 pub mod witness;
 
 use std::{
@@ -31,7 +32,6 @@ use std::{
 
 use node_core::{
     Core, CoreConfig,
-    command::{Command, CommandToken},
     input::{Answer, CallId, Input},
     stretch::StretchParameters,
 };
@@ -49,7 +49,7 @@ use self::{
     directory::{ConnectionId, DirectoryHost},
     fault::{Fault, TAKEN_IN},
     link::{LinkId, Links},
-    node::{Asked, Node},
+    node::Node,
     queue::Queue,
     trace::Trace,
     weather::Weather,
@@ -257,6 +257,7 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         let Some((at, happening)) = self.queue.pop() else { return Ok(()) };
         self.now = self.now.max(at);
+        self.witness.time(self.now);
         match happening {
             Happening::Run(node, life) => self.run_node(node, life)?,
             Happening::Timer { node, life, serial } => {
@@ -388,18 +389,6 @@ impl World {
         if let Some(connection) = connection {
             self.break_connection(connection);
         }
-    }
-
-    /// A person gives a command.
-    pub(super) fn command(&mut self, index: NodeIndex, asked: Asked, command: Command) {
-        let node = &mut self.nodes[index];
-        if node.core.is_none() {
-            return;
-        }
-        node.last_token += 1;
-        let token = CommandToken(node.last_token);
-        node.asked.insert(token, (asked, self.now));
-        self.input(index, Input::Command { token, command });
     }
 
     /// One way between two participants.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, ConversationId, MessageId, Timestamp,
+    Bounded, ConversationId, DeviceId, MessageId, Timestamp,
     directory::{Cursor, MailItem, Reply, Request},
     limits::REMOVE_MAX,
 };
@@ -211,8 +211,20 @@ impl<C: CryptoProvider + Clone> Core<C> {
             MailItem::Receipt(receipt) => {
                 self.on_receipt(&receipt);
             }
+            MailItem::Expired { id, recipient, .. } if self.is_under_way(id, recipient) => {
+                // The recipient is there after all and may have it already: it has not failed, only lost its custody.
+                if let Some(entry) = self.outbox.edit(id) {
+                    entry.record.in_mailbox.retain(|device| *device != recipient);
+                }
+            }
             MailItem::Expired { id, recipient, .. } => self.on_expired(id, recipient),
         }
+    }
+
+    /// Whether a message was handed over directly, on a connection that still lives.
+    fn is_under_way(&self, id: MessageId, device: DeviceId) -> bool {
+        let direct = self.outbox.get(id).map(|entry| entry.direct.as_slice()).unwrap_or_default();
+        direct.iter().any(|(to, on, _)| *to == device && self.peers.is_live(*on))
     }
 
     pub(crate) fn on_removed(&mut self, cursors: &[Cursor], answer: Answer) {

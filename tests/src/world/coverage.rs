@@ -37,11 +37,19 @@ pub enum Case {
     FrameDuplicated,
     /// A message was shown with a visible gap before it.
     GapShown,
+    /// Nobody came for a message within the mailbox's fourteen days, and its sender was told.
+    ExpiredAndTold,
+    /// A message that had expired was sent again by its sender, and was shown, for the first time.
+    ExpiredResentShown,
+    /// A message was shown after its sender had been told that it had expired.
+    ShownAfterExpiry,
+    /// A message was sent again by its sender although it had arrived: the word of it had expired, or was late.
+    ResentHadArrived,
 }
 
 impl Case {
     /// Those that a whole run must have met [`LEAST`] times each.
-    pub const REQUIRED: [Self; 13] = [
+    pub const REQUIRED: [Self; 15] = [
         Self::LostCommitRedone,
         Self::FirstMessageRace,
         Self::DuplicateDelivery,
@@ -55,6 +63,8 @@ impl Case {
         Self::PartitionHealed,
         Self::DirectoryRestart,
         Self::TwoThousandWhileAway,
+        Self::ExpiredAndTold,
+        Self::ExpiredResentShown,
     ];
 }
 

@@ -34,6 +34,7 @@ impl World {
         self.wait_for(end, Self::everything_has_come)?;
         self.wait_for(end, Self::everybody_is_idle)?;
         self.witness.nothing_is_lost()?;
+        self.every_failure_is_told()?;
         self.check_agreement(end)?;
         self.check_secrecy()
     }
@@ -89,7 +90,8 @@ impl World {
     /// Whether every message that was asked for was queued or refused, and every queued one was shown or failed.
     fn everything_has_come(&mut self) -> bool {
         let sending = self.nodes.iter().flat_map(|node| node.asked.values());
-        let sending = sending.filter(|(asked, _)| matches!(asked, Asked::Send(_))).count();
+        let sending =
+            sending.filter(|(asked, _)| matches!(asked, Asked::Send(_) | Asked::Resend | Asked::ResendOf(_))).count();
         sending == 0 && self.witness.pending() == 0
     }
 

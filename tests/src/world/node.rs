@@ -8,7 +8,7 @@ use node_core::{
     input::{Input, PeerId},
 };
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
-use protocol::{Name, PublicKey};
+use protocol::{MessageId, Name, PublicKey};
 
 use super::{clock::Moment, directory::ConnectionId, disk::Disk, fault::Fault, link::LinkId};
 use crate::{entropy::SeededEntropy, provider::SeededProvider};
@@ -24,8 +24,10 @@ pub enum Asked {
     SignOut,
     /// SEND of this text.
     Send(String),
-    /// RESEND.
+    /// RESEND, of whatever comes to mind.
     Resend,
+    /// RESEND of this message.
+    ResendOf(MessageId),
     /// Anything that only looks.
     Look,
     /// `WAIT IDLE`.

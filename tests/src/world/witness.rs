@@ -7,7 +7,9 @@ mod violation;
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_core::event::{DeliveryState, Event, EventKind};
-use protocol::{ConversationId, DeviceId, MessageId, Name, peer::Envelope};
+use protocol::{ConversationId, DeviceId, MessageId, Name, limits::MAILBOX_RETENTION_MS, peer::Envelope};
+
+use super::clock::{Moment, Span};
 
 pub use keys::Keys;
 pub use violation::Violation;
@@ -29,12 +31,20 @@ pub struct Message {
     pub text: String,
     /// Counts the sender's messages to that recipient.
     pub index: usize,
+    /// When it was queued.
+    pub since: Moment,
+    /// The message that it sends again, if it does.
+    pub resends: Option<MessageId>,
     /// What the sender's store says of it.
     pub state: DeliveryState,
     /// Whether the recipient's event log holds it.
     pub shown: bool,
     /// Whether the sender was told that it failed.
     pub failed: bool,
+    /// Whether it had been told so when the message was shown.
+    pub shown_late: bool,
+    /// Whether the text had been shown before.
+    pub shown_again: bool,
     by_mailbox: bool,
     directly: bool,
 }
@@ -55,6 +65,9 @@ pub struct Witness {
     order: BTreeMap<(NodeIndex, NodeIndex), Vec<MessageId>>,
     last_shown: BTreeMap<(NodeIndex, NodeIndex), usize>,
     texts_shown: BTreeSet<String>,
+    now: Moment,
+    /// The latest message with each text.
+    latest: BTreeMap<String, MessageId>,
     epochs: BTreeMap<ConversationId, BTreeMap<DeviceId, u64>>,
     /// Which message keys sealed what.
     pub keys: Keys,
@@ -65,6 +78,17 @@ impl Witness {
     #[must_use]
     pub fn new(names: Vec<Name>, keys: Keys) -> Self {
         Self { names, keys, ..Self::default() }
+    }
+
+    /// Time has passed.
+    pub fn time(&mut self, now: Moment) {
+        self.now = now;
+    }
+
+    /// The latest message with this text.
+    #[must_use]
+    pub fn latest(&self, text: &str) -> Option<&Message> {
+        self.messages.get(self.latest.get(text)?)
     }
 
     /// Somebody is about to send a text.
@@ -86,7 +110,7 @@ impl Witness {
     /// A sender has made a message durable.
     ///
     /// # Errors
-    /// [`Violation`] if nobody meant it.
+    /// [`Violation`] if nobody meant it, or if it was queued before and has not failed.
     pub fn queued(
         &mut self,
         from: NodeIndex,
@@ -99,15 +123,23 @@ impl Witness {
         if self.messages.contains_key(&uid) {
             return Err(Violation::QueuedTwice { uid });
         }
+        let resends = self.latest.insert(text.to_owned(), uid);
+        if let Some(first) = resends.filter(|first| self.messages.get(first).is_some_and(|message| !message.failed)) {
+            return Err(Violation::QueuedAgain { first, again: uid });
+        }
         let order = self.order.entry((from, to)).or_default();
         let message = Message {
             from,
             to,
             text: text.to_owned(),
             index: order.len(),
+            since: self.now,
+            resends,
             state: state.unwrap_or(DeliveryState::Queued),
             shown: false,
             failed: false,
+            shown_late: false,
+            shown_again: false,
             by_mailbox: false,
             directly: false,
         };
@@ -119,7 +151,8 @@ impl Witness {
     /// A sender's durable state of a message changes.
     ///
     /// # Errors
-    /// [`Violation::StateBackwards`] if it goes back; [`Violation::NotIntended`] if there is no such message.
+    /// [`Violation::StateBackwards`] if it goes back; [`Violation::NotIntended`] if there is no such message;
+    /// [`Violation::FailedEarly`] if it fails while the mailbox keeps it.
     pub fn state(&mut self, uid: MessageId, state: DeliveryState) -> Result<(), Violation> {
         let unknown = || Violation::NotIntended { uid, text: "(a state of an unknown message)".to_owned() };
         let message = self.messages.get_mut(&uid).ok_or_else(unknown)?;
@@ -131,6 +164,9 @@ impl Witness {
         };
         if !forward {
             return Err(Violation::StateBackwards { uid, before, after: state });
+        }
+        if state == DeliveryState::Failed && self.now < message.since + Span::ms(MAILBOX_RETENTION_MS) {
+            return Err(Violation::FailedEarly { uid });
         }
         message.state = state;
         message.failed |= state == DeliveryState::Failed;
@@ -154,8 +190,14 @@ impl Witness {
             return Err(Violation::ShownTwice { uid });
         }
         message.shown = true;
+        message.shown_again = self.texts_shown.contains(text);
+        message.shown_late = message.failed;
         let (pair, index, failed) = ((message.from, at), message.index, message.failed);
-        if !self.texts_shown.insert(text.clone()) && !failed {
+        let resent = message.resends.is_some();
+        let again = !self.texts_shown.insert(text.clone());
+        // Whoever was told that a message failed may send its text again, although the word of its arrival was only
+        // late: that is a person's decision, and another message. Nobody else may make a text come twice.
+        if again && !failed && !resent {
             return Err(Violation::ShownTwice { uid });
         }
         self.check_order(pair, index, *gap, uid)?;
@@ -218,16 +260,29 @@ impl Witness {
     /// # Errors
     /// [`Violation::Lost`] with the first message that was not.
     pub fn nothing_is_lost(&self) -> Result<(), Violation> {
-        match self.messages.iter().find(|(_, message)| !message.shown && !message.failed) {
-            Some((uid, message)) => Err(Violation::Lost {
-                uid: *uid,
-                from: self.names[message.from].to_string(),
-                to: self.names[message.to].to_string(),
-                index: message.index,
-                state: message.state,
-            }),
-            None => Ok(()),
-        }
+        self.messages
+            .iter()
+            .find(|(_, message)| !message.shown && !message.failed)
+            .map_or(Ok(()), |lost| self.lost(lost))
+    }
+
+    /// After everything that failed was sent again: every text was shown, as itself or as what was sent again.
+    ///
+    /// # Errors
+    /// [`Violation::Lost`] with the first message whose text was not.
+    pub fn nothing_is_lost_for_good(&self) -> Result<(), Violation> {
+        let lost = self.messages.iter().find(|(_, message)| !self.texts_shown.contains(&message.text));
+        lost.map_or(Ok(()), |lost| self.lost(lost))
+    }
+
+    fn lost(&self, (uid, message): (&MessageId, &Message)) -> Result<(), Violation> {
+        Err(Violation::Lost {
+            uid: *uid,
+            from: self.names[message.from].to_string(),
+            to: self.names[message.to].to_string(),
+            index: message.index,
+            state: message.state,
+        })
     }
 
     /// How many messages are not shown yet and have not failed.

@@ -76,6 +76,23 @@ pub enum Violation {
         /// To.
         after: DeliveryState,
     },
+    /// A text was queued again, under another id, while its first message had not failed.
+    QueuedAgain {
+        /// The first one.
+        first: MessageId,
+        /// The other.
+        again: MessageId,
+    },
+    /// A message failed before the mailbox can have given it up.
+    FailedEarly {
+        /// Which.
+        uid: MessageId,
+    },
+    /// A message failed, and its sender's event log does not say so, and why.
+    FailedSilently {
+        /// Which.
+        uid: MessageId,
+    },
     /// A sender believes that a message is delivered, and the recipient's store does not hold it.
     DeliveredNotDurable {
         /// Which.
