@@ -39,7 +39,7 @@ const COMMAND_MS: u64 = 30_000;
 /// How often the directory looks at its clock, in milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
-/// The directory's key, as every connection proves it.
+/// The directory's key, as every connection proves it unless a test says otherwise.
 pub const DIRECTORY: Fingerprint = Fingerprint([0xd1; 32]);
 
 /// Who sits where.
@@ -66,6 +66,8 @@ pub struct Table {
     pub now: Timestamp,
     /// The directory.
     pub directory: Service<MemoryStore>,
+    /// The key that the directory proves to whoever connects from now on.
+    pub key: Fingerprint,
     guests: Vec<Guest>,
     queue: VecDeque<(Seat, Input)>,
     waiter: Waiter,
@@ -99,6 +101,7 @@ impl Table {
         Self {
             now: BEGIN,
             directory,
+            key: DIRECTORY,
             guests: Vec::new(),
             queue: VecDeque::new(),
             waiter: Box::new(|_, _, answer| answer),
@@ -128,8 +131,7 @@ impl Table {
         let seat = self.guests.len();
         let entropy = SeededEntropy::new(seat as u64, 1);
         let provider = SeededProvider::new(entropy.clone(), Keys::default());
-        let results = BTreeMap::new();
-        let misbehaviour = Vec::new();
+        let (results, misbehaviour) = (BTreeMap::new(), Vec::new());
         let guest = Guest { core: None, disk, caller: None, timer: None, results, misbehaviour, entropy, provider };
         self.guests.push(guest);
         self.wake(seat);
@@ -183,7 +185,7 @@ impl Table {
         self.guests[seat].caller = Some(caller);
         self.on_effects(effects);
         let addresses = vec![address(seat)];
-        self.queue.push_back((seat, Input::DirectoryConnected { exporter, addresses, directory: DIRECTORY }));
+        self.queue.push_back((seat, Input::DirectoryConnected { exporter, addresses, directory: self.key }));
         self.settle();
     }
 
@@ -332,8 +334,7 @@ impl Table {
             Effect::ReportMisbehaviour { what, .. } => self.guests[seat].misbehaviour.push(what),
             Effect::CloseDirectory => {
                 self.guests[seat].caller = None;
-                let reason = "signed out".to_owned();
-                self.queue.push_back((seat, Input::DirectoryDisconnected { reason }));
+                self.queue.push_back((seat, Input::DirectoryDisconnected { reason: "signed out".to_owned() }));
             }
             Effect::Restart => self.restarts.push(seat),
             Effect::Send { .. } | Effect::ClosePeer { .. } | Effect::AcceptPeers { .. } | Effect::Show(_) => {}

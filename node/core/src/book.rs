@@ -79,12 +79,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Ok(Book::V1 { contacts, .. }) = records::decode::<Book>(bytes) else {
             return self.report_misbehaviour("a newer program wrote the book");
         };
-        for entry in &contacts {
+        // Whose name went to another key gives it up before that one takes it.
+        let (former, present): (Vec<&Entry>, Vec<&Entry>) = contacts.iter().partition(|entry| entry.former);
+        for entry in former.into_iter().chain(present) {
             self.take_entry(entry);
         }
         self.account.book_version = self.account.book_version.max(version);
+        // Devices that know different keys under one name would else write against each other without end.
+        let disputed: Vec<PublicKey> =
+            self.people.all().filter_map(|c| Some([c.root_key, c.changed_to?])).flatten().collect();
+        let settled = |entry: &&Entry| !disputed.contains(&entry.root_key);
         let now: Vec<Entry> = self.entries();
-        self.account.book_stale = now != contacts.into_inner();
+        self.account.book_stale = !now.iter().filter(settled).eq(contacts.iter().filter(settled));
         self.account_changed = true;
     }
 
@@ -95,7 +101,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let new = self.people.get(membership::account_id(&entry.root_key)).is_none();
         let account = self.people.pin(entry.root_key);
         let later = new || self.people.get(account).is_some_and(|known| entry.changed_at > known.changed_at);
-        let named = later.then(|| entry.name.clone()).flatten();
+        if later && entry.former {
+            self.people.set_name(account, None);
+        }
         if let Some(contact) = self.people.edit(account) {
             if later {
                 contact.verified = entry.verified;
@@ -108,11 +116,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
             contact.accepted |= entry.accepted;
             contact.accept_told |= entry.accepted;
         }
-        if let Some(name) = named {
-            self.people.set_name(account, Some(name));
+        if let Some(name) = entry.name.as_ref().filter(|_| later) {
+            self.take_name(account, name, entry.root_key);
         }
         if let Some(generation) = entry.generation {
             self.expect_conversation(account, generation);
+        }
+    }
+
+    /// What another device knows somebody by; if this one knows another key under that name, one of the two was lied to.
+    fn take_name(&mut self, account: AccountId, name: &Name, root_key: PublicKey) {
+        match self.people.by_name(name).map(|known| known.account).filter(|known| *known != account) {
+            Some(known) => self.on_key_changed(known, root_key),
+            None => self.people.set_name(account, Some(name.clone())),
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     pub(crate) early: VecDeque<Envelope>,
     /// How often in a row this device could not come back with what the directory gave.
     failed_rejoins: u32,
+    /// Whether the peer's list was asked for anew because of a key package of a device that it does not name.
+    list_asked: bool,
     /// Whether the refresh was accepted and only has to come through the mailbox.
     refresh_accepted: bool,
     /// Whether something is known to wait for this conversation.
@@ -78,6 +80,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             flow: Flow::default(),
             early: VecDeque::new(),
             failed_rejoins: 0,
+            list_asked: false,
             refresh_accepted: false,
             wanted: false,
             gaps: Vec::new(),

@@ -310,6 +310,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.report_refused("the mailbox refused a message", &refusal);
                 if matches!(refusal, Refusal::NotMember | Refusal::Unknown) {
                     self.lose(conversation);
+                    // Perhaps a device is gone, or the whole account.
+                    if let Some(peer) = self.conversations.get(&conversation).map(|state| state.record.peer) {
+                        self.people.doubt(peer);
+                    }
                 }
             }
         }

@@ -71,6 +71,11 @@ impl People {
         self.contacts.get(&account).and_then(|contact| contact.name.as_ref())
     }
 
+    /// Whether a newer list of an account's devices is still being looked for.
+    pub(crate) fn is_doubted(&self, account: AccountId) -> bool {
+        self.outdated.contains(&account)
+    }
+
     pub(crate) fn is_online(&self, account: AccountId) -> bool {
         self.online.contains(&account)
     }
@@ -196,9 +201,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.report_misbehaviour("a device list from the directory is another account's");
             return Found::Unusable;
         }
+        if self.is_misnamed(person) {
+            self.report_misbehaviour("the directory calls somebody by another name than before");
+            return Found::Unusable;
+        }
         let pinned = self.people.names.get(&person.name).copied();
         if let Some(pinned) = pinned.filter(|pinned| *pinned != list.account) {
-            self.on_key_changed(pinned, &list);
+            self.on_key_changed(pinned, list.root_key);
             return Found::Changed(pinned);
         }
         let account = self.people.pin(list.root_key);
@@ -255,16 +264,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.people.note_devices(account, devices);
     }
 
-    fn on_key_changed(&mut self, pinned: AccountId, list: &VerifiedDeviceList) {
-        let Some(contact) = self.people.contacts.get(&pinned) else { return };
-        if contact.changed_to == Some(list.root_key) {
+    /// The name of somebody whose key is pinned is said to be another key's.
+    pub(crate) fn on_key_changed(&mut self, pinned: AccountId, root_key: PublicKey) {
+        let Some(contact) = self.people.contacts.get(&pinned).filter(|c| c.changed_to != Some(root_key)) else {
             return;
-        }
+        };
         let Some(user) = contact.name.clone() else { return };
         if let Some(contact) = self.people.edit(pinned) {
-            contact.changed_to = Some(list.root_key);
+            contact.changed_to = Some(root_key);
         }
-        let fingerprint = membership::fingerprint(&list.root_key).to_string();
+        let fingerprint = membership::fingerprint(&root_key).to_string();
         self.batch.event(self.now, EventKind::KeyChanged { user, fingerprint });
     }
 
@@ -305,7 +314,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         if self.people.look_up.is_ready(self.now) {
             let nameless = self.people.contacts.values().filter(|contact| self.people.must_look_up(contact));
-            let who: Vec<Who> = nameless.take(LOOK_UP_MAX).map(|contact| Who::Account(contact.account)).collect();
+            // By name where there is one: if it is another key's by now, the account is not found any more.
+            let by_account = |contact: &ContactRecord| Who::Account(contact.account);
+            let who = |contact: &ContactRecord| contact.name.clone().map_or_else(|| by_account(contact), Who::Name);
+            let who: Vec<Who> = nameless.take(LOOK_UP_MAX).map(who).collect();
             if !who.is_empty() {
                 let who = Bounded::new(who).unwrap_or_default();
                 let call = self.ask(Purpose::LookUpAccounts, Request::LookUp { who });

@@ -3,7 +3,7 @@
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, Bounded, Name, PublicKey,
-    directory::{Reply, Request},
+    directory::{Person, Reply, Request},
     limits::LOOK_UP_MAX,
 };
 use sha2::{Digest as _, Sha512};
@@ -14,6 +14,7 @@ use crate::{
     event::{DeliveryState, Trust},
     input::Answer,
     link::Purpose,
+    records::OwnAccount,
 };
 
 /// Label before the two root keys when their safety number is taken.
@@ -98,11 +99,42 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let text = format!("{user}'s key has not changed; VERIFY {user} CODE compares the number");
             return self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
         };
+        if self.is_pinned_number(account, code) {
+            self.keep_old_key(account);
+            return self.done(token, Ok(Outcome::Verified { user }));
+        }
         if let Err(failure) = compare(&user, &number, code) {
             return self.done(token, Err(failure));
         }
         self.accept_new_key(account, &user, key);
         self.done(token, Ok(Outcome::Verified { user }));
+    }
+
+    /// A name stays its account's: whoever calls a known person otherwise frees the name for another key, and whoever
+    /// calls somebody like the person here wants their words to pass for one's own.
+    pub(crate) fn is_misnamed(&self, person: &Person) -> bool {
+        let is_own = |own: &OwnAccount| (own.account == person.account) != (own.name == person.name);
+        self.own().is_some_and(is_own) || self.people.name_of(person.account).is_some_and(|name| *name != person.name)
+    }
+
+    /// Whether that is the number of the key that was pinned before the change.
+    fn is_pinned_number(&self, account: AccountId, code: &str) -> bool {
+        let keys = self.own().zip(self.people.get(account));
+        let number = keys.map(|(own, contact)| safety_number(&own.root_key, &contact.root_key));
+        number.is_some_and(|number| digits(code) == digits(&number))
+    }
+
+    /// The person still has the key that was pinned: whoever said that it changed was wrong, or lied.
+    fn keep_old_key(&mut self, account: AccountId) {
+        let now = self.now;
+        if let Some(contact) = self.people.edit(account) {
+            contact.changed_to = None;
+            contact.verified = true;
+            contact.changed_at = now;
+        }
+        self.report_misbehaviour("the directory said that a key changed that did not");
+        self.people.doubt(account);
+        self.book_changed();
     }
 
     fn accept_new_key(&mut self, old: AccountId, user: &Name, key: PublicKey) {

@@ -39,7 +39,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if list.account != account {
             return Err(misbehaves());
         }
-        let known = self.own().and_then(|own| own.devices.list().ok()).map_or(0, |list| list.version);
+        let Some(own) = self.own() else { return Ok(list) };
+        let known = own.devices.list().map_or(0, |list| list.version);
+        if list.version == known && *devices != own.devices {
+            let text = "the directory has shown different devices of this account to its devices: one of them was \
+                        revoked or came, and another one was not told; nothing was changed here: tell the operator, \
+                        compare DEVICES on each device, and REVOKE what should not be there";
+            return Err(Failure::new(FailureCode::Trust, text));
+        }
         if list.version < known {
             let text = "the directory shows an older list of this account's devices than it took before; \
                         nothing was changed here: tell the operator, and look at DEVICES on another device";

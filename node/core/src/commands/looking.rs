@@ -52,11 +52,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn show_people(&mut self, token: CommandToken, online: Vec<Person>, keep: impl Fn(&PersonView) -> bool) {
-        for person in &online {
-            self.note_presence(person.account, person.online, person.last_seen);
-        }
         let own = self.own().map(|own| own.account);
-        let strangers = online.into_iter().filter(|p| Some(p.account) != own && self.people.get(p.account).is_none());
+        for person in online.iter().filter(|person| Some(person.account) != own) {
+            // Who is known by name or key may have other devices than before, or another key.
+            if self.is_known(person) {
+                self.take_person(person);
+            }
+        }
+        let strangers = online.into_iter().filter(|person| Some(person.account) != own && !self.is_known(person));
         let strangers = strangers.filter_map(|person| {
             let list = membership::certificate::verify_device_list(&person.devices).ok()?;
             (list.account == person.account).then(|| PersonView {
@@ -81,6 +84,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
         people.sort_by(|one, other| one.name.cmp(&other.name));
         self.done(token, Ok(Outcome::People { people }));
+    }
+
+    fn is_known(&self, person: &Person) -> bool {
+        self.people.get(person.account).is_some() || self.people.by_name(&person.name).is_some()
     }
 
     pub(super) fn status(&mut self, token: CommandToken) {

@@ -1,8 +1,9 @@
 //! Coming into a conversation: making it, following a Welcome, coming in by oneself.
 
+use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
-    ConversationId, DeviceId,
+    AccountId, ConversationId, DeviceId,
     directory::{HandshakeBytes, KeyPackageBytes, NewConversation, Refusal, Reply, TreeBytes},
     policy::Policy,
 };
@@ -50,6 +51,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Ok((group, creation))
         });
         match made {
+            Ok((group, _)) if !self.check_packages(id, group.members()) => {
+                self.staging.forget(id, incarnation);
+                self.delay(id);
+            }
             Ok((group, creation)) => {
                 let Some(state) = self.conversations.get_mut(&id) else { return };
                 state.adopt(group, incarnation);
@@ -65,6 +70,22 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
         self.reconcile_conversation(id);
+    }
+
+    /// Whether the devices that a conversation is to begin with are on their accounts' latest lists. One that is not is
+    /// newer than the list that is known here, or was revoked: only the next list tells.
+    fn check_packages<'a>(&mut self, id: ConversationId, members: impl Iterator<Item = &'a VerifiedDevice>) -> bool {
+        let listed = |member: &&VerifiedDevice| {
+            self.people.listed(member.account).is_some_and(|listed| listed.contains(&member.entry.device))
+        };
+        let unlisted: Vec<AccountId> = members.filter(|member| !listed(member)).map(|member| member.account).collect();
+        let Some(account) = unlisted.first().copied() else { return true };
+        let asked = self.conversations.get_mut(&id).is_some_and(|state| std::mem::replace(&mut state.list_asked, true));
+        if asked && !self.people.is_doubted(account) {
+            self.report_misbehaviour("a key package of a device that its account's list does not name");
+        }
+        self.people.doubt(account);
+        false
     }
 
     pub(crate) fn on_created(&mut self, id: ConversationId, incarnation: u64, call: CallId, answer: Answer) {

@@ -23,7 +23,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         };
         if let Some(own) = self.own().filter(|own| own.account == account) {
             let known = own.devices.list().map_or(0, |known| known.version);
-            if list.version > known {
+            if list.version == known && own.devices != *devices {
+                self.report_misbehaviour("two lists of this account's devices have one version");
+            } else if list.version > known {
                 self.take_own_list(devices.clone(), &list);
             }
         } else {

@@ -1,0 +1,7 @@
+//! A directory that lies. Each lie ends in a named alarm or a refusal, never in plaintext under a key that is not the
+//! recipient's.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod hoard;
+mod keys;
