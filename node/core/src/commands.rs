@@ -167,7 +167,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The failure of whatever needs the directory.
     pub(crate) fn unreachable(&self) -> Failure {
-        let reason = self.link.last_failure.as_deref().unwrap_or("the directory does not answer");
+        let reason = self.link.last_failure.as_deref().unwrap_or(
+            "the directory does not answer; start one with `directory --bind 0.0.0.0:7000`, or name another with \
+             --directory HOST:PORT",
+        );
         Failure::new(FailureCode::Unreachable, reason)
     }
 

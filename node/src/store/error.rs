@@ -8,7 +8,7 @@ use node_core::command::{Failure, FailureCode};
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The password does not open it.
-    #[error("wrong password for this profile; try SIGNIN again")]
+    #[error("wrong password for this profile; try SIGNIN NAME again")]
     WrongPassword,
     /// Another process holds it.
     #[error("profile in use: close the other node, or take another profile with `node --profile NAME`")]

@@ -1,7 +1,7 @@
 //! The product's node with cheap password stretching, so that tests with many processes don't wait for Argon2. It is
 //! built in this package alone: the shipped program has no way to it.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use node::config::{Config, ConfigError};
 use node_core::stretch::StretchParameters;
@@ -15,5 +15,8 @@ fn main() -> ExitCode {
         Err(_) => return ExitCode::FAILURE,
     };
     let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
-    runtime.block_on(node::run(config, CHEAP)).unwrap_or_else(|error| ExitCode::from(error.code() as u8))
+    runtime.block_on(node::run(config, CHEAP)).unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "{error}");
+        ExitCode::from(error.code() as u8)
+    })
 }

@@ -172,7 +172,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// The recovery's refusals say more than an enrolment's.
     pub(super) fn enrolment_refused(refusal: &Refusal) -> Failure {
         match refusal {
-            Refusal::NotSignedIn => Failure::new(FailureCode::Auth, "the sign-in was interrupted; SIGNIN again"),
+            Refusal::NotSignedIn => {
+                Failure::new(FailureCode::Auth, "the sign-in was interrupted; try SIGNIN NAME again")
+            }
             refusal => refused(refusal),
         }
     }
