@@ -34,11 +34,24 @@ pub(super) struct Account {
 
 /// Puts accounts into the store.
 pub(super) fn write<S: Store>(store: S, count: usize, stretch: StretchParameters) -> Result<Vec<Account>, Failed> {
+    fill(&open(store)?, count, stretch)
+}
+
+/// The directory's rules over a store.
+pub(super) fn open<S: Store>(store: S) -> Result<Service<S>, Failed> {
     let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed: [7; 32] };
-    let service = Service::new(store, config, abort)?;
+    Ok(Service::new(store, config, abort)?)
+}
+
+/// Makes accounts.
+pub(super) fn fill<S: Store>(
+    service: &Service<S>,
+    count: usize,
+    stretch: StretchParameters,
+) -> Result<Vec<Account>, Failed> {
     // Accounts of different costs are different people.
     let mut rng = ChaCha20Rng::seed_from_u64(u64::from(stretch.memory_kib));
-    (0..count).map(|index| sign_up(&service, &mut rng, index, stretch)).collect()
+    (0..count).map(|index| sign_up(service, &mut rng, index, stretch)).collect()
 }
 
 /// A store that fails leaves nothing to measure.
