@@ -35,6 +35,7 @@ fn a_driver_that_performs_effects_before_it_commits_is_caught() {
 
 #[test]
 fn a_record_of_what_was_taken_in_that_forgets_is_caught() {
-    // What it forgets is both the ids and the sequence: a message comes twice, or out of its place without a word.
-    assert_caught(Fault::ForgetsSeen, &["ShownTwice", "HiddenGap"]);
+    // What it forgets is both the ids and the sequence: a message comes twice, or out of its place without a word, or is
+    // gone although its sender was told that it had arrived.
+    assert_caught(Fault::ForgetsSeen, &["ShownTwice", "HiddenGap", "DeliveredNotDurable"]);
 }

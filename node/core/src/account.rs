@@ -9,6 +9,8 @@ mod failures;
 mod password;
 mod sign_up;
 
+pub use self::failures::WRONG_CREDENTIALS;
+
 use mls_rs::CryptoProvider;
 use protocol::{
     BoundedText, Name, Timestamp,

@@ -30,4 +30,7 @@ pub mod stored;
 pub mod stretch;
 pub mod trust;
 
-pub use self::core::{Core, CoreConfig, OpenError, Session};
+pub use self::{
+    account::WRONG_CREDENTIALS,
+    core::{Core, CoreConfig, OpenError, Session},
+};

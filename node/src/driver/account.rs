@@ -75,6 +75,23 @@ impl<K: Machine> Driver<K> {
         Ok((Command::Recover { name, code, password }, Purpose::SignUp))
     }
 
+    /// Says more of a failure where the driver knows more than the core: a password that opens the profile and not the
+    /// account was right once.
+    pub(super) fn explained(&self, purpose: Purpose, failure: Failure) -> Failure {
+        let State::Live(session) = &self.state else { return failure };
+        let name = session.store.profile().map(Profile::name);
+        match name.filter(|_| purpose == Purpose::Unlock && failure.code == FailureCode::Auth) {
+            Some(name) if failure.message == node_core::WRONG_CREDENTIALS => {
+                let text = format!(
+                    "this password opens the profile here, but not the account any more: it was changed on another device; \
+                     SIGNIN {name} with the new one goes on, and the profile opens with it from then on"
+                );
+                Failure::new(FailureCode::Auth, text)
+            }
+            _ => failure,
+        }
+    }
+
     /// From now on the profile opens with this password.
     pub(super) fn rewrap(&mut self, password: &Password) {
         let State::Live(session) = &mut self.state else { return };

@@ -202,6 +202,7 @@ impl<K: Machine> Driver<K> {
                         self.rewrap(&password);
                     }
                     transition = self.follows(purpose, &result).or(transition);
+                    let result = result.map_err(|failure| self.explained(purpose, failure));
                     // Whoever asked may have gone.
                     let _ = reply.send(result);
                 }

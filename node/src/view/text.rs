@@ -115,7 +115,7 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
             let (color, text) = match state {
                 ConnectionState::Online => (GREEN, "online"),
                 ConnectionState::Offline => (YELLOW, "offline; messages wait here until the directory answers"),
-                ConnectionState::SignedOut => return None,
+                ConnectionState::SignedOut => (YELLOW, "signed out; SIGNIN goes on"),
             };
             format!("{clock} {}", style.paint(color, text))
         }

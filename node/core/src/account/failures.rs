@@ -20,8 +20,11 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
     Failure::new(code, format!("{refusal}{next}"))
 }
 
+/// What is said of a wrong password, and of a name that nobody has.
+pub const WRONG_CREDENTIALS: &str = "wrong name or password; try SIGNIN again";
+
 pub(super) fn wrong_credentials() -> Failure {
-    Failure::new(FailureCode::Auth, "wrong name or password; try SIGNIN again")
+    Failure::new(FailureCode::Auth, WRONG_CREDENTIALS)
 }
 
 pub(super) fn misbehaves() -> Failure {
