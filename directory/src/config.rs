@@ -59,6 +59,13 @@ pub enum Command {
         #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(INVITES_MAX)))]
         count: u32,
     },
+    /// Gives somebody who has lost password, recovery code and all devices their name back, with a new key: prints a
+    /// code for it, and what it costs
+    Reset {
+        /// Whom
+        #[arg(value_name = "USER")]
+        user: String,
+    },
     /// Shows what the directory holds
     Status,
 }

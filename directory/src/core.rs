@@ -249,7 +249,7 @@ impl<S: Store> Service<S> {
             }
             Request::SignUpFinish(sign_up) => {
                 self.limits.attempt(now, caller.observed.ip())?;
-                self.sign_up_finish(now, caller, &sign_up)
+                self.sign_up_finish(now, caller, &sign_up, effects)
             }
             Request::SignInStart { name, credential } => {
                 self.limits.attempt(now, caller.observed.ip())?;

@@ -9,7 +9,8 @@ use std::{
 use clap::Parser as _;
 use directory::{
     config::{Arguments, PresenceMode},
-    logging, operator,
+    logging,
+    operator::{self, OperatorError},
     server::{Listening, Patience, Server, Settings, StartError, Storage, data_folder::DataFolderError},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,8 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<StartError>() {
-        Some(StartError::DataFolder(DataFolderError::InUse(_))) => CONFLICT,
+    let in_use = matches!(error.downcast_ref(), Some(StartError::DataFolder(DataFolderError::InUse(_))));
+    match error.downcast_ref() {
+        Some(OperatorError::UnknownUser(_)) => CONFLICT,
+        Some(OperatorError::NoName(..)) => USAGE,
+        _ if in_use => CONFLICT,
         _ => OTHER,
     }
 }

@@ -4,12 +4,13 @@
 use std::{fmt::Write as _, io, path::Path};
 
 use data_encoding::BASE32_NOPAD;
+use protocol::{Name, name::NameError};
 
 use crate::{
     config::Command,
     server::{StartError, data_folder},
     store::{
-        Accounts as _, StoreError,
+        AccountChanges as _, Accounts as _, StoreError,
         sqlite::{DATABASE, SqliteStore},
     },
 };
@@ -33,6 +34,14 @@ pub enum OperatorError {
         /// What the system says.
         source: io::Error,
     },
+    /// Nobody has an account of this name.
+    #[error(
+        "nobody has an account called {0}; names are as people see them at the prompt (LIST), and a closed account cannot be reset"
+    )]
+    UnknownUser(Name),
+    /// That is no name that anybody could have.
+    #[error("\"{0}\" is no name that anybody has here: {1}; look at how the person spells it")]
+    NoName(String, NameError),
     /// The store can't do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,6 +60,7 @@ pub enum OperatorError {
 pub fn perform(folder: &Path, command: &Command) -> Result<String, OperatorError> {
     match command {
         Command::Invite { count } => invite(folder, *count),
+        Command::Reset { user } => reset(folder, user),
         Command::Status => status(folder),
     }
 }
@@ -61,6 +71,32 @@ fn invite(folder: &Path, count: u32) -> Result<String, OperatorError> {
     let codes = (0..count).map(|_| invite_code()).collect::<Result<Vec<_>, _>>()?;
     SqliteStore::open(folder)?.add_invites(&codes)?;
     Ok(codes.into_iter().map(|code| code + "\n").collect())
+}
+
+fn reset(folder: &Path, user: &str) -> Result<String, OperatorError> {
+    if !folder.join(DATABASE).is_file() {
+        return Err(OperatorError::Nothing(folder.display().to_string()));
+    }
+    let name = Name::parse(user).map_err(|error| OperatorError::NoName(user.to_owned(), error))?;
+    let code = invite_code()?;
+    if !SqliteStore::open(folder)?.offer_reset(&name, &code)? {
+        return Err(OperatorError::UnknownUser(name));
+    }
+    Ok(format!(
+        "{code}\n\n\
+         Whoever signs up as {name} with this code gets the name, once. Give it to nobody but {name}:\n\n    \
+         node --profile NEW\n    \
+         SIGNUP {name} INVITE {code}\n\n\
+         What it costs, from that moment on:\n\
+         - Everybody who knows {name} sees a changed key, and sends nothing before they have compared the new number\n  \
+         (VERIFY {name}, TRUST {name} CODE).\n\
+         - The old account is closed for good: all its devices are shut out, its password and recovery code are worth\n  \
+         nothing.\n\
+         - Conversations start anew. What was said stays on the devices that have it; what waited for the old key is\n  \
+         not delivered, and its senders can RESEND it.\n\
+         With the password (SIGNIN {name}) or the recovery code (RECOVER {name}) none of this is needed. Until the code\n\
+         is used nothing changes; a second `directory reset {name}` makes this one void.\n"
+    ))
 }
 
 fn invite_code() -> Result<String, OperatorError> {

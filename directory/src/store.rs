@@ -215,8 +215,8 @@ pub trait AccountChanges {
     /// Closes an account for good: from now on it is not found, its devices are revoked, its secrets and its book are
     /// gone, and its name is nobody else's.
     fn close_account(&self, account: AccountId) -> Stored<()>;
-    /// The operator's last resort: whoever shows this code may sign up under the account's name, which closes it. Tells
-    /// whether there is such an account.
+    /// The operator's last resort: whoever shows this code may sign up under the account's name, which closes it. A
+    /// later code takes the place of an earlier one. Tells whether there is such an account.
     fn offer_reset(&self, name: &Name, code: &str) -> Stored<bool>;
     /// Whether a code was offered for this name.
     fn reset_is_offered(&self, name: &Name, code: &str) -> Stored<bool>;

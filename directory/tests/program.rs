@@ -204,6 +204,52 @@ fn the_operator_invites_and_looks_while_nothing_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_operator_resets_an_account_while_the_service_runs_and_the_old_device_is_out_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&["--registration", "closed"], folder.path());
+    for (user, code, next) in [("alice", 6, "LIST"), ("not a name", 2, "spells")] {
+        let refused = run(&["reset", user], folder.path());
+        assert_eq!(refused.status.code(), Some(code), "{user}");
+        assert_eq!(text(&refused.stdout), "");
+        assert!(text(&refused.stderr).contains(user) && text(&refused.stderr).contains(next), "{refused:?}");
+    }
+    serving.signal("-TERM");
+    assert_eq!(serving.ended().0, Some(0));
+
+    let serving = Serving::start(&[], folder.path());
+    let alice = Person::new("alice", 1);
+    let old = alice.arrive(serving.address).await;
+    let made = run(&["reset", "alice"], folder.path());
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let said = text(&made.stdout);
+    let code = said.lines().next().unwrap();
+    assert!(said.contains(&format!("SIGNUP alice INVITE {code}")), "{said}");
+    for price in ["sees a changed key", "shut out", "start anew", "RESEND"] {
+        assert!(said.contains(price), "{price}: {said}");
+    }
+    assert!(matches!(old.ask(&Request::Account).await, Ok(Reply::Account { .. })), "nothing changed yet");
+
+    let mut again = Person::new("alice", 2);
+    again.password = "another-password".to_owned();
+    let raw = connect(serving.address, &again.device).await;
+    let answer = raw.sign_up(&again, Some(code)).await;
+    assert!(matches!(answer, Ok(Reply::SignedIn { enrolled: true, .. })), "{answer:?}");
+    old.connection.closed().await;
+    let old = connect(serving.address, &alice.device).await;
+    assert_eq!(old.ask(&Request::Account).await, Err(protocol::directory::Refusal::NotSignedIn));
+    assert!(matches!(raw.ask(&Request::Account).await, Ok(Reply::Account { .. })));
+}
+
+#[test]
+fn the_operator_resets_an_account_only_where_something_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(&["reset", "alice"], &folder.path().join("none"));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("nothing is kept in"), "{}", text(&refused.stderr));
+    assert!(!folder.path().join("none").exists(), "and nothing is made there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_ends_the_process_and_what_was_acknowledged_is_there_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start_with_room_for(2_000, folder.path());

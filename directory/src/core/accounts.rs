@@ -12,7 +12,7 @@ use unicode_security::confusable_detection::skeleton;
 
 use crate::store::{AccountMade, AccountRecord, DeviceRecord, NewAccount, Store};
 
-use super::{Answer, Caller, Service, Stop, malformed, opaque::PasswordServer};
+use super::{Answer, Caller, Service, ServiceEffect, Stop, malformed, opaque::PasswordServer};
 
 /// What a name looks like: two names with the same are confusable (Unicode TR 39), after the case was folded.
 fn looks_like(name: &Name) -> String {
@@ -53,7 +53,13 @@ impl<S: Store> Service<S> {
         }
     }
 
-    pub(super) fn sign_up_finish(&self, now: Timestamp, caller: &mut Caller, sign_up: &SignUp) -> Answer {
+    pub(super) fn sign_up_finish(
+        &self,
+        now: Timestamp,
+        caller: &mut Caller,
+        sign_up: &SignUp,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
         let list = verify_device_list(&sign_up.devices).map_err(|error| malformed(&error.to_string()))?;
         let [device] = list.devices.as_slice() else { return Err(malformed("a first device list has one device")) };
         if device.tls_key != caller.tls_key {
@@ -90,6 +96,11 @@ impl<S: Store> Service<S> {
             Some(code) if self.store.reset_is_offered(&sign_up.name, code)? => Some(code.to_owned()),
             _ => None,
         };
+        let old = match &reset {
+            Some(_) => self.store.accounts_by_name(std::slice::from_ref(&sign_up.name))?.into_iter().flatten().next(),
+            None => None,
+        };
+        let old = old.map(|record| record.account).filter(|account| *account != list.account);
         let free = repeated || reset.is_some();
         if !free && self.config.registration == Registration::Closed {
             return Err(Refusal::RegistrationClosed.into());
@@ -105,9 +116,9 @@ impl<S: Store> Service<S> {
             AccountMade::NameConfusable => return Err(Refusal::NameConfusable.into()),
             AccountMade::InviteUsed => return Err(Refusal::InviteNeeded.into()),
         }
-        if new.reset.is_some() {
-            // The account that had the name is closed, and its sessions with it.
-            self.note_ended();
+        if let Some(old) = old {
+            // It is closed: its devices are shut out before anybody else is there under its name.
+            self.forget_revoked(now, old, effects)?;
         }
         // The making signs in; a repetition, perhaps much later, gives back no session that has ended since.
         if let Some(session) = self.session_of(now, &caller.tls_key)?.filter(|session| session.device == device.device)

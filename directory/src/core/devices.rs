@@ -167,7 +167,12 @@ impl<S: Store> Service<S> {
     }
 
     /// Ends what devices that are revoked still have: sessions, presence, mail and key packages.
-    fn forget_revoked(&self, now: Timestamp, account: AccountId, effects: &mut Vec<ServiceEffect>) -> Result<(), Stop> {
+    pub(super) fn forget_revoked(
+        &self,
+        now: Timestamp,
+        account: AccountId,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Result<(), Stop> {
         let devices = self.store.devices_of(account)?;
         let gone: Vec<DeviceId> = devices.into_iter().filter(|row| row.revoked).map(|row| row.device).collect();
         if gone.is_empty() {

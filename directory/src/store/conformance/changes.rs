@@ -104,8 +104,10 @@ pub(super) fn a_closed_account_is_gone_and_its_name_is_nobody_elses(store: &impl
 pub(super) fn whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed(store: &impl Store) {
     store.create_account(&simple(1)).unwrap();
     store.create_account(&simple(2)).unwrap();
+    assert!(store.offer_reset(&name(1), "earlier").unwrap());
     assert!(store.offer_reset(&name(1), "code").unwrap());
     assert!(store.reset_is_offered(&name(1), "code").unwrap());
+    assert!(!store.reset_is_offered(&name(1), "earlier").unwrap(), "a later code takes an earlier one's place");
     assert!(!store.reset_is_offered(&name(2), "code").unwrap() && !store.reset_is_offered(&name(1), "odec").unwrap());
     let with = |new: NewAccount, code: &str| NewAccount { reset: Some(code.to_owned()), ..new };
     let again = with(new_account(3, 1, 1, 3, None), "code");

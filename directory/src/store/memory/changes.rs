@@ -85,6 +85,7 @@ impl AccountChanges for MemoryStore {
         let Some(account) = inner.names.get(name).copied().filter(|account| inner.account(*account).is_some()) else {
             return Ok(false);
         };
+        inner.resets.retain(|_, offered| *offered != account);
         inner.resets.insert(code.to_owned(), account);
         Ok(true)
     }

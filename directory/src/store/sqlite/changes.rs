@@ -102,6 +102,8 @@ impl AccountChanges for SqliteStore {
 
     fn offer_reset(&self, name: &Name, code: &str) -> Stored<bool> {
         self.write(|db| {
+            let of_name = "DELETE FROM reset WHERE account IN (SELECT id FROM account WHERE name = ?1)";
+            db.execute(of_name, params![name.as_str()]).map_err(fatal)?;
             let sql = "INSERT OR REPLACE INTO reset (code, account)
                        SELECT ?1, id FROM account WHERE name = ?2 AND NOT closed";
             Ok(db.execute(sql, params![code, name.as_str()]).map_err(fatal)? == 1)
