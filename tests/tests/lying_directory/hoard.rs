@@ -152,3 +152,8 @@ pub(crate) fn assert_alarm(table: &Table, seat: Seat, alarm: &str) {
 pub(crate) fn pair(one: &str, other: &str) -> (String, String) {
     (one.to_owned(), other.to_owned())
 }
+/// The devices of the account at a seat.
+pub(crate) fn devices(table: &mut Table, seat: Seat) -> Vec<String> {
+    let Ok(Outcome::Devices { devices }) = table.command(seat, Command::Devices) else { panic!("no devices") };
+    devices.into_iter().map(|device| device.device).collect()
+}

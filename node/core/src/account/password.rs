@@ -175,6 +175,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Refusal::NotSignedIn => {
                 Failure::new(FailureCode::Auth, "the sign-in was interrupted; try SIGNIN NAME again")
             }
+            Refusal::Stale => {
+                let text = "the account's devices change all the time, or the directory shows an old list of them; \
+                            nothing was changed: try SIGNIN NAME again, and if that does not help tell the operator";
+                Failure::new(FailureCode::Refused, text)
+            }
             refusal => refused(refusal),
         }
     }
