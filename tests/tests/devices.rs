@@ -314,3 +314,38 @@ fn a_copy_of_a_profile_repeats_no_key_and_comes_back_as_a_new_device() {
     assert_eq!(table.texts(alice), [pair("alice", "three")]);
     assert_eq!(devices(&mut table, alice).len(), 2);
 }
+
+fn unread(table: &mut Table, seat: Seat) -> Vec<(String, u32)> {
+    let Ok(Outcome::Unread { people }) = table.command(seat, Command::Unread) else { panic!("no list") };
+    people.into_iter().map(|(name, count)| (name.to_string(), count)).collect()
+}
+
+#[test]
+fn what_is_read_on_one_device_is_read_on_all() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(alice, "bob", "one").unwrap();
+    table.pass(10_000);
+    let phone = second(&mut table, "alice");
+    table.pass(10_000);
+    for text in ["two", "three"] {
+        table.send(bob, "alice", text).unwrap();
+    }
+    table.pass(10_000);
+    let two = [("bob".to_owned(), 2)];
+    assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (two.to_vec(), two.to_vec()));
+    table.command(phone, Command::Read { user: named("bob") }).unwrap();
+    table.pass(10_000);
+    assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (vec![], vec![]));
+    // Whoever answers has read what was there, and so has every device.
+    table.send(bob, "alice", "four").unwrap();
+    table.pass(10_000);
+    table.send(alice, "bob", "five").unwrap();
+    table.pass(10_000);
+    assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (vec![], vec![]));
+    assert_eq!(unread(&mut table, bob), [("alice".to_owned(), 1)]);
+    assert_eq!(table.command(bob, Command::Read { user: named("nobody") }).unwrap_err().code, FailureCode::Conflict);
+    // Nothing of this was shown to anybody.
+    assert_eq!(shown(&mut table, bob, "alice").len(), 5);
+    assert_eq!(unread(&mut table, bob), [], "whoever looks at a conversation reads it");
+}

@@ -163,6 +163,13 @@ pub enum Command {
         /// The number as the person reads it.
         code: String,
     },
+    /// Lists who wrote what was not read yet.
+    Unread,
+    /// Marks a conversation read, on all devices.
+    Read {
+        /// With whom.
+        user: Name,
+    },
     /// Blocks a person, or no longer.
     Block {
         /// Who.

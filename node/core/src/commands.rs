@@ -152,6 +152,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Verify { user, code, picture } => self.verify(token, user, code, picture),
             Command::Trust { user, code } => self.trust(token, user, &code),
             Command::Block { user, blocked } => self.block(token, user, blocked),
+            Command::Unread => self.unread(token),
+            Command::Read { user } => self.read(token, &user),
             Command::SignUp { .. } | Command::SignIn { .. } | Command::Recover { .. } | Command::Ping => {}
         }
     }

@@ -130,6 +130,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
                 last_content: [0; 32],
                 confirmed_below: 0,
                 receipt_owed: false,
+                read_below: 0,
             });
             senders.len() - 1
         });
@@ -351,6 +352,7 @@ fn new_record(id: ConversationId, peer: AccountId, generation: u32, now: Timesta
         latest: Vec::new(),
         senders: Vec::new(),
         departed: Vec::new(),
+        unread: 0,
         joined_late: false,
         list_told: 0,
     }

@@ -4,6 +4,7 @@
 //! So the same message may come directly and through the mailbox, or sealed anew, and is shown once.
 
 mod hidden;
+mod reading;
 
 use mls_rs::CryptoProvider;
 use protocol::{
@@ -325,7 +326,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         // What one's own other device sent is shown as sent; what a blocked person sends is not shown at all.
         let (from, to) = if account == own_account { (own, peer) } else { (peer, own) };
-        let Body::Text(text) = &content.body else { return self.take_hidden(account, &content.body) };
+        let Body::Text(text) = &content.body else { return self.take_hidden(id, account, &content.body) };
         if account != own_account && self.has_blocked(account) {
             return;
         }
@@ -357,8 +358,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let own = account == own_account;
         let to = own.then_some(to);
         self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to });
-        if !own {
+        if own {
+            // Whoever answers on one device has read what was there.
+            self.mark_read_here(id);
+        } else {
             self.waiters.count_unread();
+            self.count_unread(id, device, content.sequence);
         }
     }
 

@@ -184,6 +184,8 @@ pub(crate) struct ConversationRecord {
     pub(crate) senders: Vec<SenderRecord>,
     /// Who was at leaves that others have now: the senders of messages of past epochs.
     pub(crate) departed: Vec<Departed>,
+    /// Texts of the other person that were shown here and not read yet, on any device.
+    pub(crate) unread: u32,
     /// Whether this device came into it when others had talked already.
     pub(crate) joined_late: bool,
     /// The version of the own device list that was told in it.
@@ -207,6 +209,8 @@ pub(crate) struct SenderRecord {
     pub(crate) confirmed_below: u64,
     /// Whether the device must hear from us again.
     pub(crate) receipt_owed: bool,
+    /// The person read everything below, on whichever device.
+    pub(crate) read_below: u64,
 }
 
 /// An own message on its way.

@@ -119,6 +119,8 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
         Verb::Block => Line::Core(Command::Block { user: needed(&mut words, Verb::Block)?, blocked: true }),
         Verb::Unblock => Line::Core(Command::Block { user: needed(&mut words, Verb::Unblock)?, blocked: false }),
         Verb::History => Line::Core(history(&mut words)?),
+        Verb::Unread => Line::Core(Command::Unread),
+        Verb::Read => Line::Core(Command::Read { user: needed(&mut words, Verb::Read)? }),
         Verb::Status => Line::Core(Command::Status),
         Verb::Help => Line::Help(words.next().map(restore)),
         Verb::Quit => Line::Quit,
@@ -192,7 +194,7 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 const LATER: &[&str] = &[
     "TO", "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "CREATE", "JOIN", "LEAVE", "INVITE", "KICK",
     "PROMOTE", "DEMOTE", "MEMBERS", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE", "PAYMENTS", "MUTE", "SEARCH",
-    "UNREAD", "READ", "WHY", "SET", "EXPORT", "CLEAR",
+    "WHY", "SET", "EXPORT", "CLEAR",
 ];
 
 fn is_later(word: &str) -> bool {

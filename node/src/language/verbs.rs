@@ -24,6 +24,8 @@ pub(super) enum Verb {
     Block,
     Unblock,
     History,
+    Unread,
+    Read,
     Status,
     Help,
     Quit,
@@ -39,7 +41,7 @@ struct Entry {
     examples: &'static [&'static str],
 }
 
-const ENTRIES: [Entry; 22] = [
+const ENTRIES: [Entry; 24] = [
     Entry {
         verb: Verb::SignUp,
         word: "SIGNUP",
@@ -195,6 +197,22 @@ const ENTRIES: [Entry; 22] = [
         syntax: "HISTORY [name] [count]",
         about: "shows the latest messages, with one person or all",
         examples: &["HISTORY", "HISTORY bob 50"],
+    },
+    Entry {
+        verb: Verb::Unread,
+        word: "UNREAD",
+        older: &[],
+        syntax: "UNREAD",
+        about: "shows who wrote what you have not read yet",
+        examples: &["UNREAD"],
+    },
+    Entry {
+        verb: Verb::Read,
+        word: "READ",
+        older: &[],
+        syntax: "READ name",
+        about: "marks what somebody wrote as read, on all your devices",
+        examples: &["READ bob"],
     },
     Entry {
         verb: Verb::Status,

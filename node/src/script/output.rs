@@ -150,6 +150,8 @@ pub(super) fn verb(line: &Line) -> &'static str {
             Command::Contacts => "contacts",
             Command::History { .. } => "history",
             Command::Status => "status",
+            Command::Unread => "unread",
+            Command::Read { .. } => "read",
             Command::Devices => "devices",
             Command::Verify { .. } => "verify",
             Command::Trust { .. } => "trust",

@@ -6,7 +6,7 @@ use node_core::{
     command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
     event::{Event, EventKind},
 };
-use protocol::Timestamp;
+use protocol::{Name, Timestamp};
 use serde_json::{Value, json};
 
 use super::remote::is_unseen;
@@ -132,6 +132,10 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
             object.with("user", user.as_str()).with("number", number.as_str()).with("trust", trust.word())
         }
         Outcome::Verified { user } => object.with("user", user.as_str()).with("trust", "verified"),
+        Outcome::Unread { people } => {
+            let row = |(name, count): &(Name, u32)| json!({ "name": name.as_str(), "count": count });
+            object.with("people", people.iter().map(row).collect::<Vec<_>>())
+        }
         Outcome::Recovered { name, recovery_code } => {
             object.with("name", name.as_str()).with("recovery_code", recovery_code.as_str())
         }

@@ -169,6 +169,10 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             format!("{picture}{}", safety_number_text(user.as_str(), number, *trust, style))
         }
         Outcome::Verified { user } => style.paint(GREEN, &format!("The key of {user} is verified.")),
+        Outcome::Unread { people } if people.is_empty() => "Nothing unread.".to_owned(),
+        Outcome::Unread { people } => {
+            people.iter().map(|(name, count)| format!("{name}  {count}")).collect::<Vec<_>>().join("\n")
+        }
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \
              DEVICES shows your devices, REVOKE removes one that you lost.",

@@ -91,6 +91,11 @@ pub enum Outcome {
         /// Who.
         user: Name,
     },
+    /// UNREAD.
+    Unread {
+        /// Who wrote how many texts that were not read yet, by name.
+        people: Vec<(Name, u32)>,
+    },
     /// RECOVER.
     Recovered {
         /// The canonical name.

@@ -20,11 +20,34 @@ use crate::{
 };
 
 impl<C: CryptoProvider + Clone> Core<C> {
+    pub(super) fn unread(&mut self, token: CommandToken) {
+        let unread = self.conversations.values().filter(|state| state.record.unread > 0);
+        let named =
+            unread.filter_map(|state| Some((self.people.name_of(state.record.peer)?.clone(), state.record.unread)));
+        let mut people: Vec<(Name, u32)> = named.collect();
+        people.sort();
+        self.done(token, Ok(Outcome::Unread { people }));
+    }
+
+    pub(super) fn read(&mut self, token: CommandToken, user: &Name) {
+        match self.people.by_name(user).map(|contact| contact.account) {
+            Some(account) => {
+                self.mark_read(account);
+                self.done(token, Ok(Outcome::Done));
+            }
+            None => self.done(token, Err(unknown_person(user))),
+        }
+    }
+
     pub(super) fn history(&mut self, token: CommandToken, with: Option<Name>, count: usize) {
         if let Some(name) = &with
             && self.people.by_name(name).is_none()
         {
             return self.done(token, Err(unknown_person(name)));
+        }
+        // Whoever looks at a conversation reads it.
+        if let Some(account) = with.as_ref().and_then(|name| self.people.by_name(name)).map(|contact| contact.account) {
+            self.mark_read(account);
         }
         self.wait(token, Waiting::History);
         self.batch.effect(Effect::ReadHistory { token, with, count });

@@ -40,6 +40,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         match self.enqueue(account, text) {
             Ok((short, id)) => {
+                // Whoever answers has read what was there; the answer itself tells the other devices.
+                self.mark_read(account);
                 self.wait(token, Waiting::Send { to, short, id });
                 if !self.link.is_connected() && self.link.last_failure.is_some() {
                     self.on_unreachable();

@@ -2,16 +2,18 @@
 
 use membership::certificate::verify_device_list;
 use mls_rs::CryptoProvider;
-use protocol::{AccountId, certificate::SignedDeviceList, peer::Body};
+use protocol::{AccountId, ConversationId, certificate::SignedDeviceList, peer::Body};
 
 use crate::core::Core;
 
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Takes what is not for people.
-    pub(super) fn take_hidden(&mut self, account: AccountId, body: &Body) {
+    pub(super) fn take_hidden(&mut self, id: ConversationId, account: AccountId, body: &Body) {
         match body {
             Body::Devices(devices) => self.take_list(account, devices),
-            Body::Text(_) | Body::Read(_) => {}
+            Body::Read(marks) if self.own().is_some_and(|own| own.account == account) => self.take_marks(id, marks),
+            Body::Read(_) => self.report_misbehaviour("somebody else says what was read here"),
+            Body::Text(_) => {}
         }
     }
 
