@@ -40,7 +40,7 @@ use rand_core::SeedableRng as _;
 /// When every test begins: in the year 3015, so that a clock that was not given is noticed.
 pub(crate) const BEGIN: Timestamp = Timestamp(33_000_000_000_000);
 /// The exporter of every connection here.
-const EXPORTER: [u8; 32] = [5; 32];
+pub(crate) const EXPORTER: [u8; 32] = [5; 32];
 
 /// What a request came to.
 pub(crate) type Answer = Result<Reply, Refusal>;
@@ -259,7 +259,7 @@ pub(crate) struct Person {
     rng: ChaCha20Rng,
 }
 
-fn key(seed: u8, purpose: u8) -> SigningKey {
+pub(crate) fn key(seed: u8, purpose: u8) -> SigningKey {
     let mut bytes = [seed; 32];
     bytes[1] = purpose;
     SigningKey::from_slice(&bytes).unwrap()

@@ -21,6 +21,7 @@ macro_rules! over_both {
 mod alike;
 mod commits;
 mod creations;
+mod devices;
 mod guessing;
 mod hall;
 mod mail;
