@@ -1,6 +1,6 @@
 //! The operator's last resort: somebody who has lost everything gets their name back, and everybody sees it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use directory::store::AccountChanges as _;
 use node_core::{
