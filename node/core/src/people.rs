@@ -21,6 +21,8 @@ use crate::{
     stored::Table,
 };
 
+/// How long after an answer people are looked up again, in milliseconds.
+const LOOK_UP_PAUSE_MS: u64 = 1_000;
 /// Everybody whom this node knows.
 #[derive(Debug, Default)]
 pub(crate) struct People {
@@ -161,9 +163,7 @@ impl People {
 
     /// A device in a conversation is not in its account's list: perhaps there is a newer one.
     pub(crate) fn doubt(&mut self, account: AccountId) {
-        if self.outdated.insert(account) {
-            self.look_up.retry_now();
-        }
+        self.outdated.insert(account);
     }
 
     fn must_look_up(&self, contact: &ContactRecord) -> bool {
@@ -370,7 +370,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if people.is_empty() || open {
             self.people.look_up.fail(self.now, jitter);
         } else {
-            self.people.look_up.succeed();
+            // The answer may leave the doubt where it was, as long as a revoked device is still in a conversation.
+            self.people.look_up.wait_until(self.now.plus_ms(LOOK_UP_PAUSE_MS));
         }
     }
 
