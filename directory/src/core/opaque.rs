@@ -12,6 +12,9 @@ use crate::store::{Instance, StoreError};
 /// Name of the secret without which every password is dead.
 const SETUP: &str = "opaque server setup v1";
 
+/// Bytes of a record behind its public key: a masking key, and an envelope of a nonce and a tag.
+const RECORD_REST: usize = 3 * 32;
+
 struct Suite;
 
 impl CipherSuite for Suite {
@@ -38,7 +41,12 @@ impl std::fmt::Debug for PendingLogin {
 }
 
 /// The directory's half of every password.
-pub(super) struct PasswordServer(ServerSetup<Suite>);
+pub(super) struct PasswordServer {
+    setup: ServerSetup<Suite>,
+    /// A record of nobody's. It is read in the place of one that is not there, so that reading takes as long: a point of
+    /// the curve is dear to read.
+    nobody: Vec<u8>,
+}
 
 impl PasswordServer {
     pub(super) fn open(store: &impl Instance, rng: &mut ChaCha20Rng) -> Result<Self, StoreError> {
@@ -46,14 +54,16 @@ impl PasswordServer {
             Some(bytes) => bytes,
             None => store.secret_or(SETUP, &ServerSetup::<Suite>::new(rng).serialize())?,
         };
-        let setup = ServerSetup::deserialize(&bytes);
-        setup.map(Self).map_err(|_| StoreError::Damaged("the secret behind all passwords".to_owned()))
+        let setup = ServerSetup::<Suite>::deserialize(&bytes);
+        let setup = setup.map_err(|_| StoreError::Damaged("the secret behind all passwords".to_owned()))?;
+        let nobody = [setup.keypair().public().serialize().as_slice(), &[0; RECORD_REST]].concat();
+        Ok(Self { setup, nobody })
     }
 
     /// Answers a registration request. The name is the credential's identifier.
     pub(super) fn register(&self, name: &Name, request: &[u8]) -> Result<OpaqueMessage, NotOpaque> {
         let request = RegistrationRequest::deserialize(request).map_err(|_| NotOpaque)?;
-        let start = ServerRegistration::<Suite>::start(&self.0, request, name.as_str().as_bytes());
+        let start = ServerRegistration::<Suite>::start(&self.setup, request, name.as_str().as_bytes());
         let start = start.map_err(|_| NotOpaque)?;
         OpaqueMessage::new(start.message.serialize().to_vec()).map_err(|_| NotOpaque)
     }
@@ -73,10 +83,11 @@ impl PasswordServer {
         context: [u8; 32],
         rng: &mut ChaCha20Rng,
     ) -> Result<(PendingLogin, OpaqueMessage), NotOpaque> {
-        let record = record.map(ServerRegistration::<Suite>::deserialize).transpose().map_err(|_| NotOpaque)?;
+        let read = ServerRegistration::<Suite>::deserialize(record.unwrap_or(&self.nobody)).map_err(|_| NotOpaque)?;
+        let record = record.is_some().then_some(read);
         let request = CredentialRequest::deserialize(request).map_err(|_| NotOpaque)?;
         let parameters = ServerLoginParameters { context: Some(&context), ..Default::default() };
-        let start = ServerLogin::start(rng, &self.0, record, request, name.as_str().as_bytes(), parameters);
+        let start = ServerLogin::start(rng, &self.setup, record, request, name.as_str().as_bytes(), parameters);
         let start = start.map_err(|_| NotOpaque)?;
         let message = OpaqueMessage::new(start.message.serialize().to_vec()).map_err(|_| NotOpaque)?;
         Ok((PendingLogin { name: name.clone(), state: start.state, context }, message))
