@@ -9,13 +9,16 @@ pub mod chance;
 pub mod clock;
 pub mod coverage;
 pub mod crash;
+pub mod devices;
 pub mod directory;
 pub mod disk;
 pub mod fault;
 pub mod healing;
+mod inspection;
 pub mod link;
 pub mod mortal;
 pub mod node;
+mod parting;
 mod perform;
 pub mod queue;
 pub mod run;
@@ -44,8 +47,9 @@ use protocol::{
 use self::{
     chance::Chance,
     clock::{Moment, Span},
-    coverage::{Case, Coverage},
+    coverage::Coverage,
     crash::{CrashPlan, Point},
+    devices::Devices,
     directory::{ConnectionId, DirectoryHost},
     fault::{Fault, TAKEN_IN},
     link::{LinkId, Links},
@@ -183,6 +187,8 @@ pub struct World {
     pub(crate) commits: u64,
     pub(crate) texts: u64,
     pub(crate) seed: u64,
+    /// Whose the machines are, if people have several.
+    pub(crate) devices: Option<Box<Devices>>,
     /// The observer.
     pub witness: Witness,
     /// What the run has met.
@@ -218,6 +224,7 @@ impl World {
             commits: 0,
             texts: 0,
             seed: setup.seed,
+            devices: None,
             witness: Witness::new(names, keys),
             coverage: Coverage::default(),
             trace: Trace::new(setup.readable),
@@ -407,51 +414,5 @@ impl World {
     pub(super) fn address(index: NodeIndex) -> SocketAddr {
         let last = u8::try_from(index + 1).unwrap_or(u8::MAX);
         SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 7_000))
-    }
-
-    pub(super) fn is_parted(&self, one: Participant, other: Participant) -> bool {
-        self.parted.contains(&(one.min(other), one.max(other)))
-    }
-
-    fn on_second(&mut self) {
-        self.tick_directory();
-        if self.acting && self.chance.happens(self.weather.partition) {
-            let node = self.chance.index(self.nodes.len());
-            let other = self.chance.index(self.nodes.len() + 1);
-            let other = if other == self.nodes.len() { Participant::Directory } else { Participant::Node(other) };
-            let length = Span::ms(self.chance.between(500, 60_000));
-            self.part(Participant::Node(node), other, length);
-        }
-        // Nobody needs a directory that looks at its clock every second while all are away.
-        let asleep = self.nodes.iter().all(|node| node.away);
-        let at = self.now + Span::seconds(if asleep { 600 } else { 1 });
-        self.queue.push(&mut self.chance, at, Happening::Second);
-    }
-
-    /// Cuts two participants off from each other for a while.
-    pub(super) fn part(&mut self, one: Participant, other: Participant, length: Span) {
-        let pair = (one.min(other), one.max(other));
-        if one == other || !self.parted.insert(pair) {
-            return;
-        }
-        self.trace.note(self.now, &|| format!("{pair:?} are cut off"));
-        match pair {
-            (Participant::Directory, Participant::Node(node)) => {
-                if let Some(connection) = self.nodes[node].connection {
-                    self.break_connection(connection);
-                }
-            }
-            (Participant::Node(one), Participant::Node(other)) => self.break_links(one, Some(other)),
-            _ => {}
-        }
-        let at = self.now + length;
-        self.queue.push(&mut self.chance, at, Happening::Rejoin(pair.0, pair.1));
-    }
-
-    fn rejoin(&mut self, one: Participant, other: Participant) {
-        if self.parted.remove(&(one, other)) {
-            self.coverage.met(Case::PartitionHealed);
-            self.trace.note(self.now, &|| format!("{one:?} and {other:?} reach each other again"));
-        }
     }
 }

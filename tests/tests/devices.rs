@@ -349,3 +349,28 @@ fn what_is_read_on_one_device_is_read_on_all() {
     assert_eq!(shown(&mut table, bob, "alice").len(), 5);
     assert_eq!(unread(&mut table, bob), [], "whoever looks at a conversation reads it");
 }
+
+#[test]
+fn what_a_copy_and_its_original_both_wrote_is_shown_once_and_by_neither_of_them() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(alice, "bob", "one").unwrap();
+    table.pass(20_000);
+    table.sleep(bob);
+    table.send(alice, "bob", "two").unwrap();
+    let copy = table.disk(alice).clone();
+    table.send(alice, "bob", "three").unwrap();
+    table.pass(20_000);
+    let copied = table.sit_with(copy);
+    table.pass(20_000);
+    assert!(sign_in(&mut table, copied, "alice").is_ok());
+    table.pass(20_000);
+    table.wake(bob);
+    table.pass(60_000);
+    // Both had the second one waiting for bob.
+    assert_eq!(table.texts(alice), []);
+    assert!(!table.texts(copied).contains(&pair("alice", "two")));
+    let mut told = shown(&mut table, bob, "alice");
+    told.sort();
+    assert_eq!(told, [pair("alice", "one"), pair("alice", "three"), pair("alice", "two")]);
+}

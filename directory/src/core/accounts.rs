@@ -142,10 +142,11 @@ impl<S: Store> Service<S> {
         let login = caller.login.take().ok_or_else(|| malformed("there was no start"))?;
         let name = login.name.clone();
         let address = caller.observed.ip();
+        let record = self.store.accounts_by_name(std::slice::from_ref(&name))?.into_iter().flatten().next();
+        let record = record.filter(|record| login.is_for(&record.password));
         if !login.finish(credential) {
             return Err(Refusal::WrongCredentials.into());
         }
-        let record = self.store.accounts_by_name(std::slice::from_ref(&name))?.into_iter().flatten().next();
         let record = record.ok_or(Refusal::WrongCredentials)?;
         self.limits.succeeded(&name, address);
         caller.proven = Some(record.account);

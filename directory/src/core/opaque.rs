@@ -32,6 +32,8 @@ pub(super) struct PendingLogin {
     pub(super) name: Name,
     state: ServerLogin<Suite>,
     context: [u8; 32],
+    /// The account's record that the first answer was made of.
+    tried: Vec<u8>,
 }
 
 impl std::fmt::Debug for PendingLogin {
@@ -83,6 +85,7 @@ impl PasswordServer {
         context: [u8; 32],
         rng: &mut ChaCha20Rng,
     ) -> Result<(PendingLogin, OpaqueMessage), NotOpaque> {
+        let tried = record.unwrap_or(&self.nobody).to_vec();
         let read = ServerRegistration::<Suite>::deserialize(record.unwrap_or(&self.nobody)).map_err(|_| NotOpaque)?;
         let record = record.is_some().then_some(read);
         let request = CredentialRequest::deserialize(request).map_err(|_| NotOpaque)?;
@@ -90,11 +93,17 @@ impl PasswordServer {
         let start = ServerLogin::start(rng, &self.setup, record, request, name.as_str().as_bytes(), parameters);
         let start = start.map_err(|_| NotOpaque)?;
         let message = OpaqueMessage::new(start.message.serialize().to_vec()).map_err(|_| NotOpaque)?;
-        Ok((PendingLogin { name: name.clone(), state: start.state, context }, message))
+        Ok((PendingLogin { name: name.clone(), state: start.state, context, tried }, message))
     }
 }
 
 impl PendingLogin {
+    /// Whether the password that is tried is still the account's: it may change between the two steps, and what its
+    /// successor sealed is nothing for whoever knows only the old one.
+    pub(super) fn is_for(&self, record: &[u8]) -> bool {
+        self.tried == record
+    }
+
     /// Whether the client has proven the password.
     pub(super) fn finish(self, credential: &[u8]) -> bool {
         let Ok(credential) = CredentialFinalization::deserialize(credential) else { return false };

@@ -4,6 +4,7 @@
 //! again from the first, since an exchange belongs to its connection. Password, export key and root key are held only
 //! while their command runs.
 
+mod adopting;
 mod devices;
 mod failures;
 mod password;
@@ -108,13 +109,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return self.done(token, Err(failure));
         }
         self.start_account_command(token, name, password, Kind::SignIn);
-    }
-
-    /// A profile belongs to one account.
-    fn check_name(&self, name: &Name) -> Result<(), Failure> {
-        let Some(own) = self.own().filter(|own| own.name != *name) else { return Ok(()) };
-        let text = format!("this profile belongs to {}; start with --profile {name} for another one", own.name);
-        Err(Failure::new(FailureCode::Conflict, text))
     }
 
     fn start_account_command(&mut self, token: CommandToken, name: Name, password: Password, kind: Kind) {
@@ -322,7 +316,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Ok(list) => list,
             Err(failure) => return self.done(command.token, Err(failure)),
         };
-        if matches!(command.kind, Kind::SignIn) && enrolled {
+        if matches!(command.kind, Kind::SignIn) && enrolled && self.is_device() {
             return self.on_session_begun(command, devices, &list);
         }
         let secrets = command.export_key.take().map(|key| seal::open_root(&root_backup, &key, account));
@@ -331,8 +325,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             _ => return self.done(command.token, Err(swapped_backup())),
         }
         match &command.kind {
-            Kind::SignIn if self.own().is_none() || self.account.retired => self.enrol(command, &devices, book),
-            Kind::SignIn => self.retire(command),
+            Kind::SignIn if self.is_device() => self.retire(command),
+            Kind::SignIn => self.join(command, devices, book, enrolled),
             Kind::Revoke { .. } => self.revoke(command, devices, &list),
             Kind::Passwd { new_first: true, .. } => self.done(command.token, Ok(Outcome::Done)),
             Kind::Passwd { .. } => self.start_passwd(command),

@@ -247,6 +247,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn renumber(&mut self, conversation: ConversationId) {
         let mut number = 0;
         let mut previous = [0; 32];
+        let before = self.own_device();
         for mut record in self.outbox.take(conversation) {
             let Ok(content) = records::decode::<Content>(&record.content) else { continue };
             let content = Content { sequence: number, previous, ..content };
@@ -257,6 +258,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             record.sequence = number;
             record.content = bytes;
             record.addressed.clear();
+            // If this profile is a copy, the device before has the same: neither shows the other what both wrote.
+            record.delivered.extend(before);
+            self.mail.see(record.id, self.now);
+            self.batch.put(Table::Seen, record.id.0.to_vec(), self.now.0.to_be_bytes().to_vec());
             self.outbox.insert(record);
             number += 1;
         }

@@ -131,7 +131,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn owed_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
         let active = self.conversations.iter().filter(|(_, state)| state.is_active());
         let senders = active.flat_map(|(id, state)| {
-            state.record.senders.iter().filter(|sender| sender.receipt_owed).map(|sender| (*id, sender.device))
+            // Whoever is no member any more asks for nothing, and the mailbox carries nothing for them.
+            let member = |device| state.members().any(|member| member.entry.device == device);
+            let owed = state.record.senders.iter().filter(move |sender| sender.receipt_owed && member(sender.device));
+            owed.map(|sender| (*id, sender.device))
         });
         senders.collect()
     }

@@ -45,6 +45,20 @@ pub enum Case {
     ShownAfterExpiry,
     /// A message was sent again by its sender although it had arrived: the word of it had expired, or was late.
     ResentHadArrived,
+    /// Somebody signed in on a new machine.
+    NewMachine,
+    /// Somebody revoked a device of theirs.
+    DeviceRevoked,
+    /// Somebody changed their password.
+    PasswordChanged,
+    /// A copied profile was opened, and came back as a new device.
+    CopyCameBack,
+    /// A machine lost its disk, and came back as a new device.
+    WipedCameBack,
+    /// A device that was revoked was found, and came back as a new one.
+    RevokedCameBack,
+    /// What one device of somebody sent, another one of theirs showed.
+    OwnMessageShown,
 }
 
 impl Case {
@@ -65,6 +79,17 @@ impl Case {
         Self::TwoThousandWhileAway,
         Self::ExpiredAndTold,
         Self::ExpiredResentShown,
+    ];
+
+    /// The same for a run with several devices.
+    pub const REQUIRED_OF_DEVICES: [Self; 7] = [
+        Self::NewMachine,
+        Self::DeviceRevoked,
+        Self::PasswordChanged,
+        Self::CopyCameBack,
+        Self::WipedCameBack,
+        Self::RevokedCameBack,
+        Self::OwnMessageShown,
     ];
 }
 
@@ -104,7 +129,13 @@ impl Coverage {
     /// The required cases that were met too rarely.
     #[must_use]
     pub fn missing(&self) -> Vec<(Case, u64)> {
-        Case::REQUIRED.into_iter().map(|case| (case, self.count(case))).filter(|(_, count)| *count < LEAST).collect()
+        self.missing_of(&Case::REQUIRED)
+    }
+
+    /// Those of these cases that were met too rarely.
+    #[must_use]
+    pub fn missing_of(&self, required: &[Case]) -> Vec<(Case, u64)> {
+        required.iter().map(|case| (*case, self.count(*case))).filter(|(_, count)| *count < LEAST).collect()
     }
 }
 

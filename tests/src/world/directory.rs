@@ -6,9 +6,7 @@ use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
     Bounded, ConversationId, DeviceId,
-    directory::{Cursor, Deposit, MailItem, Push, Registration, Reply, Request},
-    frame,
-    limits::DIRECTORY_FRAME_MAX,
+    directory::{Cursor, MailItem, Push, Registration, Reply, Request},
 };
 
 use super::{
@@ -16,9 +14,8 @@ use super::{
     clock::Span,
     coverage::Case,
     crash::Point,
-    disk::contains,
     mortal::MortalStore,
-    witness::{CANARY, NodeIndex, Violation},
+    witness::{NodeIndex, Violation},
 };
 
 /// Names a connection between a node and the directory.
@@ -102,6 +99,11 @@ impl DirectoryHost {
         let bug = |error| Violation::Bug { node: "the directory".to_owned(), what: format!("{error}") };
         self.service = Some(started.map_err(bug)?);
         Ok(())
+    }
+
+    /// Nothing is kept back from a node any more.
+    pub(super) fn forget_kept_back(&mut self, index: NodeIndex) {
+        self.kept_back.retain(|(node, _)| *node != index);
     }
 
     /// Bytes that the store was given, and whether any were somebody's words.
@@ -277,6 +279,8 @@ impl World {
         let handled = service.handle(now, &mut connection.caller, request);
         let (commits, died) = self.directory.store.outcome();
         self.commits = commits;
+        let changes = self.directory.store.account_changes();
+        self.note_account_changes(index, changes);
         if let Some(point) = died {
             self.coverage.met(match point {
                 Point::BeforeCommit => Case::DirectoryCrashBeforeCommit,
@@ -427,30 +431,6 @@ impl World {
             }
         }
         Reply::Mail { items: Bounded::new(kept).unwrap_or_default(), more }
-    }
-
-    pub(super) fn inspect_request(&mut self, request: &Request) -> Result<(), Violation> {
-        if let Request::Deposit { items } = request {
-            for item in items {
-                if let Deposit::Message { envelope, .. } = item {
-                    self.witness.left(envelope)?;
-                }
-            }
-        }
-        let bytes = frame::encode_body(request, DIRECTORY_FRAME_MAX).unwrap_or_default();
-        if contains(&bytes, CANARY.as_bytes()) {
-            return Err(Violation::PlaintextOnWire { what: "a request to the directory" });
-        }
-        Ok(())
-    }
-
-    fn inspect_answer(&self, answer: &Answer) -> Result<(), Violation> {
-        let Answer::Reply(reply) = answer else { return Ok(()) };
-        let bytes = frame::encode_body(reply, DIRECTORY_FRAME_MAX).unwrap_or_default();
-        if contains(&bytes, CANARY.as_bytes()) {
-            return Err(Violation::PlaintextOnWire { what: "an answer of the directory" });
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,10 @@ use directory::store::{
     Instance, KeyPackages, MailRecord, Mailbox, NewAccount, NewSecrets, Package, StoreError, Stored,
     memory::MemoryStore,
 };
-use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
+use protocol::{
+    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, certificate::SignedDeviceList,
+    directory::Cursor,
+};
 
 use super::{
     chance::Chance,
@@ -34,6 +37,18 @@ struct Fate {
     died: Option<Point>,
     bytes_seen: u64,
     plaintext_seen: bool,
+    account_changes: Vec<AccountChange>,
+}
+
+/// What became durable of an account.
+#[derive(Debug, Clone)]
+pub enum AccountChange {
+    /// It has these devices.
+    Devices(SignedDeviceList),
+    /// It has another password.
+    Password,
+    /// A device is known to have sent so much.
+    Counter(DeviceId, u64),
 }
 
 impl MortalStore {
@@ -48,6 +63,7 @@ impl MortalStore {
             died: None,
             bytes_seen: 0,
             plaintext_seen: false,
+            account_changes: Vec::new(),
         };
         Self { inner: MemoryStore::default(), fate: Arc::new(Mutex::new(fate)) }
     }
@@ -71,6 +87,16 @@ impl MortalStore {
     pub fn seen(&self) -> (u64, bool) {
         let fate = self.lock();
         (fate.bytes_seen, fate.plaintext_seen)
+    }
+
+    /// What became durable of accounts since this was asked last.
+    #[must_use]
+    pub fn account_changes(&self) -> Vec<AccountChange> {
+        std::mem::take(&mut self.lock().account_changes)
+    }
+
+    fn note(&self, change: AccountChange) {
+        self.lock().account_changes.push(change);
     }
 
     fn lock(&self) -> MutexGuard<'_, Fate> {
@@ -145,7 +171,13 @@ impl Accounts for MortalStore {
     fn create_account(&self, account: &NewAccount) -> Stored<AccountMade> {
         let record = &account.record;
         let bytes = [record.password.as_slice(), &record.root_backup, &record.recovery_backup, &record.devices.list];
-        self.change(&bytes, |inner| inner.create_account(account))
+        self.change(&bytes, |inner| {
+            let made = inner.create_account(account)?;
+            if made == AccountMade::Made {
+                self.note(AccountChange::Devices(record.devices.clone()));
+            }
+            Ok(made)
+        })
     }
 
     fn set_signed_in(&self, device: DeviceId, signed_in: bool) -> Stored<()> {
@@ -153,7 +185,11 @@ impl Accounts for MortalStore {
     }
 
     fn raise_send_counter(&self, device: DeviceId, counter: u64) -> Stored<u64> {
-        self.change(&[], |inner| inner.raise_send_counter(device, counter))
+        self.change(&[], |inner| {
+            let raised = inner.raise_send_counter(device, counter)?;
+            self.note(AccountChange::Counter(device, raised));
+            Ok(raised)
+        })
     }
 
     fn note_seen(&self, account: AccountId, at: Timestamp) -> Stored<()> {
@@ -182,11 +218,23 @@ impl AccountChanges for MortalStore {
     }
 
     fn replace_devices(&self, change: &DevicesChange) -> Stored<DevicesChanged> {
-        self.change(&[&change.after.list], |inner| inner.replace_devices(change))
+        self.change(&[&change.after.list], |inner| {
+            let changed = inner.replace_devices(change)?;
+            if changed == DevicesChanged::Changed {
+                self.note(AccountChange::Devices(change.after.clone()));
+            }
+            Ok(changed)
+        })
     }
 
     fn replace_secrets(&self, account: AccountId, secrets: &NewSecrets) -> Stored<bool> {
-        self.change(&[&secrets.password, &secrets.root_backup], |inner| inner.replace_secrets(account, secrets))
+        self.change(&[&secrets.password, &secrets.root_backup], |inner| {
+            let replaced = inner.replace_secrets(account, secrets)?;
+            if replaced {
+                self.note(AccountChange::Password);
+            }
+            Ok(replaced)
+        })
     }
 
     fn close_account(&self, account: AccountId) -> Stored<()> {

@@ -32,6 +32,10 @@ pub enum Asked {
     Look,
     /// `WAIT IDLE`.
     WaitIdle,
+    /// REVOKE.
+    Revoke,
+    /// PASSWD.
+    Passwd,
 }
 
 /// One node.

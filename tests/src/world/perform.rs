@@ -62,6 +62,7 @@ impl World {
             }
             let name = self.nodes[index].name.to_string();
             self.trace.effect(self.now, &name, &effect);
+            self.observe_device_effect(index, &effect);
             self.effect(index, effect)?;
         }
         Ok(())
@@ -81,7 +82,11 @@ impl World {
             return Ok(Commit::Ended);
         }
         self.trace.transaction(self.now, self.nodes[index].name.as_str(), &transaction);
-        self.observe_transaction(index, &transaction)?;
+        if self.devices.is_some() {
+            self.observe_device_transaction(index, &transaction)?;
+        } else {
+            self.observe_transaction(index, &transaction)?;
+        }
         let forgets = matches!(self.nodes[index].fault, Some(Fault::AcknowledgesEarly | Fault::ForgetsSeen));
         let node = &mut self.nodes[index];
         if forgets {
@@ -187,7 +192,10 @@ impl World {
     }
 
     fn done(&mut self, index: NodeIndex, token: CommandToken, result: CommandResult) -> Result<(), Violation> {
-        let Some((asked, _)) = self.nodes[index].asked.remove(&token) else { return Ok(()) };
+        let Some((asked, since)) = self.nodes[index].asked.remove(&token) else { return Ok(()) };
+        if self.devices.is_some() {
+            return self.done_with_devices(index, &asked, since, result);
+        }
         match (&asked, result) {
             (Asked::SignUp, Ok(_)) => self.nodes[index].signed_up = true,
             (Asked::Send(_) | Asked::Resend, Ok(Outcome::Sent { uid, .. })) => {

@@ -165,7 +165,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn on_device_made(&mut self, command: Option<AccountCommand>) {
+    pub(super) fn on_device_made(&mut self, command: Option<AccountCommand>) {
         let Some(pending) = self.account.enrolling.take() else { return };
         let name = pending.account.name.clone();
         self.account.list_made = pending.account.devices.list().map(|list| list.version).unwrap_or_default();

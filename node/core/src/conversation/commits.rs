@@ -90,6 +90,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let hash = crate::crypto::mls::commit_hash(commit);
         if matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash) {
+            // What members said of their devices while this one was outside is not told again.
+            self.people.doubt(state.record.peer);
             return self.activate(id);
         }
         let Some(group) = state.group.as_mut().filter(|_| state.record.phase == Phase::Active) else { return };

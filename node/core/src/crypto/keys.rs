@@ -235,6 +235,11 @@ impl DeviceKeys {
         bytes
     }
 
+    /// The TLS key that certificates name.
+    pub(crate) fn tls_public(&self) -> PublicKey {
+        signing::public_key(&self.tls)
+    }
+
     /// PKCS#8 DER of the TLS key.
     #[must_use]
     pub fn tls_pkcs8(&self) -> &[u8] {

@@ -141,6 +141,37 @@ pub enum Violation {
         /// Messages that are neither shown nor failed.
         pending: usize,
     },
+    /// Somebody was told of a change of devices that did not happen, twice of one that did, or not at all.
+    DeviceChangeTold {
+        /// Who was told, or was not.
+        node: String,
+        /// Of what.
+        what: String,
+    },
+    /// Somebody was told of another root key; nobody's changes.
+    KeyChangeTold {
+        /// Who.
+        node: String,
+    },
+    /// A revoked device shows what was sent by somebody who knew that it was revoked.
+    ReadAfterRevocation {
+        /// Which message.
+        uid: MessageId,
+        /// On which device.
+        node: String,
+    },
+    /// After healing, a message is not shown on every device of its sender and its recipient.
+    NotEverywhere {
+        /// Which.
+        uid: MessageId,
+        /// Where it is missing.
+        node: String,
+    },
+    /// Two machines are one device.
+    OneDeviceTwice {
+        /// One of them.
+        node: String,
+    },
     /// A core found one of its own invariants broken.
     Bug {
         /// Whose.
