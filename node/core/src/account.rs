@@ -6,6 +6,7 @@
 
 mod adopting;
 mod devices;
+mod ending;
 mod failures;
 mod password;
 mod sign_up;
@@ -25,7 +26,6 @@ use crate::{
     command::{CommandToken, Failure, FailureCode, Outcome, Password},
     core::Core,
     crypto::{keys::AccountSecrets, seal, seal::RecoveryCode},
-    event::ConnectionState,
     input::{Answer, CallId},
     link::Purpose,
     output::Effect,
@@ -351,23 +351,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Err(())
             }
         }
-    }
-
-    pub(crate) fn sign_out(&mut self, token: CommandToken) {
-        if self.link.is_connected() {
-            self.ask(Purpose::SignOut { token }, Request::SignOut);
-        } else {
-            self.on_signed_out(token);
-        }
-    }
-
-    /// The session is over here in any case: without its password this profile says nothing any more.
-    pub(crate) fn on_signed_out(&mut self, token: CommandToken) {
-        self.account.session = false;
-        self.account_changed = true;
-        self.show_connection(ConnectionState::SignedOut);
-        self.batch.effect(Effect::CloseDirectory);
-        self.done(token, Ok(Outcome::SignedOut));
     }
 
     fn take_stage(&mut self, is: impl Fn(&Stage) -> bool) -> Option<AccountCommand> {

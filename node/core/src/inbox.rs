@@ -5,20 +5,20 @@
 
 mod hidden;
 mod reading;
+mod unopened;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp, frame,
+    AccountId, BoundedBytes, ConversationId, DeviceId, Timestamp, frame,
     limits::{CIPHERTEXT_MAX, SEEN_MAX},
-    peer::{Body, Content, Envelope, PeerFrame, PeerRefusal},
+    peer::{Body, Content, Envelope},
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     command::HistoryEntry,
-    conversation::EARLY_MAX,
     core::Core,
-    crypto::mls::{OpenError, Opened},
+    crypto::mls::Opened,
     event::{EventKind, ShortId, Trust},
     input::PeerId,
     records::{self, WaitingRecord, waiting_key},
@@ -79,52 +79,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         match group.open(self.now, &envelope.ciphertext) {
             Ok(opened) => self.on_opened(id, opened, carrier),
             Err(error) => self.on_unopened(&envelope, carrier, &error),
-        }
-    }
-
-    fn on_unknown_conversation(&mut self, envelope: &Envelope, carrier: Carrier) {
-        match carrier {
-            Carrier::Peer(peer) => self.refuse(peer, envelope.id, PeerRefusal::UnknownConversation),
-            Carrier::Mailbox { .. } if !self.conversations.contains_key(&envelope.conversation) => {
-                self.mail.unknown_conversation(envelope.conversation);
-            }
-            // Its sender seals it anew when this device has come back.
-            Carrier::Mailbox { .. } | Carrier::Kept => {}
-        }
-    }
-
-    fn on_early(&mut self, envelope: Envelope, carrier: Carrier) {
-        let id = envelope.conversation;
-        match carrier {
-            // The mailbox is in order: a commit that should be there is not.
-            Carrier::Mailbox { .. } => self.lose(id),
-            Carrier::Peer(_) | Carrier::Kept => {
-                let Some(state) = self.conversations.get_mut(&id) else { return };
-                let known = state.early.iter().any(|kept| kept.id == envelope.id);
-                if !known && state.early.len() < EARLY_MAX {
-                    state.early.push_back(envelope);
-                }
-                self.mail.want();
-            }
-        }
-    }
-
-    /// A commit was applied: what waited for it is opened.
-    pub(crate) fn open_early(&mut self, id: ConversationId) {
-        let Some(state) = self.conversations.get_mut(&id) else { return };
-        for envelope in std::mem::take(&mut state.early) {
-            self.on_envelope(envelope, Carrier::Kept);
-        }
-    }
-
-    fn on_unopened(&mut self, envelope: &Envelope, carrier: Carrier, error: &OpenError) {
-        self.report_refused("a message cannot be opened", error);
-        let reason = match error {
-            OpenError::EpochGone => PeerRefusal::EpochGone,
-            _ => PeerRefusal::Unreadable,
-        };
-        if let Carrier::Peer(peer) = carrier {
-            self.refuse(peer, envelope.id, reason);
         }
     }
 
@@ -392,10 +346,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for (id, device) in waiting {
             self.release_in_order(id, device);
         }
-    }
-
-    fn refuse(&mut self, peer: PeerId, id: MessageId, reason: PeerRefusal) {
-        self.send_to_peer(peer, PeerFrame::Refused { id, reason });
     }
 
     /// Ids of messages that can't come again are forgotten, so that memory follows the retention of the mailbox.

@@ -1,4 +1,4 @@
-//! A new password, by the old one or by the recovery code; and the account's end.
+//! A new password, by the old one or by the recovery code.
 
 use membership::certificate::verify_device_list;
 use mls_rs::CryptoProvider;
@@ -19,10 +19,8 @@ use crate::{
         keys::AccountSecrets,
         seal::{self, RecoveryCode},
     },
-    event::ConnectionState,
     input::{Answer, CallId},
     link::Purpose,
-    output::Effect,
     records::PendingEnrolment,
 };
 
@@ -30,11 +28,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn passwd(&mut self, token: CommandToken, old: Password, new: Password) {
         let Some(name) = self.own().map(|own| own.name.clone()) else { return };
         self.start_account_command(token, name, old, Kind::Passwd { new, sent: false, new_first: false });
-    }
-
-    pub(crate) fn close_account(&mut self, token: CommandToken, password: Password) {
-        let Some(name) = self.own().map(|own| own.name.clone()) else { return };
-        self.start_account_command(token, name, password, Kind::Close);
     }
 
     pub(crate) fn recover(&mut self, token: CommandToken, name: Name, code: &str, password: Password) {
@@ -91,31 +84,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Ok((reply, command)) = self.account_reply(command, answer) else { return };
         let result = if reply == Reply::Done { Ok(Outcome::Done) } else { Err(misbehaves()) };
         self.done(command.token, result);
-    }
-
-    pub(crate) fn on_account_closed(&mut self, call: CallId, answer: Answer) {
-        let Some(command) = self.take_stage(|stage| matches!(stage, Stage::Finishing(own) if *own == call)) else {
-            return;
-        };
-        // Whoever asks again after a lost answer finds no account any more: that is what was asked for.
-        let gone = matches!(answer, Answer::Refusal(Refusal::NotSignedIn | Refusal::WrongCredentials));
-        if !gone {
-            let Ok((reply, kept)) = self.account_reply(command, answer) else { return };
-            if reply != Reply::Done {
-                return self.done(kept.token, Err(misbehaves()));
-            }
-            return self.end_account(kept.token);
-        }
-        self.end_account(command.token);
-    }
-
-    fn end_account(&mut self, token: CommandToken) {
-        self.account.closed = true;
-        self.account.session = false;
-        self.account_changed = true;
-        self.show_connection(ConnectionState::SignedOut);
-        self.batch.effect(Effect::CloseDirectory);
-        self.done(token, Ok(Outcome::Done));
     }
 
     /// Opens the backup that the directory gave, if it is this list's account's and the code is right.

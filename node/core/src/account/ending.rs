@@ -1,0 +1,63 @@
+//! The end: of a session, and of the account.
+
+use mls_rs::CryptoProvider;
+use protocol::directory::{Refusal, Reply, Request};
+
+use super::{Kind, Stage, failures::misbehaves};
+use crate::{
+    command::{CommandToken, Outcome, Password},
+    core::Core,
+    event::ConnectionState,
+    input::{Answer, CallId},
+    link::Purpose,
+    output::Effect,
+};
+
+impl<C: CryptoProvider + Clone> Core<C> {
+    pub(crate) fn sign_out(&mut self, token: CommandToken) {
+        if self.link.is_connected() {
+            self.ask(Purpose::SignOut { token }, Request::SignOut);
+        } else {
+            self.on_signed_out(token);
+        }
+    }
+
+    /// The session is over here in any case: without its password this profile says nothing any more.
+    pub(crate) fn on_signed_out(&mut self, token: CommandToken) {
+        self.account.session = false;
+        self.account_changed = true;
+        self.show_connection(ConnectionState::SignedOut);
+        self.batch.effect(Effect::CloseDirectory);
+        self.done(token, Ok(Outcome::SignedOut));
+    }
+
+    pub(crate) fn close_account(&mut self, token: CommandToken, password: Password) {
+        let Some(name) = self.own().map(|own| own.name.clone()) else { return };
+        self.start_account_command(token, name, password, Kind::Close);
+    }
+
+    pub(crate) fn on_account_closed(&mut self, call: CallId, answer: Answer) {
+        let Some(command) = self.take_stage(|stage| matches!(stage, Stage::Finishing(own) if *own == call)) else {
+            return;
+        };
+        // Whoever asks again after a lost answer finds no account any more: that is what was asked for.
+        let gone = matches!(answer, Answer::Refusal(Refusal::NotSignedIn | Refusal::WrongCredentials));
+        if !gone {
+            let Ok((reply, kept)) = self.account_reply(command, answer) else { return };
+            if reply != Reply::Done {
+                return self.done(kept.token, Err(misbehaves()));
+            }
+            return self.end_account(kept.token);
+        }
+        self.end_account(command.token);
+    }
+
+    fn end_account(&mut self, token: CommandToken) {
+        self.account.closed = true;
+        self.account.session = false;
+        self.account_changed = true;
+        self.show_connection(ConnectionState::SignedOut);
+        self.batch.effect(Effect::CloseDirectory);
+        self.done(token, Ok(Outcome::Done));
+    }
+}
