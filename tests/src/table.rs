@@ -4,10 +4,9 @@
 //! through a [`Waiter`], who may put another in its place: a directory that lies. Nobody can be dialled, so everything
 //! goes by the mailbox. For what may happen in which order there is [`crate::world`].
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
-};
+mod names;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use directory::{
     core::{Caller, Service, ServiceConfig, ServiceEffect},
@@ -15,17 +14,19 @@ use directory::{
 };
 use node_core::{
     Core, CoreConfig,
-    command::{Command, CommandResult, CommandToken, Password},
+    command::{Command, CommandResult, CommandToken},
     event::{Event, EventKind},
     input::{Answer, Input},
     output::{Effect, Outputs},
 };
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{
-    DeviceId, Fingerprint, Name, PublicKey, Timestamp,
+    DeviceId, Fingerprint, PublicKey, Timestamp,
     directory::{Refusal, Registration, Reply, Request},
 };
 
+use self::names::address;
+pub use self::names::{named, password_of};
 use crate::{
     entropy::SeededEntropy,
     provider::SeededProvider,
@@ -71,6 +72,7 @@ pub struct Table {
     guests: Vec<Guest>,
     queue: VecDeque<(Seat, Input)>,
     waiter: Waiter,
+    lost: Option<fn(&Request) -> bool>,
     tokens: u64,
     swept: Timestamp,
     restarts: Vec<Seat>,
@@ -105,6 +107,7 @@ impl Table {
             guests: Vec::new(),
             queue: VecDeque::new(),
             waiter: Box::new(|_, _, answer| answer),
+            lost: None,
             tokens: 0,
             swept: BEGIN,
             restarts: Vec::new(),
@@ -119,6 +122,11 @@ impl Table {
     /// From now on the directory is honest.
     pub fn be_honest(&mut self) {
         self.waiter = Box::new(|_, _, answer| answer);
+    }
+
+    /// The answer to the next request of this kind is lost, though the directory does what it asks.
+    pub fn lose_answer(&mut self, of: fn(&Request) -> bool) {
+        self.lost = Some(of);
     }
 
     /// A new node, with an empty profile, connected.
@@ -346,6 +354,9 @@ impl Table {
         let handled = self.directory.handle(self.now, &mut caller, request.clone());
         self.guests[seat].caller = Some(caller);
         self.on_effects(handled.effects);
+        if self.lost.take_if(|lost| lost(&request)).is_some() {
+            return Answer::Lost;
+        }
         match (self.waiter)(seat, &request, handled.answer) {
             Ok(reply) => Answer::Reply(Box::new(reply)),
             Err(refusal) => Answer::Refusal(refusal),
@@ -375,25 +386,4 @@ impl Table {
         let of = |guest: &Guest| guest.caller.as_ref().is_some_and(|caller| caller.device() == Some(device));
         (0..self.guests.len()).filter(|seat| of(&self.guests[*seat])).collect()
     }
-}
-
-/// A name.
-///
-/// # Panics
-/// If it is none.
-#[must_use]
-#[expect(clippy::expect_used, reason = "for tests")]
-pub fn named(name: &str) -> Name {
-    Name::parse(name).expect("a name")
-}
-
-/// The password of the account of this name.
-#[must_use]
-pub fn password_of(name: &str) -> Password {
-    Password::new(format!("password-of-{name}"))
-}
-
-fn address(seat: Seat) -> SocketAddr {
-    let host = u8::try_from(seat % 250).unwrap_or_default() + 1;
-    SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 7_000))
 }

@@ -6,6 +6,7 @@ use node_core::{
     command::{Command, DeviceView, Failure, FailureCode, Outcome, Password},
     event::{DeviceChange, EventKind, Trust},
 };
+use protocol::directory::Request;
 use tests::table::{Seat, Table, named, password_of};
 
 fn sign_in(table: &mut Table, seat: Seat, name: &str) -> Result<Outcome, Failure> {
@@ -288,6 +289,15 @@ fn a_closed_account_is_gone_for_everybody() {
     let again = Command::SignUp { name: named("alice"), password: password_of("alice"), invite: None };
     let seat = table.sit();
     assert_eq!(table.command(seat, again).unwrap_err().code, FailureCode::Conflict, "a name is given out once");
+}
+
+#[test]
+fn an_account_is_closed_though_the_directorys_word_about_it_is_lost() {
+    let mut table = Table::new();
+    let alice = table.sign_up("alice");
+    table.lose_answer(|request| matches!(request, Request::CloseAccount));
+    let close = Command::CloseAccount { password: password_of("alice") };
+    assert_eq!(table.command(alice, close), Ok(Outcome::Done), "there is no such account any more, as was asked for");
 }
 
 #[test]

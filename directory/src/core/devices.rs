@@ -251,8 +251,10 @@ impl<S: Store> Service<S> {
             return Err(Refusal::PasswordNeeded.into());
         }
         self.store.close_account(account)?;
-        caller.session = None;
+        let own = caller.session.take().map(|session| session.device);
         self.forget_revoked(now, account, effects)?;
+        // Whoever closes an account hangs up by itself: its answer must not be cut off.
+        effects.retain(|effect| !matches!(effect, ServiceEffect::CloseSession { device } if Some(*device) == own));
         Ok(Reply::Done)
     }
 }

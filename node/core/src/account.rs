@@ -71,7 +71,10 @@ enum Kind {
         sent: bool,
         new_first: bool,
     },
-    Close,
+    /// `sent` once the account may be closed.
+    Close {
+        sent: bool,
+    },
     Recover {
         code: RecoveryCode,
         found: Option<Box<(SignedDeviceList, AccountSecrets)>>,
@@ -169,7 +172,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Ok(Stage::Registering(self.ask(Purpose::RegistrationStart, request), state))
             }
             Kind::Passwd { new, new_first: true, .. } => self.login(name, new),
-            Kind::SignIn | Kind::Revoke { .. } | Kind::Close | Kind::Passwd { .. } => {
+            Kind::SignIn | Kind::Revoke { .. } | Kind::Close { .. } | Kind::Passwd { .. } => {
                 self.login(name, &command.password)
             }
         }
@@ -278,7 +281,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Kind::SignUp { .. } => self.finish_sign_up(command, upload, &export_key),
                 Kind::Recover { .. } => self.finish_recovery(command, upload, &export_key),
                 Kind::Passwd { .. } => self.finish_passwd(command, upload, &export_key),
-                Kind::SignIn | Kind::Revoke { .. } | Kind::Close => self.put_back(command),
+                Kind::SignIn | Kind::Revoke { .. } | Kind::Close { .. } => self.put_back(command),
             },
             StretchDone::LoggedIn { finalization, export_key, .. } => {
                 let call = self.ask(Purpose::SignInFinish, Request::SignInFinish { credential: finalization });
@@ -291,6 +294,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                     && !std::mem::replace(new_first, true)
                 {
                     return self.put_back(command);
+                }
+                // And a password that was right is wrong now because the account is gone, if that answer was lost.
+                if matches!(command.kind, Kind::Close { sent: true }) {
+                    return self.end_account(command.token);
                 }
                 self.done(command.token, Err(wrong_credentials()));
             }
@@ -330,10 +337,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Kind::Revoke { .. } => self.revoke(command, devices, &list),
             Kind::Passwd { new_first: true, .. } => self.done(command.token, Ok(Outcome::Done)),
             Kind::Passwd { .. } => self.start_passwd(command),
-            Kind::Close => {
-                let call = self.ask(Purpose::CloseAccount, Request::CloseAccount);
-                self.account_flow.command = Some(AccountCommand { stage: Stage::Finishing(call), ..command });
-            }
+            Kind::Close { .. } => self.finish_close(command),
             Kind::SignUp { .. } | Kind::Recover { .. } => self.done(command.token, Err(misbehaves())),
         }
     }

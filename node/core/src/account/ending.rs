@@ -3,7 +3,7 @@
 use mls_rs::CryptoProvider;
 use protocol::directory::{Refusal, Reply, Request};
 
-use super::{Kind, Stage, failures::misbehaves};
+use super::{AccountCommand, Kind, Stage, failures::misbehaves};
 use crate::{
     command::{CommandToken, Outcome, Password},
     core::Core,
@@ -33,7 +33,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn close_account(&mut self, token: CommandToken, password: Password) {
         let Some(name) = self.own().map(|own| own.name.clone()) else { return };
-        self.start_account_command(token, name, password, Kind::Close);
+        self.start_account_command(token, name, password, Kind::Close { sent: false });
+    }
+
+    /// The password is proven: the account ends.
+    pub(super) fn finish_close(&mut self, command: AccountCommand) {
+        let call = self.ask(Purpose::CloseAccount, Request::CloseAccount);
+        let kind = Kind::Close { sent: true };
+        self.account_flow.command = Some(AccountCommand { kind, stage: Stage::Finishing(call), ..command });
     }
 
     pub(crate) fn on_account_closed(&mut self, call: CallId, answer: Answer) {
@@ -52,7 +59,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.end_account(command.token);
     }
 
-    fn end_account(&mut self, token: CommandToken) {
+    pub(super) fn end_account(&mut self, token: CommandToken) {
         self.account.closed = true;
         self.account.session = false;
         self.account_changed = true;
