@@ -319,15 +319,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// Forgets what every device of the recipient has, or has waiting for it while another device has it.
+    /// Forgets what every device of the recipient has, or has waiting for it while another device has it; and what was for
+    /// one's own other devices alone, once there is none of them left that it is for.
     fn settle_delivered(&mut self, conversation: ConversationId) {
         if !self.conversations.get(&conversation).is_some_and(ConversationState::is_active) {
             return;
         }
-        let arrived =
-            |entry: &&OutboxEntry| matches!(entry.record.state, DeliveryState::Delivered | DeliveryState::Read);
-        let arrived = self.outbox.of(conversation).filter(arrived).map(|entry| entry.record.id);
-        let done: Vec<MessageId> = arrived.filter(|id| self.recipients(*id).is_empty()).collect();
+        let settled = |entry: &&OutboxEntry| match entry.record.state {
+            DeliveryState::Delivered | DeliveryState::Read => self.recipients(entry.record.id).is_empty(),
+            _ => entry.record.own_only && self.awaited(entry.record.id).is_empty(),
+        };
+        let done: Vec<MessageId> = self.outbox.of(conversation).filter(settled).map(|entry| entry.record.id).collect();
         for id in done {
             self.forget_message(id);
         }

@@ -274,6 +274,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The devices that a message is for and that have it neither stored nor waiting at the mailbox.
     pub(crate) fn recipients(&self, id: MessageId) -> Vec<DeviceId> {
+        let mut awaited = self.awaited(id);
+        if let Some(entry) = self.outbox.get(id) {
+            awaited.retain(|device| !entry.record.in_mailbox.contains(device));
+        }
+        awaited
+    }
+
+    /// The devices that a message is for and that have not said that they have it.
+    pub(crate) fn awaited(&self, id: MessageId) -> Vec<DeviceId> {
         let Some((entry, own)) = self.outbox.get(id).zip(self.own()) else { return Vec::new() };
         let Some(state) = self.conversations.get(&entry.record.conversation) else { return Vec::new() };
         let has = |member: &VerifiedDevice| entry.record.delivered.contains(&member.entry.device);
@@ -286,7 +295,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         };
         let meant = |member: &&VerifiedDevice| !entry.record.own_only || member.account == own.account;
         let open = state.others(own.device).filter(meant).filter(|member| !has(member) && !late(member));
-        open.map(|member| member.entry.device).filter(|device| !entry.record.in_mailbox.contains(device)).collect()
+        open.map(|member| member.entry.device).collect()
     }
 
     /// A message made progress towards its person; states never go back.

@@ -158,6 +158,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 if again {
                     command.races += 1;
                     self.put_back(command);
+                } else if refusal == Refusal::DeviceTaken {
+                    // It was one, was revoked, and heard of neither: with these keys it will never be one again.
+                    self.retire(command);
                 } else {
                     self.done(command.token, Err(Self::enrolment_refused(&refusal)));
                 }

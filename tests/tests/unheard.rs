@@ -1,0 +1,65 @@
+//! Answers that are never heard: whoever asked finds out by itself, and nobody waits for what cannot come.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
+use protocol::directory::{Refusal, Request};
+use tests::table::{Seat, Table, named, password_of};
+
+fn sign_in(table: &mut Table, seat: Seat, name: &str) -> CommandResult {
+    table.command(seat, Command::SignIn { name: named(name), password: password_of(name) })
+}
+
+/// Revokes whatever other device there is.
+fn revoke_other(table: &mut Table, seat: Seat, name: &str) -> CommandResult {
+    let Outcome::Devices { devices } = table.command(seat, Command::Devices).unwrap() else { panic!("no devices") };
+    let other = devices.iter().find(|device| !device.this).unwrap().device.clone();
+    table.command(seat, Command::Revoke { device: other, password: password_of(name) })
+}
+
+#[test]
+fn a_device_that_was_revoked_before_it_heard_that_it_was_one_comes_as_another() {
+    let mut table = Table::new();
+    let alice = table.sign_up("alice");
+    let phone = table.sit();
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::UpdateDevices { .. } if seat == phone => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    sign_in(&mut table, phone, "alice").unwrap_err();
+    table.be_honest();
+    assert_eq!(revoke_other(&mut table, alice, "alice"), Ok(Outcome::Done));
+
+    table.connect(phone);
+    let Err(Failure { code, message, .. }) = sign_in(&mut table, phone, "alice") else { panic!("it is one") };
+    assert_eq!(code, FailureCode::Auth);
+    assert!(message.ends_with("its keys are dropped, and SIGNIN alice makes it a new one"), "{message}");
+    let entered = Outcome::SignedIn { name: named("alice"), online: true, unread: 0 };
+    assert_eq!(sign_in(&mut table, phone, "alice"), Ok(entered));
+}
+
+#[test]
+fn what_was_for_an_own_device_that_is_gone_is_not_waited_for() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(bob, "alice", "one").unwrap();
+    table.pass(10_000);
+    let phone = table.sit();
+    sign_in(&mut table, phone, "alice").unwrap();
+    table.pass(10_000);
+    table.send(bob, "alice", "two").unwrap();
+    table.pass(10_000);
+    table.sleep(phone);
+
+    // What was read at home is told to the phone, which nobody gets to before it is revoked.
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::Deposit { .. } if seat == alice => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    table.command(alice, Command::Read { user: named("bob") }).unwrap();
+    table.pass(1_000);
+    assert_eq!(table.command(alice, Command::WaitIdle).unwrap_err().code, FailureCode::Timeout);
+    assert_eq!(revoke_other(&mut table, alice, "alice"), Ok(Outcome::Done));
+    table.be_honest();
+    assert_eq!(table.command(alice, Command::WaitIdle), Ok(Outcome::Done));
+}
