@@ -128,6 +128,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
                 missing: Vec::new(),
                 waiting: Vec::new(),
                 last_content: [0; 32],
+                gap_untold: false,
                 confirmed_below: 0,
                 receipt_owed: false,
                 read_below: 0,

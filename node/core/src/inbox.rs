@@ -183,12 +183,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let late = waiting.sequence < sender.next;
         match frame::decode_body::<Content>(&waiting.content, CIPHERTEXT_MAX) {
             Ok(content) if late => self.show_message(id, account, device, &content, waiting.stranger, true),
-            Ok(content) if gap => {
-                self.give_up_until(id, account, device, waiting.sequence);
-                self.note_shown(id, account, device, &content, &waiting.content);
-                self.show_message(id, account, device, &content, waiting.stranger, true);
+            Ok(content) => {
+                if gap {
+                    self.give_up_until(id, account, device, waiting.sequence);
+                }
+                self.show_next(id, account, device, &content, &waiting.content, waiting.stranger);
             }
-            Ok(content) => self.show_next(id, account, device, &content, &waiting.content, waiting.stranger),
             Err(error) => self.report_bug("a waiting message cannot be read", &error),
         }
     }
@@ -224,6 +224,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn give_up_until(&mut self, id: ConversationId, account: AccountId, device: DeviceId, sequence: u64) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let sender = state.sender(device, account);
+        sender.gap_untold |= sender.next < sequence;
         let from = sender.next.max(sequence.saturating_sub(MISSING_MAX as u64));
         sender.missing.extend(from..sequence);
         let excess = sender.missing.len().saturating_sub(MISSING_MAX);
@@ -239,27 +240,23 @@ impl<C: CryptoProvider + Clone> Core<C> {
         bytes: &[u8],
         stranger: bool,
     ) {
-        let broken = self.conversations.get_mut(&id).is_some_and(|state| {
-            let sender = state.sender(device, account);
-            // The sender's own chain says which message came before; another one means that one is missing.
-            content.previous != sender.last_content && sender.last_content != [0; 32]
-        });
-        self.note_shown(id, account, device, content, bytes);
-        self.show_message(id, account, device, content, stranger, broken);
-    }
-
-    fn note_shown(
-        &mut self,
-        id: ConversationId,
-        account: AccountId,
-        device: DeviceId,
-        content: &Content,
-        bytes: &[u8],
-    ) {
+        let shows = self.is_shown(account, content);
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let sender = state.sender(device, account);
+        // The sender's own chain says which message came before; another one means that one is missing.
+        let broken = content.previous != sender.last_content && sender.last_content != [0; 32];
+        let gap = sender.gap_untold || broken;
+        // What nobody sees can tell nobody: the next text does.
+        sender.gap_untold = gap && !shows;
         sender.next = content.sequence.saturating_add(1);
         sender.last_content = Sha256::digest(bytes).into();
+        self.show_message(id, account, device, content, stranger, gap);
+    }
+
+    /// Whether a person sees it: what is for nodes is not shown, nor is what a blocked person sends.
+    fn is_shown(&self, account: AccountId, content: &Content) -> bool {
+        let own = self.own().is_some_and(|own| own.account == account);
+        matches!(content.body, Body::Text(_)) && (own || !self.has_blocked(account))
     }
 
     fn show_message(
@@ -278,10 +275,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             state.changed = true;
             state.sender(device, account).receipt_owed = true;
         }
-        // What one's own other device sent is shown as sent; what a blocked person sends is not shown at all.
+        // What one's own other device sent is shown as sent.
         let (from, to) = if account == own_account { (own, peer) } else { (peer, own) };
         let Body::Text(text) = &content.body else { return self.take_hidden(id, account, &content.body) };
-        if account != own_account && self.has_blocked(account) {
+        if !self.is_shown(account, content) {
             return;
         }
         let short = self.next_short_id();

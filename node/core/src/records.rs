@@ -205,6 +205,8 @@ pub(crate) struct SenderRecord {
     pub(crate) waiting: Vec<u64>,
     /// Hash of the content before `next`.
     pub(crate) last_content: [u8; 32],
+    /// Whether something before `next` is missing that no message shown since has told of.
+    pub(crate) gap_untold: bool,
     /// What the device confirmed of our receipts.
     pub(crate) confirmed_below: u64,
     /// Whether the device must hear from us again.

@@ -344,7 +344,7 @@ impl World {
         self.nodes[index].disk = self.nodes[from].disk.clone();
         self.nodes[index].away = true;
         if let Some(devices) = self.devices.as_mut() {
-            devices.watch.copy(original.owner, from, index);
+            devices.watch.copy(from, index);
         }
         self.trace.note(self.now, &|| format!("machine {from} of {} is copied to {index}", self.nodes[from].name));
     }

@@ -88,9 +88,10 @@ impl Watch {
     }
 
     /// A disk is copied.
-    pub(super) fn copy(&mut self, owner: PersonIndex, from: NodeIndex, to: NodeIndex) {
+    pub(super) fn copy(&mut self, from: NodeIndex, to: NodeIndex) {
         for uid in self.holds.get(&from).into_iter().flatten() {
-            if let Some(message) = self.messages.get_mut(uid).filter(|message| message.owner == owner) {
+            // What the machine only shows of another one's is in no outbox there.
+            if let Some(message) = self.messages.get_mut(uid).filter(|message| message.from == from) {
                 message.copied = true;
             }
         }
