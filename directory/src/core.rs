@@ -331,6 +331,7 @@ impl<S: Store> Service<S> {
                 self.store.block(account, &accounts, blocked)?;
                 Ok(Reply::Done)
             }
+            Request::Settling { commits } => self.settling((account, device), &commits),
             // Answered before anybody is signed in.
             Request::Ping
             | Request::SignUpStart { .. }

@@ -346,6 +346,8 @@ pub trait Mailbox {
     fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>>;
     /// Items and bytes that wait for each device and count against this.
     fn waiting(&self, devices: &[DeviceId], counted: [u8; 32]) -> Stored<Vec<(u64, u64)>>;
+    /// Whether an item of this key waits for each device.
+    fn holds(&self, devices: &[DeviceId], key: [u8; 32]) -> Stored<Vec<bool>>;
     /// Reads a mailbox after a place, in order: at most so many items and bytes, but at least one; and whether more
     /// waits.
     fn drain(

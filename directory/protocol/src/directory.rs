@@ -21,7 +21,7 @@ use crate::{
     frame::{self, FrameError},
     limits::{
         ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, HANDSHAKE_MAX, INVITE_MAX, KEY_PACKAGE_MAX, KEY_PACKAGES, LOOK_UP_MAX,
-        OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, STRANGER_FRAME_MAX, TREE_MAX,
+        OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, SETTLING_MAX, STRANGER_FRAME_MAX, TREE_MAX,
     },
     peer::Envelope,
 };
@@ -196,6 +196,11 @@ pub enum Request {
         accounts: Bounded<AccountId, LOOK_UP_MAX>,
         /// Blocked or not.
         blocked: bool,
+    },
+    /// Asks how far commits have come that ended these epochs. Answers [`Reply::Settling`].
+    Settling {
+        /// Conversations that the asking device is in, and the epochs.
+        commits: Bounded<(ConversationId, u64), SETTLING_MAX>,
     },
 }
 

@@ -6,14 +6,15 @@
 use std::collections::BTreeSet;
 
 use protocol::{
-    ConversationId, DeviceId, Timestamp,
-    directory::{MailItem, Push, Refusal},
+    AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
+    directory::{MailItem, Push, Refusal, Reply},
     limits::MAILBOX_RETENTION_MS,
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::store::{Delivery, Handout, Quota, Store, StoreError};
 
-use super::{Service, ServiceEffect, Stop, conversations::hash, mailbox};
+use super::{Answer, Service, ServiceEffect, Stop, conversations::hash, mailbox};
 
 /// Commits and Welcomes of one device that may wait for another: a device with a full mailbox of messages has made a few
 /// dozen commits, and this is for somebody away for a fortnight from several conversations.
@@ -26,6 +27,11 @@ const HANDOUTS_MAX: usize = 64;
 /// What a device's commits and Welcomes are counted by.
 fn counted(author: DeviceId) -> [u8; 32] {
     hash(&[b"handshakes", &author.0])
+}
+
+/// What makes a commit the same item in everybody's mailbox.
+fn commit_key(commit: CommitHash) -> [u8; 32] {
+    hash(&[b"commit", &commit.0])
 }
 
 /// A change of a conversation, and what is owed for it.
@@ -43,7 +49,7 @@ impl Owed<'_> {
     pub(super) fn handout(self, now: Timestamp) -> Result<Handout, Stop> {
         let (welcome, key) = match self.item {
             MailItem::Welcome { welcome, .. } => (true, hash(&[b"welcome", welcome])),
-            MailItem::Commit { commit, .. } => (false, hash(&[b"commit", commit])),
+            MailItem::Commit { commit, .. } => (false, commit_key(CommitHash(Sha256::digest(&**commit).into()))),
             _ => return Err(super::malformed("neither a Welcome nor a commit")),
         };
         Ok(Handout {
@@ -87,6 +93,25 @@ impl<S: Store> Service<S> {
             self.hand_out(handout, &mut effects)?;
         }
         Ok(effects)
+    }
+
+    /// How many connected members have not taken these commits from their mailboxes yet.
+    pub(super) fn settling(
+        &self,
+        (account, device): (AccountId, DeviceId),
+        commits: &[(ConversationId, u64)],
+    ) -> Answer {
+        let mut behind = BTreeSet::new();
+        for (conversation, epoch) in commits {
+            let record = self.store.conversation(*conversation)?;
+            let record = record.filter(|record| record.people.contains(&account)).ok_or(Refusal::Unknown)?;
+            let Some(commit) = self.store.commit_of(record.id, *epoch)? else { continue };
+            let there = |member: &DeviceId| *member != device && self.presence.is_present(*member);
+            let there: Vec<DeviceId> = record.members.into_iter().filter(there).collect();
+            let holding = self.store.holds(&there, commit_key(commit))?;
+            behind.extend(there.into_iter().zip(holding).filter(|(_, holds)| *holds).map(|(member, _)| member));
+        }
+        Ok(Reply::Settling { devices: u32::try_from(behind.len()).unwrap_or(u32::MAX) })
     }
 
     fn hand_out(&self, handout: Handout, effects: &mut Vec<ServiceEffect>) -> Result<(), StoreError> {

@@ -64,6 +64,7 @@ impl Entry {
             Request::RecoveryFinish(recovery) => (RECOVERY, Detail::Name(recovery.name.clone())),
             Request::CloseAccount => (CLOSE_ACCOUNT, Detail::Nothing),
             Request::Block { accounts, .. } => ("block", Detail::Count(accounts.len())),
+            Request::Settling { commits } => ("settling", Detail::Count(commits.len())),
         };
         Self { kind, detail }
     }

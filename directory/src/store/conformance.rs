@@ -256,7 +256,10 @@ fn what_waits_is_counted_by_what_it_counts_against(store: &impl Store) {
     assert_eq!(counted(9), [(2, 20), (1, 10), (0, 0)]);
     assert_eq!(counted(8), [(1, 10), (1, 5), (0, 0)]);
     store.deliver(&[by(9, 1, &[1, 2])]).unwrap();
+    let holds = || store.holds(&all, mail(1, &[]).key).unwrap();
+    assert_eq!(holds(), [true, true, false]);
     store.remove(device(1), &[Cursor(1)]).unwrap();
+    assert_eq!(holds(), [false, true, false], "what was taken is known, but no longer held");
     assert_eq!(counted(9), [(1, 10), (1, 10), (0, 0)]);
     store.forget_mail(&[device(2)]).unwrap();
     store.expire(Timestamp(2_003), 9, &|_| None).unwrap();

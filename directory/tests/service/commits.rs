@@ -3,7 +3,7 @@
 use directory::store::{Handout, Store};
 use mls_rs::{ExtensionList, MlsMessage};
 use protocol::{
-    CommitHash, ConversationId, DeviceId,
+    Bounded, CommitHash, ConversationId, DeviceId,
     directory::{CommitSubmission, HandshakeBytes, MailItem, Refusal, Reply, Request},
     frame,
     limits::{DIRECTORY_FRAME_MAX, HANDSHAKE_MAX},
@@ -13,11 +13,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     hall::{Hall, Person, bytes, mail_for, mls_time},
-    talk::{Made, id_of, is_malformed},
+    talk::{Made, id_of, is_malformed, place},
 };
 
 over_both!(
     a_commit_goes_to_every_member_once_its_author_too,
+    a_commit_has_settled_when_every_connected_member_has_taken_it,
     the_second_commit_of_an_epoch_lost_to_the_first,
     a_commit_of_no_epoch_is_stale,
     the_rules_name_what_they_forbid,
@@ -51,6 +52,29 @@ fn a_commit_goes_to_every_member_once_its_author_too(hall: Hall<impl Store>) {
     assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted), "the same again");
     assert_eq!(hall.mail(&mut alice), [item(&commit)]);
     assert_eq!(hall.mail(&mut bob)[before..], [item(&commit)]);
+}
+
+fn a_commit_has_settled_when_every_connected_member_has_taken_it(hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let mut carol = hall.arrive("carol", 3);
+    let (mut group, _) = hall.talk(&mut alice, &mut bob);
+    let announce = || Request::Announce { addresses: Bounded::default(), send_counter: 0 };
+    let (conversation, epoch) = place(&group);
+    let asked = |epoch| Request::Settling { commits: vec![(conversation, epoch)].try_into().unwrap() };
+    let settling = |devices| Ok(Reply::Settling { devices });
+    let commit = hall.refresh(&mut group);
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    assert!(hall.ask(&mut alice, announce()).is_ok());
+    assert_eq!(hall.ask(&mut alice, asked(epoch)), settling(0), "bob is away, and alice asks");
+    assert!(hall.ask(&mut bob, announce()).is_ok());
+    assert_eq!(hall.ask(&mut alice, asked(epoch)), settling(1));
+    assert_eq!(hall.ask(&mut alice, asked(epoch + 1)), settling(0), "a commit that there is not");
+    let Ok(Reply::Mail { items, .. }) = hall.ask(&mut bob, Request::Drain { after: None }) else { panic!("no mail") };
+    assert_eq!(hall.ask(&mut alice, asked(epoch)), settling(1), "what is only read is not stored yet");
+    let cursors: Vec<_> = items.iter().map(|(cursor, _)| *cursor).collect();
+    assert_eq!(hall.ask(&mut bob, Request::Remove { cursors: cursors.try_into().unwrap() }), Ok(Reply::Done));
+    assert_eq!(hall.ask(&mut alice, asked(epoch)), settling(0));
+    assert_eq!(hall.ask(&mut carol, asked(epoch)), Err(Refusal::Unknown), "whoever is not in it learns nothing");
 }
 
 fn the_second_commit_of_an_epoch_lost_to_the_first(hall: Hall<impl Store>) {

@@ -138,7 +138,9 @@ fn a_new_password_and_the_end_need_a_proof_that_is_used_up(hall: Hall<impl Store
     assert_eq!(hall.ask(&mut alice, Request::CloseAccount), Err(Refusal::PasswordNeeded));
     assert!(hall.ask(&mut bob, Request::Account).is_ok());
     assert!(hall.sign_in(&mut alice).is_ok());
-    assert_eq!(hall.ask(&mut alice, Request::CloseAccount), Ok(Reply::Done));
+    let handled = hall.handle(&mut alice, Request::CloseAccount);
+    // It hangs up by itself: cut off by the directory, it might not hear that the account is closed.
+    assert_eq!((handled.answer, handled.effects), (Ok(Reply::Done), vec![]));
     assert_eq!(hall.ask(&mut alice, Request::Account), Err(Refusal::NotSignedIn));
     assert_eq!(hall.ask(&mut bob, Request::TakeKeyPackages { account: alice.account }), Err(Refusal::Unknown));
 }

@@ -5,11 +5,12 @@
 
 mod looking;
 mod sending;
+mod settling;
 mod waiting;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, DeviceId, MessageId, Name, Timestamp,
+    Bounded, ConversationId, DeviceId, MessageId, Name, Timestamp,
     directory::{Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
@@ -61,6 +62,8 @@ enum Waiting {
     Devices,
     /// For a revoked device to be in no conversation any more.
     Removal { device: DeviceId },
+    /// For whoever is connected to apply what the command changed.
+    Settling(settling::Settling),
 }
 
 /// Commands that are not done yet.
@@ -68,6 +71,8 @@ enum Waiting {
 pub(crate) struct Waiters {
     waiting: Vec<(CommandToken, Waiting)>,
     unread: usize,
+    /// This device's commits since somebody waits for such.
+    commits: Vec<(ConversationId, u64)>,
 }
 
 impl Waiters {
@@ -200,6 +205,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Ok(Outcome::Sent { id: short, uid: id, to, state: DeliveryState::Queued })
             }
             Waiting::Resume { .. } => self.resumed(false, 0),
+            Waiting::Settling(settling) => settling.result(),
             Waiting::Removal { .. } => {
                 let text = "the device is revoked, but still has its place in a conversation; \
                             it is removed as soon as the directory takes the change (STATUS shows the connection)";
@@ -225,7 +231,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Send { to, .. } => {
                 !self.people.by_name(to).is_some_and(|contact| connected.contains(&contact.account))
             }
-            Waiting::Resume { .. } | Waiting::Answer | Waiting::Devices => true,
+            Waiting::Resume { .. } | Waiting::Settling(_) | Waiting::Answer | Waiting::Devices => true,
             // Everything else repeats its request through lost connections, until whoever asked gives up.
             _ => false,
         };

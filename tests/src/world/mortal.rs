@@ -313,6 +313,7 @@ impl Mailbox for MortalStore {
 
     reads! {
         waiting(devices: &[DeviceId], counted: [u8; 32]) -> Vec<(u64, u64)>;
+        holds(devices: &[DeviceId], key: [u8; 32]) -> Vec<bool>;
         drain(device: DeviceId, after: Option<Cursor>, items: usize, bytes: usize) -> (Vec<MailRecord>, bool);
     }
 

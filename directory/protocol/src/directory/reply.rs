@@ -120,6 +120,11 @@ pub enum Reply {
         /// The root key, sealed under the recovery code.
         recovery_backup: BoundedBytes<ROOT_BACKUP_MAX>,
     },
+    /// To [`super::Request::Settling`]: connected devices that have not taken all of these commits from their mailboxes.
+    Settling {
+        /// How many.
+        devices: u32,
+    },
 }
 
 /// When a device of one's own was last there.

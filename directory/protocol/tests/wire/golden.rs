@@ -89,7 +89,8 @@ fn the_samples_name_every_variant() {
         | Request::RecoveryStart { .. }
         | Request::RecoveryFinish(_)
         | Request::CloseAccount
-        | Request::Block { .. } => 29,
+        | Request::Block { .. }
+        | Request::Settling { .. } => 30,
     };
     let requests = samples::requests();
     assert_eq!(requests.len(), requests.first().map_or(0, last));
@@ -112,7 +113,8 @@ fn the_samples_name_every_variant() {
         | Reply::Mail { .. }
         | Reply::Account { .. }
         | Reply::Book(_)
-        | Reply::RecoveryStarted { .. } => 19,
+        | Reply::RecoveryStarted { .. }
+        | Reply::Settling { .. } => 20,
     };
     assert_eq!(samples::replies().len(), reply(&Reply::Done));
     let refusal = |refusal: &Refusal| match refusal {

@@ -125,6 +125,7 @@ pub(crate) fn requests() -> Vec<Request> {
         })),
         Request::CloseAccount,
         Request::Block { accounts: list(vec![ACCOUNT]), blocked: true },
+        Request::Settling { commits: list(vec![(CONVERSATION, 300)]) },
     ]
 }
 
@@ -186,6 +187,7 @@ pub(crate) fn replies() -> Vec<Reply> {
         },
         Reply::Book(Some((300, bytes(&[1])))),
         Reply::RecoveryStarted { registration: bytes(&[1]), devices: devices(), recovery_backup: bytes(&[2]) },
+        Reply::Settling { devices: 300 },
     ]
 }
 

@@ -88,7 +88,10 @@ fn step(store: &impl Store, seed: u64) -> String {
             let done = store.handed_out(ConversationId([a; 32]), u64::from(b) + 1);
             format!("{done:?} {:?}", store.handouts((c == 0).then_some(ConversationId([a; 32])), usize::from(d)))
         }
-        32 => format!("{:?}", store.waiting(&[device(a), device(b)], QUOTA.counted)),
+        32 => {
+            let (both, key) = ([device(a), device(b)], mail(c, &[]).key);
+            format!("{:?} {:?}", store.waiting(&both, QUOTA.counted), store.holds(&both, key))
+        }
         _ => format!("{:?}", store.has_blocked(&[(account(a), account(b)), (account(c), account(d))])),
     }
 }

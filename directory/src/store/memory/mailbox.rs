@@ -28,6 +28,12 @@ impl Mailbox for MemoryStore {
         Ok(devices.iter().map(|device| waiting(inner.boxes.get(device), counted)).collect())
     }
 
+    fn holds(&self, devices: &[DeviceId], key: [u8; 32]) -> Stored<Vec<bool>> {
+        let inner = self.lock();
+        let holds = |mailbox: &MailboxOf| mailbox.items.values().any(|item| item.key == key);
+        Ok(devices.iter().map(|device| inner.boxes.get(device).is_some_and(holds)).collect())
+    }
+
     fn drain(
         &self,
         device: DeviceId,

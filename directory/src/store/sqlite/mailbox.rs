@@ -120,6 +120,16 @@ impl Mailbox for SqliteStore {
         self.read(|db| devices.iter().map(|device| waiting(db, *device, counted)).collect())
     }
 
+    fn holds(&self, devices: &[DeviceId], key: [u8; 32]) -> Stored<Vec<bool>> {
+        self.read(|db| {
+            let sql = "SELECT 1 FROM mail WHERE device = ?1 AND key = ?2";
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            let mut holds =
+                |device: &DeviceId| statement.exists(params![device.0.as_slice(), key.as_slice()]).map_err(fatal);
+            devices.iter().map(&mut holds).collect()
+        })
+    }
+
     fn drain(
         &self,
         device: DeviceId,

@@ -26,11 +26,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// The same on a new device, which also has to come into every conversation of the book.
     pub(crate) fn wait_for_entry(&mut self, token: CommandToken) {
         let unread_before = self.waiters.unread;
+        self.waiters.commits.clear();
         self.wait(token, Waiting::Resume { unread_before, entering: true });
     }
 
     /// Waits until a device that was revoked is in no conversation any more.
     pub(crate) fn wait_for_removal(&mut self, token: CommandToken, device: DeviceId) {
+        self.waiters.commits.clear();
         self.wait(token, Waiting::Removal { device });
     }
 
@@ -85,9 +87,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
         for (token, result) in ended {
-            self.waiters.take(token);
-            self.done(token, result);
+            match self.waiters.take(token) {
+                Some(Waiting::Resume { entering: true, .. } | Waiting::Removal { .. }) => self.settle(token, result),
+                _ => self.done(token, result),
+            }
         }
+        self.reconcile_settling();
         for (token, user) in asked {
             let who = Bounded::new(vec![Who::Name(user)]).unwrap_or_default();
             let call = self.ask(Purpose::Waiter { token }, Request::LookUp { who });
@@ -106,6 +111,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Online { flow, .. } if self.is_online() => flow.due(),
             _ => None,
         });
-        polls.min()
+        polls.chain(self.settling_timer()).min()
     }
 }

@@ -90,6 +90,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let hash = crate::crypto::mls::commit_hash(commit);
         if matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash) {
+            self.note_commit(id, epoch);
+            let Some(state) = self.conversations.get(&id) else { return };
             // What members said of their devices while this one was outside is not told again.
             self.people.doubt(state.record.peer);
             return self.activate(id);
@@ -114,6 +116,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 state.record.epoch_since = now;
                 state.record.sent_in_epoch = 0;
                 state.past.push_back((epoch, now));
+                if applied.by_self {
+                    self.note_commit(id, epoch);
+                }
                 // Whoever came back by itself can't read what was sealed before, and has lost what it had not stored.
                 if applied.joined_by_itself {
                     self.seal_anew(id);
