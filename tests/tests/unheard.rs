@@ -3,8 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
-use protocol::directory::{Refusal, Request};
+use protocol::{
+    Bounded,
+    directory::{MailItem, Refusal, Reply, Request},
+};
 use tests::table::{Seat, Table, named, password_of};
+
+/// A day and a bit more, in milliseconds.
+const DAY_MS: u64 = 25 * 3_600 * 1_000;
 
 fn sign_in(table: &mut Table, seat: Seat, name: &str) -> CommandResult {
     table.command(seat, Command::SignIn { name: named(name), password: password_of(name) })
@@ -62,4 +68,36 @@ fn what_was_for_an_own_device_that_is_gone_is_not_waited_for() {
     assert_eq!(revoke_other(&mut table, alice, "alice"), Ok(Outcome::Done));
     table.be_honest();
     assert_eq!(table.command(alice, Command::WaitIdle), Ok(Outcome::Done));
+}
+
+#[test]
+fn a_device_from_which_a_commit_is_kept_comes_in_anew_once_its_own_are_refused() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(bob, "alice", "one").unwrap();
+    let phone = table.sit();
+    sign_in(&mut table, phone, "alice").unwrap();
+    table.send(bob, "alice", "two").unwrap();
+    table.pass(10_000);
+
+    // Bob's keys are a day old: his refresh comes to everybody but to one of alice's machines.
+    let mut kept = None;
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) if seat == alice => {
+            let mut is_kept = |(cursor, item): &(_, _)| {
+                matches!(item, MailItem::Commit { .. }) && *kept.get_or_insert(*cursor) == *cursor
+            };
+            let items = items.into_iter().filter(|item| !is_kept(item)).collect();
+            Ok(Reply::Mail { items: Bounded::new(items).unwrap(), more })
+        }
+        answer => answer,
+    }));
+    table.pass(DAY_MS);
+    table.sleep(phone);
+    assert_eq!(revoke_other(&mut table, alice, "alice"), Ok(Outcome::Done));
+    table.send(bob, "alice", "three").unwrap();
+    table.pass(10_000);
+    let texts = ["one", "two", "three"].map(|text| ("bob".to_owned(), text.to_owned()));
+    assert_eq!(table.texts(alice), texts);
+    assert_eq!(table.misbehaviour(alice), ["a commit that ended an epoch does not come through the mailbox"]);
 }

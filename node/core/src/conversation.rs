@@ -62,6 +62,8 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     list_asked: bool,
     /// Whether the refresh was accepted and only has to come through the mailbox.
     refresh_accepted: bool,
+    /// The epoch that another commit than this device's is known to have ended.
+    ended: Option<u64>,
     /// Whether something is known to wait for this conversation.
     pub(crate) wanted: bool,
     /// When the oldest gap of each sender is given up.
@@ -82,6 +84,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             failed_rejoins: 0,
             list_asked: false,
             refresh_accepted: false,
+            ended: None,
             wanted: false,
             gaps: Vec::new(),
             past: VecDeque::new(),

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     core::Core,
+    crypto::mls::Conversation,
     input::{Answer, CallId},
     records::Phase,
 };
@@ -62,11 +63,24 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 }
                 self.mail.want();
             }
+            Some(Reply::CommitLost { .. }) if refreshing && self.is_commit_missing(id) => {
+                self.report_misbehaviour("a commit that ended an epoch does not come through the mailbox");
+                self.lose(id);
+            }
             Some(Reply::CommitLost { .. }) => self.on_commit_lost(id, rejoining, refreshing),
             Some(_) => self.unexpected(id, "the directory answered a commit with something else"),
             None if refused => self.on_commit_lost(id, rejoining, refreshing),
             None => {}
         }
+    }
+
+    /// Whether the commit that ended this device's epoch should have come by now: it was known before, and everything that
+    /// waited since was taken in. Nothing more comes in an epoch that is over, so nothing else would tell.
+    fn is_commit_missing(&mut self, id: ConversationId) -> bool {
+        let drained = self.mail.is_drained();
+        let Some(state) = self.conversations.get_mut(&id) else { return false };
+        let epoch = state.group.as_ref().map(Conversation::epoch);
+        std::mem::replace(&mut state.ended, epoch) == epoch && drained
     }
 
     pub(super) fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
