@@ -7,12 +7,16 @@ use mls_rs::{
 };
 use mls_rs_core::{error::IntoAnyError, identity::MemberValidationContext};
 use protocol::{
-    certificate::Certificate,
+    AccountId,
+    certificate::{Certificate, DeviceEntry},
     frame::{self, FrameError},
     limits::CERTIFICATE_MAX,
 };
 
-use crate::certificate::{CertificateError, VerifiedDevice, verify_certificate};
+use crate::{
+    account_id,
+    certificate::{CertificateError, VerifiedDevice, verify_certificate},
+};
 
 /// Longest credential: a certificate's signature and framing beyond its entry.
 const CREDENTIAL_MAX: usize = CERTIFICATE_MAX + 128;
@@ -62,6 +66,17 @@ pub fn device_of(identity: &SigningIdentity) -> Result<VerifiedDevice, IdentityE
     let certificate: Certificate = frame::decode_body(&credential.identifier, CREDENTIAL_MAX)?;
     let device = verify_certificate(&certificate)?;
     if identity.signature_key.as_bytes() == device.entry.mls_key.0 { Ok(device) } else { Err(IdentityError::Key) }
+}
+
+/// What a leaf that was validated when it came says of its device. No signature is checked.
+///
+/// # Errors
+/// [`IdentityError`] if it says nothing.
+pub fn claimed_device(identity: &SigningIdentity) -> Result<(AccountId, DeviceEntry), IdentityError> {
+    let credential = identity.credential.as_basic().ok_or(IdentityError::CredentialType)?;
+    let certificate: Certificate = frame::decode_body(&credential.identifier, CREDENTIAL_MAX)?;
+    let entry = certificate.entry()?;
+    Ok((account_id(&entry.root_key), entry))
 }
 
 /// Validates leaves by their certificates alone: no clock, no look-up, so that every member decides alike.

@@ -1,5 +1,7 @@
 //! The MLS rules hook: hands each commit to the one rule in [`protocol::policy`], and sets how we write.
 
+use std::collections::BTreeMap;
+
 use mls_rs::{
     MlsRules,
     client_builder::PaddingMode,
@@ -7,9 +9,20 @@ use mls_rs::{
     mls_rules::{CommitDirection, CommitOptions, CommitSource, EncryptionOptions, ProposalBundle},
 };
 use mls_rs_core::error::IntoAnyError;
-use protocol::policy::{Change, Committer, Policy, PolicyRefusal, check_direct_commit};
+use protocol::{
+    AccountId, DeviceId, PublicKey, frame,
+    policy::{
+        Change, Committer, GroupCommit, GroupPolicy, LEAVE_LABEL, Leave, Policy, PolicyRefusal, SignedLeave,
+        check_direct_commit, check_group_commit,
+    },
+};
 
-use crate::{PolicyError, account_id, identity::IdentityError, identity::device_of, policy_of};
+use crate::{
+    LEAVE_PROPOSAL_TYPE, PolicyError, SIGNED_LEAVE_MAX, account_id, group_context,
+    identity::{IdentityError, claimed_device, device_of},
+    policy_of,
+    signing::verify,
+};
 
 /// Why a commit is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +36,12 @@ pub enum RulesError {
     /// The policy forbids it.
     #[error(transparent)]
     Refused(#[from] PolicyRefusal),
+    /// A request to leave that is none.
+    #[error("a request to leave is malformed: {0}")]
+    Leave(frame::FrameError),
+    /// A request to leave that no device of its account in this group signed.
+    #[error("a request to leave is not signed by a device of its account in this group")]
+    ForeignLeave,
     /// It removes a leaf that is not there.
     #[error("the commit removes a leaf that does not exist")]
     UnknownLeaf,
@@ -31,6 +50,73 @@ pub enum RulesError {
 impl IntoAnyError for RulesError {
     fn into_dyn_error(self) -> Result<Box<dyn std::error::Error + Send + Sync>, Self> {
         Ok(Box::new(self))
+    }
+}
+
+/// What a commit carries, as the rules see it.
+struct Carried {
+    changes: Vec<Change>,
+    leaves: Vec<SignedLeave>,
+    after: Option<Box<GroupPolicy>>,
+}
+
+impl Carried {
+    fn read(proposals: &ProposalBundle, roster: &Roster<'_>) -> Result<Self, RulesError> {
+        let mut carried = Self { changes: Vec::new(), leaves: Vec::new(), after: None };
+        for proposal in proposals.iter_proposals() {
+            match proposal.proposal {
+                BorrowedProposal::Add(add) => {
+                    carried.changes.push(Change::Add(device_of(add.key_package().signing_identity())?.account));
+                }
+                BorrowedProposal::Remove(remove) => {
+                    let member = roster.member_with_index(remove.to_remove()).map_err(|_| RulesError::UnknownLeaf)?;
+                    carried.changes.push(Change::Remove(claimed_device(&member.signing_identity)?.0));
+                }
+                BorrowedProposal::ExternalInit(_) => {}
+                // One policy, and nothing beside it.
+                BorrowedProposal::GroupContextExtensions(extensions) if carried.after.is_none() => {
+                    let policy = policy_of(extensions)?;
+                    let whole = group_context(&policy).is_ok_and(|context| context == *extensions);
+                    match policy {
+                        Policy::Group(after) if whole => carried.after = Some(after),
+                        _ => return Err(PolicyRefusal::UnknownChange.into()),
+                    }
+                }
+                BorrowedProposal::Custom(custom) if custom.proposal_type() == LEAVE_PROPOSAL_TYPE => {
+                    let leave = frame::decode_body(custom.data(), SIGNED_LEAVE_MAX).map_err(RulesError::Leave)?;
+                    carried.leaves.push(leave);
+                }
+                _ => carried.changes.push(Change::Other),
+            }
+        }
+        Ok(carried)
+    }
+}
+
+/// Who is in a group. Each leaf was validated when it came, so what it claims is so.
+struct Members {
+    accounts: BTreeMap<AccountId, usize>,
+    devices: BTreeMap<DeviceId, (AccountId, PublicKey)>,
+}
+
+impl Members {
+    fn read(roster: &Roster<'_>) -> Result<Self, RulesError> {
+        let mut members = Self { accounts: BTreeMap::new(), devices: BTreeMap::new() };
+        for member in roster.members_iter() {
+            let (account, entry) = claimed_device(&member.signing_identity)?;
+            *members.accounts.entry(account).or_default() += 1;
+            members.devices.insert(entry.device, (account, entry.mls_key));
+        }
+        Ok(members)
+    }
+
+    /// What a request to leave says, if a device that is in this group signed it for its account.
+    fn leave(&self, signed: &SignedLeave, group: &[u8]) -> Result<Leave, RulesError> {
+        let leave = signed.leave().map_err(RulesError::Leave)?;
+        let (account, key) = self.devices.get(&leave.device).ok_or(RulesError::ForeignLeave)?;
+        let ours = leave.account == *account && leave.conversation.0 == group;
+        let valid = verify(key, LEAVE_LABEL, &signed.leave, &signed.signature).is_ok();
+        if ours && valid { Ok(leave) } else { Err(RulesError::ForeignLeave) }
     }
 }
 
@@ -49,25 +135,29 @@ impl MlsRules for ConversationRules {
         context: &GroupContext,
         proposals: ProposalBundle,
     ) -> Result<ProposalBundle, RulesError> {
-        let Policy::Direct { roots: [one, other], .. } = policy_of(&context.extensions)?;
-        let people = [account_id(&one), account_id(&other)];
+        let policy = policy_of(&context.extensions)?;
         let committer = match source {
             CommitSource::ExistingMember(member) => Committer::Member(device_of(&member.signing_identity)?.account),
             CommitSource::NewMember(identity) => Committer::Joiner(device_of(&identity)?.account),
         };
-        let mut changes = Vec::new();
-        for proposal in proposals.iter_proposals() {
-            changes.push(match proposal.proposal {
-                BorrowedProposal::Add(add) => Change::Add(device_of(add.key_package().signing_identity())?.account),
-                BorrowedProposal::Remove(remove) => {
-                    let member = roster.member_with_index(remove.to_remove()).map_err(|_| RulesError::UnknownLeaf)?;
-                    Change::Remove(device_of(&member.signing_identity)?.account)
+        let carried = Carried::read(&proposals, roster)?;
+        match policy {
+            Policy::Direct { roots: [one, other], .. } => {
+                if carried.after.is_some() || !carried.leaves.is_empty() {
+                    return Err(PolicyRefusal::UnknownChange.into());
                 }
-                BorrowedProposal::ExternalInit(_) => continue,
-                _ => Change::Other,
-            });
+                check_direct_commit(&[account_id(&one), account_id(&other)], committer, &carried.changes)?;
+            }
+            Policy::Group(before) => {
+                let members = Members::read(roster)?;
+                let leaves = carried.leaves.iter().map(|leave| members.leave(leave, &context.group_id));
+                let leaves = leaves.collect::<Result<Vec<_>, _>>()?;
+                let (epoch, roster) = (context.epoch, &members.accounts);
+                let (changes, after) = (&carried.changes, carried.after.as_deref());
+                let commit = GroupCommit { epoch, committer, roster, changes, leaves: &leaves, after };
+                check_group_commit(&before, &commit)?;
+            }
         }
-        check_direct_commit(&people, committer, &changes)?;
         Ok(proposals)
     }
 

@@ -10,10 +10,10 @@ pub const SETTLING_MAX: usize = 128;
 /// Longest commit, Welcome or GroupInfo without its tree. A commit carries two HPKE ciphertexts for each level that it
 /// re-keys and one for each unmerged leaf; a thousand blank leaves stay well below this.
 pub const HANDSHAKE_MAX: usize = 512 * 1024;
-/// Longest exported ratchet tree: a thousand leaves of about a kibibyte each.
-pub const TREE_MAX: usize = 2 * 1024 * 1024;
+/// Longest exported ratchet tree: two thousand leaves of less than a kibibyte each, and their parents.
+pub const TREE_MAX: usize = 3 * 1024 * 1024;
 /// Longest frame between a node and its directory: a new conversation's GroupInfo, tree and Welcome, with room.
-pub const DIRECTORY_FRAME_MAX: usize = 4 * 1024 * 1024;
+pub const DIRECTORY_FRAME_MAX: usize = 5 * 1024 * 1024;
 /// Longest frame that the directory takes from a connection that no account has signed in on.
 pub const STRANGER_FRAME_MAX: usize = 16 * 1024;
 /// Longest frame between two nodes: one ciphertext and its envelope.
@@ -26,8 +26,25 @@ pub const KEY_PACKAGES: usize = 50;
 pub const KEY_PACKAGES_LOW: usize = 20;
 /// Devices of one account: a person's machines, with room; it bounds the fan-out of each message.
 pub const DEVICES_MAX: usize = 16;
-/// Devices that one message can be addressed to: both sides of a direct conversation, or a group of a thousand.
-pub const RECIPIENTS_MAX: usize = 1_024;
+/// Accounts in one group, those who are invited too.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Devices in one group: two for each of a thousand people; more of them have to fit into [`TREE_MAX`].
+pub const GROUP_DEVICES_MAX: usize = 2_000;
+/// Owners of one group: each of them can do everything.
+pub const GROUP_OWNERS_MAX: usize = 32;
+/// Admins of one group.
+pub const GROUP_ADMINS_MAX: usize = 128;
+/// Invitations to one group that wait at a time.
+pub const GROUP_INVITED_MAX: usize = 512;
+/// Accounts banned from one group: every change of the policy carries them all.
+pub const GROUP_BANNED_MAX: usize = 512;
+/// Departures from one group that are remembered, so that no request counts twice: at most as many as there are epochs
+/// in which one counts.
+pub const GROUP_LEFT_MAX: usize = 256;
+/// Epochs for which a request to leave counts.
+pub const LEAVE_EPOCHS: u64 = 256;
+/// Devices that one message can be addressed to: those of a full group.
+pub const RECIPIENTS_MAX: usize = GROUP_DEVICES_MAX;
 /// Longest serialised device certificate.
 pub const CERTIFICATE_MAX: usize = 1_024;
 /// Longest serialised, signed device list.

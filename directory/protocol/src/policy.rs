@@ -3,15 +3,23 @@
 //! What a member accepts depends only on the group's state and the commit: never on its clock, its pins or the
 //! directory's word, so that all members decide alike.
 
+mod group;
+mod group_rule;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, PublicKey};
+
+pub use self::{
+    group::{Access, GROUP_LABEL, GroupPolicy, LEAVE_LABEL, LEAVE_PROPOSAL, Leave, Role, SignedLeave, group_input},
+    group_rule::{GroupCommit, check_group_commit},
+};
 
 /// MLS extension type of the group context that holds a [`Policy`]: one of the two private code points in use. Every
 /// member declares it in its capabilities.
 pub const POLICY_EXTENSION: u16 = 0xF0C1;
 
-/// What a conversation is and whose, authenticated by the group context and fixed by its creator.
+/// What a conversation is and whose, authenticated by the group context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
     /// A direct conversation.
@@ -21,6 +29,8 @@ pub enum Policy {
         /// Counts the restarts of a conversation that could not be repaired otherwise.
         generation: u32,
     },
+    /// A group.
+    Group(Box<GroupPolicy>),
 }
 
 /// Label before the input of a direct conversation's id.
@@ -69,6 +79,36 @@ pub enum PolicyRefusal {
     /// A kind of proposal that Tuppence does not use.
     #[error("a kind of proposal that is not used here")]
     UnknownChange,
+    /// The account was kicked from the group.
+    #[error("kicked from this group; only an invitation by an owner or an admin leads back in")]
+    Banned,
+    /// Nobody comes into this group by themselves.
+    #[error("this group is by invitation only")]
+    InviteOnly,
+    /// The role is not enough for it.
+    #[error("the role in this group is not enough for that")]
+    NotPermitted,
+    /// The account is in the group.
+    #[error("already in this group")]
+    AlreadyMember,
+    /// Some devices of an account would stay.
+    #[error("somebody leaves a group with all devices or with none")]
+    PartialRemoval,
+    /// The request to leave is too old, or has had its effect.
+    #[error("the request to leave is too old, or was granted before")]
+    StaleLeave,
+    /// Nobody would own the group.
+    #[error("a group needs an owner; name another one first")]
+    LastOwner,
+    /// As many are in the group as can be.
+    #[error("the group is full")]
+    Full,
+    /// As many are invited or banned, or have a role, as can be.
+    #[error("too many invited, banned or with that role already")]
+    TooMany,
+    /// The policy's lists are not in order.
+    #[error("the group's policy contradicts itself")]
+    Unsound,
 }
 
 /// The rule of direct conversations: both people's devices come and go, each person managing their own; nobody else

@@ -156,7 +156,9 @@ impl<S: Store> Service<S> {
         if !right_id || group.group_context().group_id != new.conversation.0 {
             return Err(malformed("the conversation's id does not follow from its policy"));
         }
-        let Policy::Direct { roots: roots @ [one, other], generation } = &policy;
+        let Policy::Direct { roots: roots @ [one, other], generation } = &policy else {
+            return Err(malformed("not a direct conversation"));
+        };
         let people = roots.each_ref().map(account_id);
         let members = self.members(group, &people)?;
         if members.iter().any(|member| member.not_after <= now) {

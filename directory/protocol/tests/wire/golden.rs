@@ -42,7 +42,8 @@ fn table() -> String {
     push_all(&mut table, "device-entry", &[samples::entry()]);
     push_all(&mut table, "device-list", &[samples::device_list()]);
     push_all(&mut table, "receipt", &[samples::plain_receipt()]);
-    push_all(&mut table, "policy", &[samples::policy()]);
+    push_all(&mut table, "policy", &samples::policies());
+    push_all(&mut table, "leave", &[samples::leave()]);
     push_all(&mut table, "body", &samples::bodies());
     table
 }

@@ -11,7 +11,7 @@ use protocol::{
         Person, Push, Recovery, Refusal, Registration, Reply, Request, SignUp, Who,
     },
     peer::{Body, Content, Envelope, Hello, PeerFrame, PeerRefusal, ReadMark},
-    policy::{Policy, PolicyRefusal},
+    policy::{Access, GroupPolicy, Leave, Policy, PolicyRefusal, SignedLeave},
 };
 
 pub(crate) fn name(text: &str) -> Name {
@@ -220,6 +220,16 @@ pub(crate) fn policy_refusals() -> Vec<PolicyRefusal> {
         PolicyRefusal::ForeignRemoval,
         PolicyRefusal::TooManyRemovals,
         PolicyRefusal::UnknownChange,
+        PolicyRefusal::Banned,
+        PolicyRefusal::InviteOnly,
+        PolicyRefusal::NotPermitted,
+        PolicyRefusal::AlreadyMember,
+        PolicyRefusal::PartialRemoval,
+        PolicyRefusal::StaleLeave,
+        PolicyRefusal::LastOwner,
+        PolicyRefusal::Full,
+        PolicyRefusal::TooMany,
+        PolicyRefusal::Unsound,
     ]
 }
 
@@ -294,6 +304,23 @@ pub(crate) fn plain_receipt() -> Receipt {
     }
 }
 
-pub(crate) fn policy() -> Policy {
-    Policy::Direct { roots: [key(1), key(2)], generation: 3 }
+pub(crate) fn policies() -> Vec<Policy> {
+    let account = |seed| AccountId([seed; 32]);
+    let group = GroupPolicy {
+        name: name("team"),
+        founder: account(1),
+        nonce: [7; 16],
+        access: Access::Invite,
+        owners: list(vec![account(1)]),
+        admins: list(vec![account(2)]),
+        invited: list(vec![account(3)]),
+        banned: list(vec![account(4)]),
+        left: list(vec![(account(5), 300)]),
+    };
+    vec![Policy::Direct { roots: [key(1), key(2)], generation: 3 }, Policy::Group(Box::new(group))]
+}
+
+pub(crate) fn leave() -> SignedLeave {
+    let leave = Leave { conversation: CONVERSATION, account: ACCOUNT, device: DEVICE, epoch: 300 };
+    SignedLeave { leave: SignedLeave::bytes(&leave).unwrap(), signature: signature() }
 }

@@ -39,7 +39,8 @@ fn every_variant_comes_back_whole_and_neither_short_nor_long() {
     check(&[samples::entry()]);
     check(&[samples::device_list()]);
     check(&[samples::plain_receipt()]);
-    check(&[samples::policy()]);
+    check(&samples::policies());
+    check(&[samples::leave()]);
 }
 
 #[test]

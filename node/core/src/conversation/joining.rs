@@ -139,8 +139,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Joined { conversation: group, by_last_resort, inviter } = joined;
         let own = self.own().map(|own| own.account);
         let peer = group.members().find(|member| Some(member.account) != own).map(|member| member.entry.root_key);
-        let Policy::Direct { generation, .. } = *group.policy();
-        let Some(peer) = peer else {
+        let (Some(peer), Policy::Direct { generation, .. }) = (peer, group.policy().clone()) else {
             self.staging.forget(id, incarnation);
             return self.report_misbehaviour("a Welcome leads into a conversation with nobody");
         };
@@ -220,7 +219,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         match joined {
             Ok((group, root_key, submission)) => {
                 let peer = self.people.pin(root_key);
-                let Policy::Direct { generation, .. } = *group.policy();
+                let Policy::Direct { generation, .. } = *group.policy() else { return };
                 let others = group.members().filter(|member| member.account == peer);
                 let others: Vec<DeviceId> = others.map(|member| member.entry.device).collect();
                 if !self.follow_generation(id, peer, generation, &others) {

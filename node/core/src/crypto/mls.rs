@@ -296,7 +296,7 @@ fn malformed(error: impl std::fmt::Display) -> JoinError {
 
 /// A direct conversation has the id that follows from its policy, and devices of its two people only.
 fn check_people<C: CryptoProvider + Clone>(conversation: &Conversation<C>) -> Result<(), JoinError> {
-    let Policy::Direct { roots: [one, other], .. } = conversation.policy();
+    let Policy::Direct { roots: [one, other], .. } = conversation.policy() else { return Err(JoinError::Foreign) };
     let people: [AccountId; 2] = [membership::account_id(one), membership::account_id(other)];
     let right_id = membership::conversation_id(conversation.policy()) == conversation.id();
     let right_people = conversation.members().all(|member| people.contains(&member.account));
