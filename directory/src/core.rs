@@ -21,7 +21,7 @@ use std::{
 };
 
 use protocol::{
-    AccountId, DeviceId, PublicKey, Timestamp,
+    AccountId, Bounded, DeviceId, PublicKey, Timestamp,
     directory::{Push, Refusal, Registration, Reply, Request},
 };
 use rand_chacha::ChaCha20Rng;
@@ -332,6 +332,9 @@ impl<S: Store> Service<S> {
                 Ok(Reply::Done)
             }
             Request::Settling { commits } => self.settling((account, device), &commits),
+            // No group can be made here yet, so there is none.
+            Request::ListGroups { .. } | Request::FindGroup { .. } => Ok(Reply::Groups(Bounded::default())),
+            Request::Leave { .. } => Err(Refusal::Unknown.into()),
             // Answered before anybody is signed in.
             Request::Ping
             | Request::SignUpStart { .. }

@@ -24,11 +24,12 @@ use crate::{
         OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, SETTLING_MAX, STRANGER_FRAME_MAX, TREE_MAX,
     },
     peer::Envelope,
+    policy::SignedLeave,
 };
 
 pub use self::{
     refusal::Refusal,
-    reply::{DeviceAddresses, DeviceSeen, MailItem, Person, Push, Registration, Reply},
+    reply::{DeviceAddresses, DeviceSeen, GroupListing, MailItem, Person, Push, Registration, Reply},
 };
 
 /// One OPAQUE message (RFC 9807), opaque here.
@@ -124,7 +125,8 @@ pub enum Request {
     /// Submits the commit of an epoch; the first one that is valid is accepted, and goes in order into the mailbox of
     /// every member device. Answers [`Reply::CommitAccepted`] (to the same commit again too) or [`Reply::CommitLost`].
     SubmitCommit(Box<CommitSubmission>),
-    /// Gives what a member device needs to join anew by external commit. Answers [`Reply::Group`].
+    /// Gives what a device needs to come in by external commit: to members, who come in anew, and of an open group to
+    /// whoever is not banned. Answers [`Reply::Group`].
     Group {
         /// Which conversation.
         conversation: ConversationId,
@@ -202,6 +204,25 @@ pub enum Request {
         /// Conversations that the asking device is in, and the epochs.
         commits: Bounded<(ConversationId, u64), SETTLING_MAX>,
     },
+    /// Lists groups by name, after `after`: open ones, and those that the asker's account is in or invited to. Answers
+    /// [`Reply::Groups`].
+    ListGroups {
+        /// The last name of the page before.
+        after: Option<Name>,
+    },
+    /// Finds a group by its name, one by invitation only too: a name is no secret. Answers [`Reply::Groups`], with one or
+    /// with none.
+    FindGroup {
+        /// The name.
+        name: Name,
+    },
+    /// Leaves a group, or declines an invitation. From now on nothing goes to the account's devices and nothing is taken
+    /// from them; the other members get the request as [`MailItem::Leave`] and grant it by a commit, unless the account
+    /// comes in again before. If nobody who has joined remains, the group is closed for good. Answers [`Reply::Done`].
+    Leave {
+        /// Signed by a device of the account that is in the group.
+        leave: SignedLeave,
+    },
 }
 
 /// Everything that recovers an account.
@@ -271,7 +292,7 @@ pub struct NewConversation {
     pub group_info: HandshakeBytes,
     /// The tree of that epoch.
     pub tree: TreeBytes,
-    /// The Welcome for everybody else.
+    /// The Welcome for everybody else: empty for a group, which its creator's device is alone in.
     pub welcome: HandshakeBytes,
 }
 
@@ -284,7 +305,8 @@ pub struct CommitSubmission {
     pub epoch: u64,
     /// The commit, as a PublicMessage.
     pub commit: HandshakeBytes,
-    /// The Welcome for whom it adds: refused as malformed in a direct conversation, whose devices come in by themselves.
+    /// The Welcome for whom it adds, exactly when it adds somebody: refused as malformed in a direct conversation, whose
+    /// devices come in by themselves.
     pub welcome: Option<HandshakeBytes>,
     /// GroupInfo of the epoch that it begins, without its tree, which the directory computes.
     pub group_info: HandshakeBytes,

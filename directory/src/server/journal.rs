@@ -65,6 +65,9 @@ impl Entry {
             Request::CloseAccount => (CLOSE_ACCOUNT, Detail::Nothing),
             Request::Block { accounts, .. } => ("block", Detail::Count(accounts.len())),
             Request::Settling { commits } => ("settling", Detail::Count(commits.len())),
+            Request::ListGroups { .. } => ("list groups", Detail::Nothing),
+            Request::FindGroup { name } => ("find group", Detail::Name(name.clone())),
+            Request::Leave { .. } => ("leave", Detail::Nothing),
         };
         Self { kind, detail }
     }

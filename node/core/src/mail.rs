@@ -218,6 +218,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 }
             }
             MailItem::Expired { id, recipient, .. } => self.on_expired(id, recipient),
+            // This device is in no group, so there is nobody whom it could let go.
+            MailItem::Leave { .. } => {}
         }
     }
 

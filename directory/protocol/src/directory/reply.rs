@@ -10,6 +10,7 @@ use crate::{
     certificate::{SignedDeviceList, SignedReceipt},
     limits::{ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, LIST_MAX, ROOT_BACKUP_MAX},
     peer::Envelope,
+    policy::{Access, Role, SignedLeave},
 };
 
 /// What the directory answers.
@@ -125,6 +126,23 @@ pub enum Reply {
         /// How many.
         devices: u32,
     },
+    /// To [`super::Request::ListGroups`] and [`super::Request::FindGroup`].
+    Groups(Bounded<GroupListing, LIST_MAX>),
+}
+
+/// What the directory tells of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupListing {
+    /// The group.
+    pub conversation: ConversationId,
+    /// Its name.
+    pub name: Name,
+    /// Open or by invitation.
+    pub access: Access,
+    /// Accounts that have joined.
+    pub members: u32,
+    /// What the asker is in it; `None` for whoever is not in it.
+    pub role: Option<Role>,
 }
 
 /// When a device of one's own was last there.
@@ -213,6 +231,13 @@ pub enum MailItem {
         id: MessageId,
         /// The device that never came for it.
         recipient: DeviceId,
+    },
+    /// Somebody leaves a group: any other member grants it by a commit.
+    Leave {
+        /// The group.
+        conversation: ConversationId,
+        /// The request.
+        leave: SignedLeave,
     },
 }
 

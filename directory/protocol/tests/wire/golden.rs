@@ -45,6 +45,8 @@ fn table() -> String {
     push_all(&mut table, "policy", &samples::policies());
     push_all(&mut table, "leave", &[samples::leave()]);
     push_all(&mut table, "body", &samples::bodies());
+    push_all(&mut table, "mail-item", &samples::mail_items());
+    push_all(&mut table, "role", &samples::roles());
     table
 }
 
@@ -60,7 +62,7 @@ fn every_variant_has_the_bytes_that_shipped() {
 /// A compiler error here means that a variant was added: give it a sample, and so its golden bytes.
 #[test]
 fn the_samples_name_every_variant() {
-    use protocol::directory::{Push, Refusal, Reply, Request};
+    use protocol::directory::{MailItem, Push, Refusal, Reply, Request};
     let last = |request: &Request| match request {
         Request::Ping
         | Request::SignUpStart { .. }
@@ -91,7 +93,10 @@ fn the_samples_name_every_variant() {
         | Request::RecoveryFinish(_)
         | Request::CloseAccount
         | Request::Block { .. }
-        | Request::Settling { .. } => 30,
+        | Request::Settling { .. }
+        | Request::ListGroups { .. }
+        | Request::FindGroup { .. }
+        | Request::Leave { .. } => 33,
     };
     let requests = samples::requests();
     assert_eq!(requests.len(), requests.first().map_or(0, last));
@@ -115,7 +120,8 @@ fn the_samples_name_every_variant() {
         | Reply::Account { .. }
         | Reply::Book(_)
         | Reply::RecoveryStarted { .. }
-        | Reply::Settling { .. } => 20,
+        | Reply::Settling { .. }
+        | Reply::Groups(_) => 21,
     };
     assert_eq!(samples::replies().len(), reply(&Reply::Done));
     let refusal = |refusal: &Refusal| match refusal {
@@ -143,4 +149,14 @@ fn the_samples_name_every_variant() {
         Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing | Push::Account => 5,
     };
     assert_eq!(samples::pushes().len(), push(&Push::Mail));
+    let item = |item: &MailItem| match item {
+        MailItem::Message { .. }
+        | MailItem::Welcome { .. }
+        | MailItem::Commit { .. }
+        | MailItem::Receipt(_)
+        | MailItem::Expired { .. }
+        | MailItem::Leave { .. } => 6,
+    };
+    let items = samples::mail_items();
+    assert_eq!(items.len(), items.first().map_or(0, item));
 }

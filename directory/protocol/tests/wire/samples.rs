@@ -7,11 +7,11 @@ use protocol::{
     Signature, Timestamp,
     certificate::{Certificate, DeviceEntry, DeviceList, Receipt, SignedDeviceList, SignedReceipt},
     directory::{
-        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, DeviceSeen, MailItem, NewConversation,
-        Person, Push, Recovery, Refusal, Registration, Reply, Request, SignUp, Who,
+        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, DeviceSeen, GroupListing, MailItem,
+        NewConversation, Person, Push, Recovery, Refusal, Registration, Reply, Request, SignUp, Who,
     },
     peer::{Body, Content, Envelope, Hello, PeerFrame, PeerRefusal, ReadMark},
-    policy::{Access, GroupPolicy, Leave, Policy, PolicyRefusal, SignedLeave},
+    policy::{Access, GroupPolicy, Leave, Policy, PolicyRefusal, Role, SignedLeave},
 };
 
 pub(crate) fn name(text: &str) -> Name {
@@ -126,17 +126,15 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::CloseAccount,
         Request::Block { accounts: list(vec![ACCOUNT]), blocked: true },
         Request::Settling { commits: list(vec![(CONVERSATION, 300)]) },
+        Request::ListGroups { after: Some(name("team")) },
+        Request::FindGroup { name: name("team") },
+        Request::Leave { leave: leave() },
     ]
 }
 
 pub(crate) fn replies() -> Vec<Reply> {
-    let mail = [
-        MailItem::Message { envelope: envelope(), stranger: true },
-        MailItem::Welcome { conversation: CONVERSATION, welcome: bytes(&[1]), tree: bytes(&[2]) },
-        MailItem::Commit { conversation: CONVERSATION, epoch: 5, commit: bytes(&[3]) },
-        MailItem::Receipt(receipt()),
-        MailItem::Expired { conversation: CONVERSATION, id: MESSAGE, recipient: DEVICE },
-    ];
+    // Those that shipped with the first page of mail; the others have golden bytes of their own.
+    let mail = mail_items().into_iter().take(5);
     let person = Person {
         account: ACCOUNT,
         name: name("bob"),
@@ -188,7 +186,29 @@ pub(crate) fn replies() -> Vec<Reply> {
         Reply::Book(Some((300, bytes(&[1])))),
         Reply::RecoveryStarted { registration: bytes(&[1]), devices: devices(), recovery_backup: bytes(&[2]) },
         Reply::Settling { devices: 300 },
+        Reply::Groups(list(vec![GroupListing {
+            conversation: CONVERSATION,
+            name: name("team"),
+            access: Access::Invite,
+            members: 300,
+            role: Some(Role::Admin),
+        }])),
     ]
+}
+
+pub(crate) fn mail_items() -> Vec<MailItem> {
+    vec![
+        MailItem::Message { envelope: envelope(), stranger: true },
+        MailItem::Welcome { conversation: CONVERSATION, welcome: bytes(&[1]), tree: bytes(&[2]) },
+        MailItem::Commit { conversation: CONVERSATION, epoch: 5, commit: bytes(&[3]) },
+        MailItem::Receipt(receipt()),
+        MailItem::Expired { conversation: CONVERSATION, id: MESSAGE, recipient: DEVICE },
+        MailItem::Leave { conversation: CONVERSATION, leave: leave() },
+    ]
+}
+
+pub(crate) fn roles() -> Vec<Role> {
+    vec![Role::Invited, Role::Member, Role::Admin, Role::Owner]
 }
 
 pub(crate) fn refusals() -> Vec<Refusal> {

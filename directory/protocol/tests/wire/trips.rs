@@ -41,6 +41,7 @@ fn every_variant_comes_back_whole_and_neither_short_nor_long() {
     check(&[samples::plain_receipt()]);
     check(&samples::policies());
     check(&[samples::leave()]);
+    check(&samples::mail_items());
 }
 
 #[test]
