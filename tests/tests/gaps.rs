@@ -64,3 +64,21 @@ fn what_is_missing_before_something_that_is_for_nodes_alone_is_told_by_the_next_
     let told = [("one", false), ("three", true), ("four", false)];
     assert_eq!(gaps(&table, bob), told.map(|(text, gap)| (text.to_owned(), gap)));
 }
+
+#[test]
+fn what_is_for_ones_own_devices_alone_is_missed_by_nobody_else() {
+    let mut table = Table::new();
+    let (_, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    let phone = second(&mut table, "alice");
+    for (text, answer) in [("one", "two"), ("three", "four")] {
+        table.send(bob, "alice", text).unwrap();
+        table.pass(10_000);
+        // What was read is told before the first answer and after each.
+        table.command(phone, Command::Read { user: named("bob") }).unwrap();
+        table.send(phone, "bob", answer).unwrap();
+    }
+    table.send(phone, "bob", "five").unwrap();
+    assert_eq!(gaps(&table, bob), ["two", "four", "five"].map(|text| (text.to_owned(), false)), "without any wait");
+    let delivered = table.command(phone, Command::WaitIdle);
+    assert_eq!(delivered, Ok(Outcome::Done), "everybody has confirmed everything");
+}

@@ -85,9 +85,12 @@ pub struct Envelope {
 pub struct Content {
     /// The message's id: equal to the ciphertext's authenticated data.
     pub id: MessageId,
-    /// Counts this device's messages in this conversation, from 0.
+    /// Counts this device's messages in this conversation, from 0: what the other devices of its account count by.
     pub sequence: u64,
-    /// SHA-256 of the sender's previous [`Content`] bytes in this conversation; zeros for the first.
+    /// Counts those of them that are for everybody in it: what everybody else counts by. One that is for the account's
+    /// own devices alone has the number of the next.
+    pub shared: u64,
+    /// SHA-256 of the sender's previous [`Content`] bytes for everybody in this conversation; zeros for the first.
     pub previous: [u8; 32],
     /// Ids of the latest messages from others that the sender had seen.
     pub seen: Bounded<MessageId, SEEN_MAX>,

@@ -352,6 +352,7 @@ fn new_record(id: ConversationId, peer: AccountId, generation: u32, now: Timesta
         sent_in_epoch: 0,
         epoch_since: now,
         next_sequence: 0,
+        next_shared: 0,
         last_content: [0; 32],
         latest: Vec::new(),
         senders: Vec::new(),

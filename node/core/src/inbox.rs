@@ -97,9 +97,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     fn take_content(&mut self, id: ConversationId, opened: &Opened, content: &Content, stranger: bool) {
-        let named = self.is_named(id);
+        let (named, sequence) = (self.is_named(id), self.number(opened.account, content));
         let Some(state) = self.conversations.get_mut(&id) else { return };
-        let sequence = content.sequence;
         let unknown = !state.record.senders.iter().any(|sender| sender.device == opened.device);
         let late_joiner = state.record.joined_late;
         let sender = state.sender(opened.device, opened.account);
@@ -240,7 +239,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         bytes: &[u8],
         stranger: bool,
     ) {
-        let shows = self.is_shown(account, content);
+        let (shows, number) = (self.is_shown(account, content), self.number(account, content));
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let sender = state.sender(device, account);
         // The sender's own chain says which message came before; another one means that one is missing.
@@ -248,9 +247,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let gap = sender.gap_untold || broken;
         // What nobody sees can tell nobody: the next text does.
         sender.gap_untold = gap && !shows;
-        sender.next = content.sequence.saturating_add(1);
-        sender.last_content = Sha256::digest(bytes).into();
+        sender.next = number.saturating_add(1);
+        if !matches!(content.body, Body::Read(_)) {
+            sender.last_content = Sha256::digest(bytes).into();
+        }
         self.show_message(id, account, device, content, stranger, gap);
+    }
+
+    /// A content's number among those of its sender that are for this device.
+    fn number(&self, account: AccountId, content: &Content) -> u64 {
+        let own = self.own().is_some_and(|own| own.account == account);
+        if own { content.sequence } else { content.shared }
     }
 
     /// Whether a person sees it: what is for nodes is not shown, nor is what a blocked person sends.
@@ -314,7 +321,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.mark_read_here(id);
         } else {
             self.waiters.count_unread();
-            self.count_unread(id, device, content.sequence);
+            self.count_unread(id, device, content.shared);
         }
     }
 

@@ -214,6 +214,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let content = Content {
             id: uid,
             sequence: state.record.next_sequence,
+            shared: state.record.next_shared,
             previous: state.record.last_content,
             seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
             sent_at: now,
@@ -227,6 +228,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             short,
             conversation: id,
             sequence: content.sequence,
+            shared: content.shared,
             own_only,
             addressed: Vec::new(),
             content: BoundedBytes::new(bytes).map_err(too_long)?,
@@ -235,8 +237,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             in_mailbox: Vec::new(),
             delivered: Vec::new(),
         };
-        state.record.last_content = hash;
         state.record.next_sequence += 1;
+        if !own_only {
+            state.record.last_content = hash;
+            state.record.next_shared += 1;
+        }
         state.changed = true;
         state.wanted = true;
         self.outbox.insert(record);
@@ -245,17 +250,22 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Numbers what waits in a conversation from the beginning: its sender is another device from now on.
     pub(crate) fn renumber(&mut self, conversation: ConversationId) {
-        let mut number = 0;
+        let (mut number, mut shared) = (0, 0);
         let mut previous = [0; 32];
         let before = self.own_device();
         for mut record in self.outbox.take(conversation) {
             let Ok(content) = records::decode::<Content>(&record.content) else { continue };
-            let content = Content { sequence: number, previous, ..content };
+            let content = Content { sequence: number, shared, previous, ..content };
             let Some(bytes) = records::encode(&content).ok().and_then(|bytes| BoundedBytes::new(bytes).ok()) else {
                 continue;
             };
-            previous = Sha256::digest(&*bytes).into();
             record.sequence = number;
+            record.shared = shared;
+            number += 1;
+            if !record.own_only {
+                previous = Sha256::digest(&*bytes).into();
+                shared += 1;
+            }
             record.content = bytes;
             record.addressed.clear();
             // If this profile is a copy, the device before has the same: neither shows the other what both wrote.
@@ -263,10 +273,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.mail.see(record.id, self.now);
             self.batch.put(Table::Seen, record.id.0.to_vec(), self.now.0.to_be_bytes().to_vec());
             self.outbox.insert(record);
-            number += 1;
         }
         if let Some(state) = self.conversations.get_mut(&conversation) {
             state.record.next_sequence = number;
+            state.record.next_shared = shared;
             state.record.last_content = previous;
             state.changed = true;
         }

@@ -19,6 +19,7 @@ use crate::{
     input::{Answer, PeerId},
     link::Purpose,
     output::Effect,
+    records::ConversationRecord,
 };
 
 /// How long a person whose devices could not be reached directly is not dialled again, in milliseconds. The mailbox
@@ -205,7 +206,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.batch.effect(Effect::ClosePeer { peer });
             return self.forget_peer(peer);
         }
-        let highest = self.conversations.values().map(|state| state.record.next_sequence).max().unwrap_or_default();
+        // Whoever counts only what is for everybody has seen none of the rest.
+        let own = known.map(|state| state.account) == self.own().map(|own| own.account);
+        let next = |record: &ConversationRecord| if own { record.next_sequence } else { record.next_shared };
+        let highest = self.conversations.values().map(|state| next(&state.record)).max().unwrap_or_default();
         if hello.echo > highest {
             self.on_copied();
         }

@@ -68,9 +68,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.report_misbehaviour("a receipt is not signed by a member's device");
             return false;
         }
-        let covered = self.outbox.of(receipt.conversation).filter(|entry| {
-            let sequence = entry.record.sequence;
-            sequence < receipt.delivered_below || receipt.delivered_also.contains(&sequence)
+        let theirs = Some(receipt.recipient) == peer;
+        let meant = self.outbox.of(receipt.conversation).filter(|entry| !(theirs && entry.record.own_only));
+        let covered = meant.filter(|entry| {
+            // One's own devices count what is for them alone too.
+            let number = if theirs { entry.record.shared } else { entry.record.sequence };
+            number < receipt.delivered_below || receipt.delivered_also.contains(&number)
         });
         let covered: Vec<MessageId> = covered.map(|entry| entry.record.id).collect();
         for id in covered {
@@ -80,7 +83,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
             // One's own other devices have it too; that it arrived says the other person's device alone, unless it is for
             // one's own devices only.
-            if Some(receipt.recipient) == peer || entry.record.own_only {
+            if theirs || entry.record.own_only {
                 self.advance(id, DeliveryState::Delivered, None);
             }
         }

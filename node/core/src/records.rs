@@ -176,7 +176,9 @@ pub(crate) struct ConversationRecord {
     pub(crate) epoch_since: Timestamp,
     /// This device's next message.
     pub(crate) next_sequence: u64,
-    /// Hash of this device's last content.
+    /// Its next one for everybody.
+    pub(crate) next_shared: u64,
+    /// Hash of this device's last content for everybody.
     pub(crate) last_content: [u8; 32],
     /// The latest messages from others.
     pub(crate) latest: Vec<MessageId>,
@@ -203,7 +205,7 @@ pub(crate) struct SenderRecord {
     pub(crate) missing: Vec<u64>,
     /// Stored beyond `next`, waiting for what is before them.
     pub(crate) waiting: Vec<u64>,
-    /// Hash of the content before `next`.
+    /// Hash of the last content for everybody before `next`.
     pub(crate) last_content: [u8; 32],
     /// Whether something before `next` is missing that no message shown since has told of.
     pub(crate) gap_untold: bool,
@@ -223,6 +225,8 @@ pub(crate) struct OutboxRecord {
     pub(crate) short: Option<ShortId>,
     pub(crate) conversation: ConversationId,
     pub(crate) sequence: u64,
+    /// Its number for the other person's devices.
+    pub(crate) shared: u64,
     /// Whether it is for one's own other devices alone.
     pub(crate) own_only: bool,
     /// The devices that were members when it was first sealed: one that came later gets it only if none of its account

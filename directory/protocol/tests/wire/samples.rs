@@ -290,6 +290,7 @@ pub(crate) fn content() -> Content {
     Content {
         id: MESSAGE,
         sequence: 300,
+        shared: 200,
         previous: [0x11; 32],
         seen: list(vec![MESSAGE]),
         sent_at: Timestamp(1_000_000),

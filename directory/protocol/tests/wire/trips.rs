@@ -80,12 +80,14 @@ proptest! {
         id in any::<[u8; 16]>(),
         previous in any::<[u8; 32]>(),
         sequence in any::<u64>(),
+        shared in any::<u64>(),
         at in any::<u64>(),
         text in ".{0,300}",
     ) {
         let content = Content {
             id: MessageId(id),
             sequence,
+            shared,
             previous,
             seen: samples::list(vec![MessageId(id)]),
             sent_at: Timestamp(at),
