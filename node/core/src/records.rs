@@ -62,6 +62,8 @@ pub(crate) struct AccountRecord {
     pub(crate) book_stale: bool,
     /// The version of the device list that this device made: it tells the others.
     pub(crate) list_made: u64,
+    /// The version of one that the directory has perhaps taken from this device, if the answer was lost.
+    pub(crate) list_asked: u64,
 }
 
 /// A key in a record; shown nowhere.

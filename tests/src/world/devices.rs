@@ -101,6 +101,8 @@ struct Machine {
     /// The latest device that this machine became.
     device: Option<DeviceId>,
     /// The version of the account's list with which it did.
+    entered: usize,
+    /// The latest version that it may have begun with.
     enrolled: usize,
     /// Whether no SIGNIN has ended since.
     fresh: bool,
@@ -164,6 +166,7 @@ impl Machine {
         Self {
             owner,
             device: None,
+            entered: 0,
             enrolled: 0,
             fresh: false,
             era: 0,
@@ -224,7 +227,7 @@ impl World {
         if let Some(added) = after.difference(&before).next() {
             let machine = &mut devices.machines[index];
             machine.device = Some(*added);
-            machine.enrolled = version;
+            (machine.entered, machine.enrolled) = (version, version);
             machine.fresh = true;
             machine.era += 1;
             // A new device is nobody's loss, whatever became of the one before.

@@ -274,6 +274,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let not_after = self.now.plus_ms(CERTIFICATE_LIFETIME_MS);
         match secrets.root.device_list(list.version.saturating_add(1), certificates, not_after) {
             Ok(next) => {
+                self.account.list_asked = list.version.saturating_add(1);
+                self.account_changed = true;
                 let call =
                     self.ask(Purpose::Revoke { device, list: next.clone() }, Request::UpdateDevices { devices: next });
                 self.account_flow.command = Some(AccountCommand { stage: Stage::Finishing(call), ..command });

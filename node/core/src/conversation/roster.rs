@@ -52,15 +52,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.people.revoked = mine.map(|member| member.entry.device).collect();
     }
 
-    /// Tells everybody in a conversation of a device list that this device made.
+    /// Tells everybody in a conversation of a device list that this device made, as far as it knows: one that was told by
+    /// two is told once.
     pub(super) fn tell_list(&mut self, id: ConversationId) {
-        let made = self.account.list_made;
         let Some(devices) = self.own().map(|own| own.devices.clone()) else { return };
-        if devices.list().map_or(0, |list| list.version) != made {
+        let version = devices.list().map_or(0, |list| list.version);
+        if ![self.account.list_made, self.account.list_asked].contains(&version) {
             return;
         }
-        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.record.list_told < made) else { return };
-        state.record.list_told = made;
+        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.record.list_told < version) else {
+            return;
+        };
+        state.record.list_told = version;
         state.changed = true;
         self.enqueue_hidden(id, Body::Devices(devices), false);
     }

@@ -247,12 +247,9 @@ impl Devices {
         let came = current.iter().filter(|device| person.added(**device).is_some_and(|added| added > version));
         let came = came.filter(|device| Some(**device) != own);
         let untold = came.map(|device| (*device, DeviceChange::Added));
-        // Of the others at that version it is not known which list the machine had; of the first it is.
-        let known = if self.machines[at].owner == of {
-            person.lists.get(version.saturating_sub(1)).cloned().unwrap_or_default()
-        } else {
-            person.lists.first().cloned().unwrap_or_default()
-        };
+        // It is not known which list the machine had at that version; what was in the first that it can have had is.
+        let first = if self.machines[at].owner == of { self.machines[at].entered } else { 1 };
+        let known = person.lists.get(first.saturating_sub(1)).cloned().unwrap_or_default();
         let late = |device: &protocol::DeviceId| person.removed(*device).is_some_and(|removed| removed > version);
         let gone = known.into_iter().filter(late).chain(
             self.watch
