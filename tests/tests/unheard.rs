@@ -6,6 +6,7 @@ use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
 use protocol::{
     Bounded,
     directory::{MailItem, Refusal, Reply, Request},
+    limits::MAILBOX_RETENTION_MS,
 };
 use tests::table::{Seat, Table, named, password_of};
 
@@ -71,7 +72,7 @@ fn what_was_for_an_own_device_that_is_gone_is_not_waited_for() {
 }
 
 #[test]
-fn a_device_from_which_a_commit_is_kept_comes_in_anew_once_its_own_are_refused() {
+fn a_device_from_which_a_commit_is_kept_comes_in_anew_once_its_own_is_refused() {
     let mut table = Table::new();
     let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
     table.send(bob, "alice", "one").unwrap();
@@ -99,5 +100,32 @@ fn a_device_from_which_a_commit_is_kept_comes_in_anew_once_its_own_are_refused()
     table.pass(10_000);
     let texts = ["one", "two", "three"].map(|text| ("bob".to_owned(), text.to_owned()));
     assert_eq!(table.texts(alice), texts);
-    assert_eq!(table.misbehaviour(alice), ["a commit that ended an epoch does not come through the mailbox"]);
+    assert_eq!(table.misbehaviour(alice), ["a commit is missing"]);
+}
+
+#[test]
+fn a_device_that_is_away_until_its_own_commit_has_expired_comes_in_anew() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(bob, "alice", "one").unwrap();
+    table.pass(10_000);
+    let phone = table.sit();
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::SubmitCommit(_) | Request::Drain { .. } if seat == phone => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    let entered = Outcome::SignedIn { name: named("alice"), online: false, unread: 0 };
+    assert_eq!(sign_in(&mut table, phone, "alice"), Ok(entered));
+    for seat in [alice, bob, phone] {
+        table.sleep(seat);
+    }
+    table.pass(MAILBOX_RETENTION_MS + DAY_MS);
+    table.be_honest();
+    for seat in [alice, bob, phone] {
+        table.wake(seat);
+    }
+    table.pass(10_000);
+    table.send(bob, "alice", "two").unwrap();
+    table.pass(10_000);
+    assert_eq!(table.texts(phone), [("bob".to_owned(), "two".to_owned())]);
 }

@@ -62,8 +62,8 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     list_asked: bool,
     /// Whether the refresh was accepted and only has to come through the mailbox.
     refresh_accepted: bool,
-    /// The epoch that another commit than this device's is known to have ended.
-    ended: Option<u64>,
+    /// Whether a commit was accepted, this device's or another in its place, that has not come yet.
+    commit_awaited: bool,
     /// Whether something is known to wait for this conversation.
     pub(crate) wanted: bool,
     /// When the oldest gap of each sender is given up.
@@ -84,7 +84,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             failed_rejoins: 0,
             list_asked: false,
             refresh_accepted: false,
-            ended: None,
+            commit_awaited: false,
             wanted: false,
             gaps: Vec::new(),
             past: VecDeque::new(),
@@ -264,6 +264,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.record.sent_in_epoch = 0;
         state.record.refresh = None;
         state.refresh_accepted = false;
+        state.commit_awaited = false;
         state.set_phase(Phase::Active);
         self.announce_accepted_peers();
         self.book_changed();

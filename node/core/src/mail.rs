@@ -201,6 +201,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         // A page that holds only what was taken in before is followed by what was not.
         self.mail.wanted |= more;
+        if self.mail.is_drained() {
+            self.miss_commits();
+        }
     }
 
     fn on_mail(&mut self, item: MailItem) {

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     core::Core,
-    crypto::mls::Conversation,
     input::{Answer, CallId},
     records::Phase,
 };
@@ -61,26 +60,28 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 if rejoining {
                     state.flow.wait_until(self.now.plus_ms(WELCOME_WAIT_MS));
                 }
+                state.commit_awaited |= refreshing || rejoining;
                 self.mail.want();
             }
-            Some(Reply::CommitLost { .. }) if refreshing && self.is_commit_missing(id) => {
-                self.report_misbehaviour("a commit that ended an epoch does not come through the mailbox");
-                self.lose(id);
+            Some(Reply::CommitLost { .. }) => {
+                state.commit_awaited |= refreshing;
+                self.on_commit_lost(id, rejoining, refreshing);
             }
-            Some(Reply::CommitLost { .. }) => self.on_commit_lost(id, rejoining, refreshing),
             Some(_) => self.unexpected(id, "the directory answered a commit with something else"),
             None if refused => self.on_commit_lost(id, rejoining, refreshing),
             None => {}
         }
     }
 
-    /// Whether the commit that ended this device's epoch should have come by now: it was known before, and everything that
-    /// waited since was taken in. Nothing more comes in an epoch that is over, so nothing else would tell.
-    fn is_commit_missing(&mut self, id: ConversationId) -> bool {
-        let drained = self.mail.is_drained();
-        let Some(state) = self.conversations.get_mut(&id) else { return false };
-        let epoch = state.group.as_ref().map(Conversation::epoch);
-        std::mem::replace(&mut state.ended, epoch) == epoch && drained
+    /// Everything that waited was taken in: an accepted commit that was not among it is not coming any more. It was kept
+    /// back, or given up because this device was away for too long; nothing comes after it that would tell.
+    pub(crate) fn miss_commits(&mut self) {
+        let awaited = self.conversations.iter().filter(|(_, state)| state.commit_awaited);
+        let awaited: Vec<ConversationId> = awaited.map(|(id, _)| *id).collect();
+        for id in awaited {
+            self.report_refused("a commit is missing", &"it was accepted, and did not come through the mailbox");
+            self.lose(id);
+        }
     }
 
     pub(super) fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
@@ -126,6 +127,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 state.changed = true;
                 state.record.refresh = None;
                 state.refresh_accepted = false;
+                state.commit_awaited = false;
                 state.record.stale_keys &= !applied.by_self;
                 state.record.epoch_since = now;
                 state.record.sent_in_epoch = 0;
@@ -161,6 +163,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.touched = false;
         state.record.refresh = None;
         state.refresh_accepted = false;
+        state.commit_awaited = false;
         state.past.clear();
         let incarnation = state.record.incarnation;
         state.set_phase(phase);
