@@ -182,10 +182,12 @@ impl<S: Store> Service<S> {
         let notice = |message: &ExpiredMessage| {
             let item =
                 MailItem::Expired { conversation: message.conversation, id: message.id, recipient: message.recipient };
+            // Each copy of a message that is given up is told: a later one may be of another epoch.
             let key = Sha256::new().chain_update(b"expired").chain_update(message.id.0);
+            let key = key.chain_update(message.recipient.0).chain_update(now.0.to_be_bytes());
             Some(Delivery {
                 recipients: vec![(message.sender, true)],
-                key: key.chain_update(message.recipient.0).finalize().into(),
+                key: key.finalize().into(),
                 replaces: false,
                 item: encode(&item).ok()?,
                 message: None,

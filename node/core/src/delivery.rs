@@ -36,7 +36,7 @@ const FULL_WAIT_MS: u64 = 60_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deposited {
     /// A message for these devices.
-    Message { id: MessageId, epoch: u64, devices: Vec<DeviceId> },
+    Message { id: MessageId, epoch: u64, devices: Vec<DeviceId>, asked: Timestamp },
     /// A receipt for this device.
     Receipt { receipt: Receipt },
 }
@@ -113,7 +113,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Whether a message is to go to a device on a connection: also when the mailbox has it already.
     fn is_open_for(&self, entry: &OutboxEntry, device: DeviceId) -> bool {
-        let waits = entry.record.in_mailbox.contains(&device) && !entry.is_delivered_to(device);
+        let waits = entry.is_in_mailbox(device) && !entry.is_delivered_to(device);
         waits || self.recipients(entry.record.id).contains(&device)
     }
 
@@ -231,7 +231,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let devices = self.recipients(id);
             let recipients = Bounded::new(devices.clone()).unwrap_or_default();
             items.push(Deposit::Message { envelope, recipients });
-            what.push(Deposited::Message { id, epoch, devices });
+            what.push(Deposited::Message { id, epoch, devices, asked: self.now });
         }
         if items.is_empty() {
             return;
@@ -271,7 +271,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.peers.delivery.deposit.succeed();
         for (item, result) in items.into_iter().zip(results) {
             match item {
-                Deposited::Message { id, epoch, devices } => self.on_message_deposited(id, epoch, &devices, &result),
+                Deposited::Message { id, epoch, devices, asked } => {
+                    let copies: Vec<_> = devices.into_iter().map(|device| (device, asked)).collect();
+                    self.on_message_deposited(id, epoch, copies, &result);
+                }
                 Deposited::Receipt { receipt } => {
                     if result == DepositResult::Stored {
                         self.on_receipt_confirmed(&receipt);
@@ -283,7 +286,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn on_message_deposited(&mut self, id: MessageId, epoch: u64, devices: &[DeviceId], result: &DepositResult) {
+    fn on_message_deposited(
+        &mut self,
+        id: MessageId,
+        epoch: u64,
+        copies: Vec<(DeviceId, Timestamp)>,
+        result: &DepositResult,
+    ) {
         let now = self.now;
         let Some(entry) = self.outbox.edit(id) else { return };
         let conversation = entry.record.conversation;
@@ -291,7 +300,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let same = entry.record.sealed.as_ref().is_some_and(|sealed| sealed.epoch == epoch);
         match result {
             DepositResult::Stored if same => {
-                entry.record.in_mailbox.extend(devices);
+                entry.record.in_mailbox.retain(|(to, _)| copies.iter().all(|(device, _)| to != device));
+                entry.record.in_mailbox.extend(copies);
                 self.advance(id, DeliveryState::Sent, None);
             }
             DepositResult::Stored => {}
@@ -354,13 +364,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
             // whoever refuses everything must not be asked again and again on a live connection.
             PeerRefusal::Unreadable => {
                 entry.record.sealed = None;
-                entry.record.in_mailbox.retain(|to| *to != device);
+                entry.leave_mailbox(device);
                 for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
                     *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
                 }
             }
             PeerRefusal::EpochGone => {
-                entry.record.in_mailbox.retain(|to| *to != device);
+                entry.leave_mailbox(device);
                 entry.record.sealed = None;
                 entry.direct.retain(|(to, ..)| *to != device);
                 self.mail.want();

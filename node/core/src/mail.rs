@@ -6,11 +6,12 @@ use mls_rs::CryptoProvider;
 use protocol::{
     Bounded, ConversationId, DeviceId, MessageId, Timestamp,
     directory::{Cursor, MailItem, Reply, Request},
-    limits::REMOVE_MAX,
+    limits::{MAILBOX_RETENTION_MS, REMOVE_MAX},
 };
 
 use crate::{
     core::{Core, OpenError},
+    event::DeliveryState,
     flow::Flow,
     inbox::Carrier,
     input::Answer,
@@ -21,6 +22,9 @@ use crate::{
 
 /// How often the mailbox is read without a hint, in milliseconds: hints may be lost.
 const SWEEP_MS: u64 = 60_000;
+/// How far this clock and the directory's may drift apart while the mailbox keeps a copy, in milliseconds: the latest
+/// copy's end must not look like an earlier one's.
+const CLOCK_DRIFT_MS: u64 = 10 * 60 * 1_000;
 /// Unknown conversations that are looked into at a time; beyond, the next message from there is the next chance.
 const STRAYS_MAX: usize = 64;
 
@@ -214,16 +218,29 @@ impl<C: CryptoProvider + Clone> Core<C> {
             MailItem::Receipt(receipt) => {
                 self.on_receipt(&receipt);
             }
-            MailItem::Expired { id, recipient, .. } if self.is_under_way(id, recipient) => {
-                // The recipient is there after all and may have it already: it has not failed, only lost its custody.
-                if let Some(entry) = self.outbox.edit(id) {
-                    entry.record.in_mailbox.retain(|device| *device != recipient);
-                }
-            }
             MailItem::Expired { id, recipient, .. } => self.on_expired(id, recipient),
             // This device is in no group, so there is nobody whom it could let go.
             MailItem::Leave { .. } => {}
         }
+    }
+
+    /// The mailbox gave a copy up before its recipient came for it. With the latest copy the message has failed. If it was
+    /// deposited again since, sealed anew or because an answer was lost, the later copy may still wait; and a recipient
+    /// who is there after all may have it already: then it has only lost its custody, and is deposited again if need be.
+    fn on_expired(&mut self, id: MessageId, recipient: DeviceId) {
+        let under_way = self.is_under_way(id, recipient);
+        let now = self.now;
+        let Some(entry) = self.outbox.edit(id) else { return };
+        let since = entry.leave_mailbox(recipient);
+        let is_latest = since.is_some_and(|since| now.ms_since(since) >= MAILBOX_RETENTION_MS - CLOCK_DRIFT_MS);
+        if under_way || !is_latest {
+            return;
+        }
+        if entry.record.delivered.is_empty() {
+            let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
+            self.advance(id, DeliveryState::Failed, Some(reason));
+        }
+        self.forget_message(id);
     }
 
     /// Whether a message was handed over directly, on a connection that still lives.

@@ -41,6 +41,17 @@ impl OutboxEntry {
         Self { record, direct: Vec::new(), depositing: false, not_before: Timestamp(0) }
     }
 
+    /// Whether the mailbox has custody of a device's copy.
+    pub(crate) fn is_in_mailbox(&self, device: DeviceId) -> bool {
+        self.record.in_mailbox.iter().any(|(to, _)| *to == device)
+    }
+
+    /// The mailbox has no custody of a device's copy any more; tells since when it had.
+    pub(crate) fn leave_mailbox(&mut self, device: DeviceId) -> Option<Timestamp> {
+        let place = self.record.in_mailbox.iter().position(|(to, _)| *to == device)?;
+        Some(self.record.in_mailbox.swap_remove(place).1)
+    }
+
     /// Whether a device has it.
     pub(crate) fn is_delivered_to(&self, device: DeviceId) -> bool {
         self.record.delivered.contains(&device)
@@ -286,7 +297,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn recipients(&self, id: MessageId) -> Vec<DeviceId> {
         let mut awaited = self.awaited(id);
         if let Some(entry) = self.outbox.get(id) {
-            awaited.retain(|device| !entry.record.in_mailbox.contains(device));
+            awaited.retain(|device| !entry.is_in_mailbox(*device));
         }
         awaited
     }
@@ -339,15 +350,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Forgets a message that needs nothing more.
     pub(crate) fn forget_message(&mut self, id: MessageId) {
         self.outbox.remove(id);
-    }
-
-    /// The mailbox gave a message up before its recipient came for it.
-    pub(crate) fn on_expired(&mut self, id: MessageId, _recipient: DeviceId) {
-        if self.outbox.get(id).is_some_and(|entry| entry.record.delivered.is_empty()) {
-            let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
-            self.advance(id, DeliveryState::Failed, Some(reason));
-        }
-        self.forget_message(id);
     }
 
     /// A member came back by itself and cannot read what was sealed before: what it has not acknowledged is sealed

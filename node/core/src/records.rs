@@ -240,8 +240,8 @@ pub(crate) struct OutboxRecord {
     pub(crate) state: DeliveryState,
     /// The ciphertext, once it was sealed.
     pub(crate) sealed: Option<SealedRecord>,
-    /// Devices whose copy the mailbox has custody of.
-    pub(crate) in_mailbox: Vec<DeviceId>,
+    /// Devices whose copy the mailbox has custody of, and when it was asked to take it.
+    pub(crate) in_mailbox: Vec<(DeviceId, Timestamp)>,
     /// Devices that have it.
     pub(crate) delivered: Vec<DeviceId>,
 }
