@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crypto_basics;
+mod passive_client;
 mod rfc5869;
 mod rfc9807;
 mod tampering;
