@@ -415,7 +415,7 @@ impl World {
         let Reply::Mail { items, more } = reply else { return reply };
         let mut kept = Vec::new();
         for item in items {
-            // Its own commit it would ask for again for ever, as it should.
+            // Without its own commit it would come in anew, each time by another one.
             let handshake = match &item.1 {
                 MailItem::Welcome { .. } => true,
                 MailItem::Commit { commit, .. } => self.directory.authors.get(&**commit) != Some(&index),
