@@ -30,7 +30,7 @@ pub const POLICY_EXTENSION_TYPE: ExtensionType = ExtensionType::new(POLICY_EXTEN
 pub const LEAVE_PROPOSAL_TYPE: ProposalType = ProposalType::new(LEAVE_PROPOSAL);
 
 /// Longest serialised [`policy::SignedLeave`].
-const SIGNED_LEAVE_MAX: usize = 256;
+pub const SIGNED_LEAVE_MAX: usize = 256;
 
 /// Longest policy; a direct one has 137 bytes, a group's at most some fifty thousand.
 const POLICY_MAX: usize = 64 * 1024;

@@ -35,6 +35,8 @@ pub enum Table {
     Contact = 8,
     /// Mail items handled, whose removal the directory has not confirmed.
     Handled = 9,
+    /// MLS ratchet trees of large groups, by conversation and incarnation.
+    GroupTree = 10,
 }
 
 /// One change of what is stored.

@@ -2,53 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use membership::{direct_policy, identity::signing_identity};
-use mls_rs_crypto_awslc::AwsLcCryptoProvider;
+mod mls_people;
+
+use membership::direct_policy;
+use mls_people::{DAY_MS, Device, NOW, Person, Provider, id, opened};
 use node_core::{
-    crypto::{
-        keys::{DeviceKeys, RootKey},
-        mls::{Conversation, CreateError, JoinError, Mls, OpenError, Opened, Staging},
-    },
+    crypto::mls::{Conversation, CreateError, JoinError, OpenError, Staging},
     stored::Table,
 };
-use protocol::{AccountId, DeviceId, MessageId, PublicKey, Timestamp};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
-
-type Provider = AwsLcCryptoProvider;
-
-/// Far from today: whoever asks the system's clock finds every key package expired.
-const NOW: Timestamp = Timestamp(33_000_000_000_000);
-const DAY_MS: u64 = 24 * 3_600 * 1_000;
-
-struct Person {
-    root: RootKey,
-    rng: ChaCha20Rng,
-}
-
-impl Person {
-    fn new(seed: u64) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        Self { root: RootKey::generate(&mut rng), rng }
-    }
-
-    fn device(&mut self, number: u8) -> Device {
-        let keys = DeviceKeys::generate(&mut self.rng);
-        let device = DeviceId([number; 16]);
-        let certificate = self.root.certify(&keys, device, Timestamp(u64::MAX)).unwrap();
-        let staging = Staging::default();
-        let identity = signing_identity(&certificate).unwrap();
-        let mls = Mls::new(Provider::default(), identity, keys.mls_key(), staging.clone()).unwrap();
-        Device { mls, staging, device, account: membership::account_id(&self.root.public()) }
-    }
-}
-
-struct Device {
-    mls: Mls<Provider>,
-    staging: Staging,
-    device: DeviceId,
-    account: AccountId,
-}
+use protocol::{DeviceId, PublicKey, Timestamp};
 
 /// Alice's device and bob's in a conversation that alice made.
 struct Pair {
@@ -69,15 +31,6 @@ fn pair() -> Pair {
     let joined = bob.mls.join(NOW, 1, &creation.welcome, &creation.tree).unwrap();
     assert!(!joined.by_last_resort && joined.inviter == alice.device);
     Pair { roots, alice, bob, hers, his: joined.conversation }
-}
-
-fn id(number: u8) -> MessageId {
-    MessageId([number; 16])
-}
-
-fn opened(from: &Device, number: u8, epoch: u64, content: &[u8]) -> Result<Opened, OpenError> {
-    let (device, account) = (from.device, from.account);
-    Ok(Opened { device, account, id: id(number), epoch, content: content.to_vec() })
 }
 
 /// A commit of one side, applied by both.
@@ -266,10 +219,8 @@ fn what_is_not_the_two_peoples_conversation_is_not_joined() {
     *altered.last_mut().unwrap() ^= 1;
     assert!(matches!(bob.mls.join(NOW, 1, &altered, &creation.tree), Err(JoinError::Malformed { .. })));
     let expired = bob.mls.key_package(Timestamp(NOW.0 - 85 * DAY_MS), false).unwrap();
-    assert!(matches!(
-        alice.mls.create(NOW, &policy, 1, &[expired]),
-        Err(CreateError::KeyPackage(0, _) | CreateError::Bug(_))
-    ));
+    let packages = [bob.mls.key_package(NOW, false).unwrap(), expired];
+    assert!(matches!(alice.mls.create(NOW, &policy, 1, &packages), Err(CreateError::KeyPackage(1, _))));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use protocol::{ConversationId, MessageId, Name, Timestamp};
 use super::{CommitError, EVENTS_KEPT, EventsError, MemoryProfile, Profile, ProfileStore, ReadError};
 
 const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     Table::Account,
     Table::GroupState,
     Table::GroupEpoch,
@@ -23,6 +23,7 @@ const TABLES: [Table; 10] = [
     Table::Waiting,
     Table::Contact,
     Table::Handled,
+    Table::GroupTree,
 ];
 const STATES: [DeliveryState; 5] =
     [DeliveryState::Queued, DeliveryState::Sent, DeliveryState::Delivered, DeliveryState::Read, DeliveryState::Failed];

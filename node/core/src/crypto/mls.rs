@@ -3,34 +3,35 @@
 //! The library is told the time with every call, since it would read the system's clock otherwise, and stores through
 //! [`Staging`], so that what it changes goes into the same transaction as everything else.
 
+mod changes;
 mod conversation;
+mod joining;
 mod leaves;
 mod packages;
+mod proposing;
 mod staging;
 
 use std::time::Duration;
 
 use mls_rs::{
-    Client, CryptoProvider, MlsMessage,
+    Client, CryptoProvider, Group,
     client_builder::{
         BaseConfig, WithCryptoProvider, WithGroupStateStorage, WithIdentityProvider, WithKeyPackageRepo, WithMlsRules,
     },
     error::MlsError,
-    external_client::ExternalClient,
     group::ExportedTree,
     identity::SigningIdentity,
     time::MlsTime,
 };
 use p256::ecdsa::SigningKey;
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, Timestamp, directory::KeyPackageBytes,
-    limits::KEY_PACKAGE_LIFETIME_S, policy::Policy,
+    CommitHash, ConversationId, Timestamp, directory::KeyPackageBytes, limits::KEY_PACKAGE_LIFETIME_S, policy::Policy,
 };
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use membership::{
-    POLICY_EXTENSION_TYPE, SUITE,
+    LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, SUITE,
     certificate::VerifiedDevice,
     identity::{DeviceIdentityProvider, device_of},
     rules::ConversationRules,
@@ -38,8 +39,11 @@ use membership::{
 
 use self::staging::StagingView;
 pub use self::{
+    changes::{Changed, MemberChange, People, changes},
     conversation::{Applied, ApplyError, Conversation, OpenError, Opened},
+    joining::{JoinError, Joined},
     leaves::Departed,
+    proposing::{Commit, ProposeError},
     staging::Staging,
 };
 
@@ -77,23 +81,6 @@ pub enum CreateError {
     Bug(#[from] MlsBug),
 }
 
-/// Why a conversation cannot be joined.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
-    /// The Welcome is for another device, or for a key package that is gone.
-    #[error("the Welcome is for a key package that is not here")]
-    NotForUs,
-    /// It does not decode, or its signatures do not hold.
-    #[error("malformed or forged: {detail}")]
-    Malformed {
-        /// What the library said.
-        detail: String,
-    },
-    /// The group is not what its policy and id say.
-    #[error("the group is not a direct conversation of its two people")]
-    Foreign,
-}
-
 /// What a new conversation needs at the directory.
 #[derive(Debug)]
 pub struct Creation {
@@ -101,32 +88,8 @@ pub struct Creation {
     pub group_info: Vec<u8>,
     /// The tree.
     pub tree: Vec<u8>,
-    /// The Welcome for everybody else.
+    /// The Welcome for everybody else; empty if there is nobody else.
     pub welcome: Vec<u8>,
-}
-
-/// A conversation that was joined by a Welcome.
-pub struct Joined<C: CryptoProvider + Clone> {
-    /// The conversation.
-    pub conversation: Conversation<C>,
-    /// Whether by a last-resort key package. The same Welcome would then lead in again, to the same keys: nothing may be
-    /// sealed before this device has refreshed its keys.
-    pub by_last_resort: bool,
-    /// The device that invited: it signed the group's state.
-    pub inviter: DeviceId,
-}
-
-/// A commit to be submitted.
-#[derive(Debug)]
-pub struct Commit {
-    /// The epoch that it ends.
-    pub epoch: u64,
-    /// An MLSMessage with a PublicMessage.
-    pub bytes: Vec<u8>,
-    /// Its hash.
-    pub hash: CommitHash,
-    /// GroupInfo of the epoch that it begins, without its tree.
-    pub group_info: Vec<u8>,
 }
 
 /// How a commit is recognised.
@@ -169,6 +132,7 @@ impl<C: CryptoProvider + Clone> Mls<C> {
             .key_package_repo(view.clone())
             .group_state_storage(view)
             .extension_type(POLICY_EXTENSION_TYPE)
+            .custom_proposal_type(LEAVE_PROPOSAL_TYPE)
             .key_package_lifetime(Duration::from_secs(KEY_PACKAGE_LIFETIME_S))
             .signing_identity(self.identity.clone(), self.signer.to_vec().into(), SUITE)
             .build()
@@ -186,90 +150,24 @@ impl<C: CryptoProvider + Clone> Mls<C> {
         key_packages: &[KeyPackageBytes],
     ) -> Result<(Conversation<C>, Creation), CreateError> {
         let time = mls_time(now);
-        let extension = membership::policy_extension(policy).map_err(|error| MlsBug(error.to_string()))?;
+        let context = membership::group_context(policy).map_err(|error| MlsBug(error.to_string()))?;
         let client = self.client(incarnation);
         let builder = client.group_builder().map_err(MlsBug::from)?;
         let builder = builder.with_group_id(membership::conversation_id(policy).0.to_vec());
-        let builder = builder.with_group_context_extension(extension).with_now_time(time);
-        let mut group = builder.build().map_err(MlsBug::from)?;
-        let mut commit = group.commit_builder().commit_time(time);
-        for (at, package) in key_packages.iter().enumerate() {
-            let refused = |error: MlsError| CreateError::KeyPackage(at, error.to_string());
-            commit = commit.add_member(MlsMessage::from_bytes(package).map_err(refused)?).map_err(refused)?;
-        }
-        let output = commit.build().map_err(MlsBug::from)?;
-        group.apply_pending_commit().map_err(MlsBug::from)?;
-        let missing = || MlsBug("a commit came without its Welcome, tree or GroupInfo".to_owned());
-        let welcome = output.welcome_messages.first().ok_or_else(missing)?;
-        let group_info = output.external_commit_group_info.as_ref().ok_or_else(missing)?;
-        let creation = Creation {
-            group_info: group_info.to_bytes().map_err(MlsBug::from)?,
-            tree: group.export_tree().to_bytes().map_err(MlsBug::from)?,
-            welcome: welcome.to_bytes().map_err(MlsBug::from)?,
-        };
-        Ok((Conversation::new(group, incarnation, Vec::new())?, creation))
-    }
-
-    /// Joins by a Welcome. The key package that it used is deleted with the conversation's first write, unless it is a
-    /// last-resort one.
-    ///
-    /// # Errors
-    /// [`JoinError`].
-    pub fn join(&self, now: Timestamp, incarnation: u64, welcome: &[u8], tree: &[u8]) -> Result<Joined<C>, JoinError> {
-        let tree = ExportedTree::from_bytes(tree).map_err(malformed)?;
-        let welcome = MlsMessage::from_bytes(welcome).map_err(malformed)?;
-        let by_last_resort = self.names_last_resort(&welcome);
-        let joined = self.client(incarnation).join_group(Some(tree), &welcome, Some(mls_time(now)));
-        let (group, info) = joined.map_err(|error| match error {
-            MlsError::WelcomeKeyPackageNotFound => JoinError::NotForUs,
-            error => malformed(error),
+        let builder = builder.with_group_context_extensions(context).with_now_time(time);
+        let group = builder.build().map_err(MlsBug::from)?;
+        let mut conversation = self.conversation(group, incarnation, Vec::new())?;
+        let commit = conversation.begin(now, key_packages).map_err(|error| match error {
+            ProposeError::KeyPackage(at, detail) => CreateError::KeyPackage(at, detail),
+            error => CreateError::Bug(MlsBug(error.to_string())),
         })?;
-        let conversation = Conversation::new(group, incarnation, Vec::new()).map_err(malformed)?;
-        check_people(&conversation)?;
-        let inviter = conversation.device_at(info.sender).ok_or(JoinError::Foreign)?;
-        Ok(Joined { conversation, by_last_resort, inviter })
-    }
-
-    /// Joins by an external commit, in the place of this device's old leaf if there is one.
-    ///
-    /// # Errors
-    /// [`JoinError`].
-    pub fn rejoin(
-        &self,
-        now: Timestamp,
-        incarnation: u64,
-        group_info: &[u8],
-        tree: &[u8],
-    ) -> Result<(Conversation<C>, Commit), JoinError> {
-        let time = mls_time(now);
-        let info = || MlsMessage::from_bytes(group_info).map_err(malformed);
-        let tree = || ExportedTree::from_bytes(tree).map_err(malformed);
-        let observer = ExternalClient::builder()
-            .crypto_provider(self.crypto.clone())
-            .identity_provider(DeviceIdentityProvider)
-            .mls_rules(ConversationRules)
-            .extension_type(POLICY_EXTENSION_TYPE)
-            .build();
-        let observed = observer.observe_group(info()?, Some(tree()?), Some(time)).map_err(malformed)?;
-        let old = observed.roster().members_iter().find(|member| {
-            device_of(&member.signing_identity).is_ok_and(|device| device.entry.device == self.own.entry.device)
-        });
-        let epoch = observed.group_context().epoch;
-        let client = self.client(incarnation);
-        let builder = client.external_commit_builder().map_err(malformed)?;
-        let builder = builder.with_tree_data(tree()?).commit_time(time);
-        let builder = match old {
-            Some(old) => builder.with_removal(old.index),
-            None => builder,
+        let welcome = match commit.welcome {
+            Some(welcome) => welcome,
+            None if matches!(policy, Policy::Group(_)) && key_packages.is_empty() => Vec::new(),
+            None => return Err(MlsBug("a conversation without its Welcome".to_owned()).into()),
         };
-        let (group, commit) = builder.build(info()?).map_err(malformed)?;
-        let bytes = commit.to_bytes().map_err(malformed)?;
-        let group_info = group.group_info_message_allowing_ext_commit(false).map_err(malformed)?;
-        let group_info = group_info.to_bytes().map_err(malformed)?;
-        let conversation = Conversation::new(group, incarnation, Vec::new()).map_err(malformed)?;
-        check_people(&conversation)?;
-        let hash = commit_hash(&bytes);
-        Ok((conversation, Commit { epoch, bytes, hash, group_info }))
+        let creation = Creation { group_info: commit.group_info, tree: conversation.export_tree()?, welcome };
+        Ok((conversation, creation))
     }
 
     /// Loads a conversation from what is staged, and [`Conversation::departed`] as it was when it was last written.
@@ -282,23 +180,24 @@ impl<C: CryptoProvider + Clone> Mls<C> {
         incarnation: u64,
         departed: Vec<Departed>,
     ) -> Result<Option<Conversation<C>>, MlsBug> {
-        match self.client(incarnation).load_group(&conversation.0) {
-            Ok(group) => Conversation::new(group, incarnation, departed).map(Some),
+        let client = self.client(incarnation);
+        let loaded = match self.staging.view(incarnation).tree(&conversation.0) {
+            Some(tree) => client.load_group_with_ratchet_tree(&conversation.0, ExportedTree::from_bytes(&tree)?),
+            None => client.load_group(&conversation.0),
+        };
+        match loaded {
+            Ok(group) => self.conversation(group, incarnation, departed).map(Some),
             Err(MlsError::GroupNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
-}
 
-fn malformed(error: impl std::fmt::Display) -> JoinError {
-    JoinError::Malformed { detail: error.to_string() }
-}
-
-/// A direct conversation has the id that follows from its policy, and devices of its two people only.
-fn check_people<C: CryptoProvider + Clone>(conversation: &Conversation<C>) -> Result<(), JoinError> {
-    let Policy::Direct { roots: [one, other], .. } = conversation.policy() else { return Err(JoinError::Foreign) };
-    let people: [AccountId; 2] = [membership::account_id(one), membership::account_id(other)];
-    let right_id = membership::conversation_id(conversation.policy()) == conversation.id();
-    let right_people = conversation.members().all(|member| people.contains(&member.account));
-    if right_id && right_people { Ok(()) } else { Err(JoinError::Foreign) }
+    fn conversation(
+        &self,
+        group: Group<Config<C>>,
+        incarnation: u64,
+        departed: Vec<Departed>,
+    ) -> Result<Conversation<C>, MlsBug> {
+        Conversation::new(group, self.crypto.clone(), self.staging.view(incarnation), departed)
+    }
 }

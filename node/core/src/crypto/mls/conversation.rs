@@ -1,18 +1,29 @@
-//! One conversation's MLS group: sealing, opening, refreshing keys and applying commits.
+//! One conversation's MLS group: sealing, opening and applying commits.
+
+use std::collections::BTreeSet;
 
 use membership::certificate::VerifiedDevice;
 use mls_rs::{
-    CryptoProvider, Group, MlsMessage, WireFormat,
+    CryptoProvider, ExtensionList, Group, MlsMessage, WireFormat,
     error::MlsError,
-    group::{CommitEffect, ReceivedMessage},
+    group::{CommitEffect, CommitMessageDescription, NewEpoch, ReceivedMessage, proposal::Proposal},
 };
-use protocol::{AccountId, ConversationId, DeviceId, MessageId, Timestamp, policy::Policy};
+use protocol::{
+    AccountId, ConversationId, DeviceId, MessageId, Timestamp,
+    policy::{Committer, Policy},
+};
 
 use super::{
-    Commit, Config, MlsBug, commit_hash,
-    leaves::{Departed, Leaves},
+    Config, MlsBug,
+    changes::{Changed, People, changes},
+    leaves::{Departed, Leaves, device_at},
     mls_time,
+    staging::StagingView,
 };
+
+/// With more devices than this in a group its ratchet tree is written apart from the rest of its state, and only when it
+/// changes: the rest changes with each message.
+const TREE_APART_ABOVE: usize = 50;
 
 /// Plaintexts are padded to multiples of this, so that a ciphertext's length tells little of its text's.
 const PADDING_STEP: usize = 256;
@@ -53,6 +64,10 @@ pub enum OpenError {
     /// Its key was used, or is too far ahead.
     #[error("its key was used or is out of reach")]
     KeyUsed,
+    /// Its sender has left meanwhile: the library opens what somebody said in a past epoch only while their leaf is theirs.
+    /// The mailbox brings it before the commit that ended their membership; a straggler that comes directly does not count.
+    #[error("its sender is not here any more")]
+    SenderGone,
     /// It is not what a member sealed.
     #[error("not sealed by a member: {0}")]
     Forged(String),
@@ -84,25 +99,41 @@ pub struct Applied {
     pub removed_self: bool,
     /// Whether this device made it.
     pub by_self: bool,
+    /// The device that made it.
+    pub committer: Option<VerifiedDevice>,
+    /// The policy before it; [`Conversation::policy`] is the one after it, unless this device went.
+    pub policy_before: Policy,
+    /// What it changed among a group's people, in order, whoever of them this device belongs to; empty in a direct
+    /// conversation.
+    pub changes: Vec<Changed>,
 }
 
 /// One conversation's group, as one device sees it.
 pub struct Conversation<C: CryptoProvider + Clone> {
-    group: Group<Config<C>>,
+    pub(super) group: Group<Config<C>>,
+    pub(super) crypto: C,
+    pub(super) leaves: Leaves,
     id: ConversationId,
-    incarnation: u64,
     policy: Policy,
-    leaves: Leaves,
+    storage: StagingView,
+    /// The epoch whose ratchet tree is stored apart, if one is.
+    tree_apart: Option<u64>,
 }
 
 impl<C: CryptoProvider + Clone> Conversation<C> {
-    pub(super) fn new(group: Group<Config<C>>, incarnation: u64, departed: Vec<Departed>) -> Result<Self, MlsBug> {
+    pub(super) fn new(
+        group: Group<Config<C>>,
+        crypto: C,
+        storage: StagingView,
+        departed: Vec<Departed>,
+    ) -> Result<Self, MlsBug> {
         let id = ConversationId::from_slice(group.group_id());
         let id = id.ok_or_else(|| MlsBug("a group id that is no conversation's".to_owned()))?;
         let policy = membership::policy_of(&group.context().extensions).map_err(|error| MlsBug(error.to_string()))?;
         let mut leaves = Leaves::with_departed(departed);
-        leaves.read(group.roster().members_iter());
-        Ok(Self { group, id, incarnation, policy, leaves })
+        leaves.begin(group.roster().members_iter());
+        let tree_apart = storage.tree(&id.0).is_some().then(|| group.current_epoch());
+        Ok(Self { group, crypto, leaves, id, policy, storage, tree_apart })
     }
 
     /// Its id.
@@ -120,7 +151,7 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
     /// Which of this device's memberships it is.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.storage.incarnation()
     }
 
     /// The current epoch.
@@ -132,6 +163,16 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
     /// The members' devices, in the order of their leaves.
     pub fn members(&self) -> impl Iterator<Item = &VerifiedDevice> {
         self.leaves.devices()
+    }
+
+    /// The accounts that have a device in it.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<AccountId> {
+        self.leaves.accounts()
+    }
+
+    pub(super) fn extensions(&self) -> &ExtensionList {
+        &self.group.context().extensions
     }
 
     pub(super) fn device_at(&self, leaf: u32) -> Option<DeviceId> {
@@ -173,42 +214,16 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
         let received = self.group.process_incoming_message_with_time(message, mls_time(now));
         let received = received.map_err(|error| match error {
             MlsError::EpochNotFound => OpenError::EpochGone,
+            MlsError::MemberNotFound => OpenError::SenderGone,
             MlsError::KeyMissing(_) | MlsError::InvalidFutureGeneration(_) => OpenError::KeyUsed,
             error => OpenError::Forged(error.to_string()),
         })?;
         let ReceivedMessage::ApplicationMessage(message) = received else { return Err(OpenError::Malformed) };
         let sender = self.leaves.at(message.sender_index, epoch);
-        let (device, account) = sender.ok_or_else(|| OpenError::Forged("its sender is gone".to_owned()))?;
+        let (device, account) = sender.ok_or(OpenError::SenderGone)?;
         let id = MessageId::from_slice(&message.authenticated_data).ok_or(OpenError::Malformed)?;
         let content = unpad(message.data()).ok_or(OpenError::Malformed)?.to_vec();
         Ok(Opened { device, account, id, epoch, content })
-    }
-
-    /// Makes a commit with new keys for this device; pending until [`Conversation::apply`] gets it back.
-    ///
-    /// # Errors
-    /// [`MlsBug`].
-    pub fn propose_refresh(&mut self, now: Timestamp) -> Result<Commit, MlsBug> {
-        self.propose_removal(now, &[])
-    }
-
-    /// Makes a commit that removes devices of one's own account, with new keys for this device; pending as a refresh is.
-    ///
-    /// # Errors
-    /// [`MlsBug`].
-    pub fn propose_removal(&mut self, now: Timestamp, devices: &[DeviceId]) -> Result<Commit, MlsBug> {
-        let epoch = self.epoch();
-        let leaves: Vec<u32> = devices.iter().filter_map(|device| self.leaves.leaf_of(*device)).collect();
-        let mut builder = self.group.commit_builder().commit_time(mls_time(now));
-        for leaf in leaves {
-            builder = builder.remove_member(leaf)?;
-        }
-        let output = builder.build()?;
-        let bytes = output.commit_message.to_bytes()?;
-        let missing = || MlsBug("a commit came without its GroupInfo".to_owned());
-        let group_info = output.external_commit_group_info.as_ref().ok_or_else(missing)?.to_bytes()?;
-        let hash = commit_hash(&bytes);
-        Ok(Commit { epoch, bytes, hash, group_info })
     }
 
     /// Applies a commit of the current epoch; the own pending one is recognised, another one ends it.
@@ -221,20 +236,66 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
             return Err(ApplyError::Malformed);
         }
         let ended = self.epoch();
+        let author = message.commit_path_leaf_node().and_then(|leaf| device_at(&leaf.signing_identity));
         let refused = |error: MlsError| ApplyError::Refused(error.to_string());
         let received = self.group.process_incoming_message_with_time(message, mls_time(now)).map_err(refused)?;
         let ReceivedMessage::Commit(description) = received else { return Err(ApplyError::Malformed) };
         // A commit that lost must never be mistaken for this epoch's.
         self.group.clear_pending_commit();
         let removed_self = matches!(description.effect, CommitEffect::Removed { .. });
-        let (added, removed) = if removed_self {
-            (Vec::new(), Vec::new())
-        } else {
-            self.leaves.advance(ended, self.group.roster().members_iter())
+        let by_self = !removed_self && description.committer == self.group.current_member_index();
+        let committer = author.or_else(|| self.leaves.device(description.committer).cloned());
+        let (policy_before, accounts_before) = (self.policy.clone(), self.leaves.accounts());
+        let (policy, accounts, added, removed) = match &description.effect {
+            CommitEffect::Removed { new_epoch, .. } => {
+                let (policy, accounts) = self.outcome(new_epoch);
+                (policy, accounts, Vec::new(), Vec::new())
+            }
+            _ => {
+                let (added, removed) = self.leaves.advance(ended, self.group.roster().members_iter());
+                // The rules let no commit through without a policy that can be read.
+                self.policy = membership::policy_of(self.extensions()).unwrap_or_else(|_| self.policy.clone());
+                (self.policy.clone(), self.leaves.accounts(), added, removed)
+            }
         };
-        let by_self = description.committer == self.group.current_member_index();
-        let joined_by_itself = description.is_external;
-        Ok(Applied { epoch: self.epoch(), added, removed, joined_by_itself, removed_self, by_self })
+        let changes = match (&policy_before, &policy, &committer) {
+            (Policy::Group(before), Policy::Group(after), Some(committer)) => changes(
+                People { policy: before, accounts: &accounts_before },
+                People { policy: after, accounts: &accounts },
+                committer_of(&description, committer.account),
+            ),
+            _ => Vec::new(),
+        };
+        let (epoch, joined_by_itself) = (ended + 1, description.is_external);
+        Ok(Applied {
+            epoch,
+            added,
+            removed,
+            joined_by_itself,
+            removed_self,
+            by_self,
+            committer,
+            policy_before,
+            changes,
+        })
+    }
+
+    /// What a commit that removed this device leads to: the library does not follow it there.
+    fn outcome(&self, effect: &NewEpoch) -> (Policy, BTreeSet<AccountId>) {
+        let (mut policy, mut gone, mut come) = (self.policy.clone(), BTreeSet::new(), Vec::new());
+        for applied in effect.applied_proposals() {
+            match &applied.proposal {
+                Proposal::Remove(remove) => {
+                    gone.insert(remove.to_remove());
+                }
+                Proposal::Add(add) => come.extend(device_at(add.signing_identity()).map(|device| device.account)),
+                Proposal::GroupContextExtensions(next) => policy = membership::policy_of(next).unwrap_or(policy),
+                _ => {}
+            }
+        }
+        let mut accounts = self.leaves.accounts_without(&gone);
+        accounts.extend(come);
+        (policy, accounts)
     }
 
     /// Forgets who was where in epochs below `oldest`, which are not kept any more.
@@ -260,8 +321,25 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
     /// # Errors
     /// [`MlsBug`].
     pub fn write(&mut self) -> Result<(), MlsBug> {
-        Ok(self.group.write_to_storage()?)
+        if self.leaves.len() <= TREE_APART_ABOVE {
+            self.group.write_to_storage()?;
+            if self.tree_apart.take().is_some() {
+                self.storage.delete_tree(&self.id.0);
+            }
+            return Ok(());
+        }
+        self.group.write_to_storage_without_ratchet_tree()?;
+        let epoch = self.epoch();
+        if self.tree_apart != Some(epoch) {
+            self.storage.put_tree(&self.id.0, self.export_tree()?);
+            self.tree_apart = Some(epoch);
+        }
+        Ok(())
     }
+}
+
+fn committer_of(commit: &CommitMessageDescription, account: AccountId) -> Committer {
+    if commit.is_external { Committer::Joiner(account) } else { Committer::Member(account) }
 }
 
 fn pad(content: &[u8]) -> Option<Vec<u8>> {

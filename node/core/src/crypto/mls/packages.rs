@@ -1,6 +1,14 @@
 //! Key packages: made here, used up by Welcomes, forgotten when nobody can use them any more.
 
-use mls_rs::{CryptoProvider, ExtensionList, KeyPackage, MlsMessage, extension::recommended::LastResortKeyPackageExt};
+use membership::identity::DeviceIdentityProvider;
+use mls_rs::{
+    CryptoProvider, ExtensionList, KeyPackage, MlsMessage,
+    error::MlsError,
+    extension::{built_in::RequiredCapabilitiesExt, recommended::LastResortKeyPackageExt},
+    external_client::ExternalClient,
+    group::proposal::AddProposal,
+    time::MlsTime,
+};
 use mls_rs_core::{extension::MlsExtension as _, key_package::KeyPackageData, mls_rs_codec::MlsDecode as _};
 use protocol::{Timestamp, directory::KeyPackageBytes, limits::KEY_PACKAGE_LIFETIME_S};
 
@@ -48,6 +56,36 @@ impl<C: CryptoProvider + Clone> Mls<C> {
         let named = |reference: &[u8]| references.iter().any(|named| named.as_ref() == reference);
         packages.iter().any(|(reference, data)| named(reference) && is_last_resort(data))
     }
+}
+
+/// The first of several key packages that does not hold, or whose device is not capable of what a group's context
+/// requires; and why.
+pub(super) fn first_bad<C: CryptoProvider + Clone>(
+    crypto: &C,
+    time: MlsTime,
+    packages: &[KeyPackageBytes],
+    context: &ExtensionList,
+) -> Option<(usize, String)> {
+    let client =
+        ExternalClient::builder().crypto_provider(crypto.clone()).identity_provider(DeviceIdentityProvider).build();
+    let required = context.get_as::<RequiredCapabilitiesExt>().ok().flatten().unwrap_or_default();
+    let check = |package: &KeyPackageBytes| {
+        let package = client.validate_key_package(MlsMessage::from_bytes(package)?, Some(time))?;
+        let capabilities = AddProposal::from(package).capabilities();
+        for extension in required.extensions() {
+            if !capabilities.extensions().contains(extension) {
+                return Err(MlsError::RequiredExtensionNotFound(*extension));
+            }
+        }
+        for proposal in required.proposals() {
+            if !capabilities.proposals().contains(proposal) {
+                return Err(MlsError::RequiredProposalNotFound(*proposal));
+            }
+        }
+        Ok(())
+    };
+    let checked = packages.iter().map(check).enumerate();
+    checked.filter_map(|(at, checked)| checked.err().map(|error| (at, error.to_string()))).next()
 }
 
 fn is_last_resort(data: &KeyPackageData) -> bool {

@@ -64,7 +64,9 @@ impl Staging {
     #[must_use]
     pub fn load(records: &[(Table, Vec<u8>, Vec<u8>)]) -> Self {
         let staging = Self::default();
-        let own = |table: &Table| matches!(table, Table::GroupState | Table::GroupEpoch | Table::KeyPackage);
+        let own = |table: &Table| {
+            matches!(table, Table::GroupState | Table::GroupTree | Table::GroupEpoch | Table::KeyPackage)
+        };
         for (table, key, value) in records.iter().filter(|(table, ..)| own(table)) {
             staging.lock().records.insert((*table, key.clone()), Zeroizing::new(value.clone()));
         }
@@ -100,6 +102,7 @@ impl Staging {
         let mut inner = self.lock();
         let prefix = state_key(conversation, incarnation);
         inner.delete(Table::GroupState, &prefix);
+        inner.delete(Table::GroupTree, &prefix);
         for key in inner.keys_with(Table::GroupEpoch, &prefix) {
             inner.delete(Table::GroupEpoch, &key);
         }
@@ -158,6 +161,25 @@ pub(super) struct StagingView {
 impl StagingView {
     fn key(&self, group: &[u8]) -> Vec<u8> {
         [group, &self.incarnation.to_be_bytes()].concat()
+    }
+
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The ratchet tree, if it is kept apart from the group's state.
+    pub(super) fn tree(&self, group: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.staging.lock().records.get(&(Table::GroupTree, self.key(group))).cloned()
+    }
+
+    /// Keeps the ratchet tree apart.
+    pub(super) fn put_tree(&self, group: &[u8], tree: Vec<u8>) {
+        self.staging.lock().put(Table::GroupTree, self.key(group), tree);
+    }
+
+    /// The state has the ratchet tree again.
+    pub(super) fn delete_tree(&self, group: &[u8]) {
+        self.staging.lock().delete(Table::GroupTree, &self.key(group));
     }
 }
 
