@@ -105,7 +105,8 @@ impl IdentityProvider for DeviceIdentityProvider {
     }
 
     fn identity(&self, identity: &SigningIdentity, _extensions: &ExtensionList) -> Result<Vec<u8>, IdentityError> {
-        Ok(device_of(identity)?.entry.device.0.to_vec())
+        // Only who it would be: whether it holds is asked by itself, of each leaf that is new.
+        Ok(claimed_device(identity)?.1.device.0.to_vec())
     }
 
     fn valid_successor(

@@ -155,7 +155,7 @@ fn a_key_package_that_does_not_hold_is_named_and_nothing_is_pending_then() {
     let next = group(&hers).with_invited(first.account).unwrap();
     let good = first.mls.key_package(NOW, false).unwrap();
     let expired = second.mls.key_package(Timestamp(NOW.0 - 85 * DAY_MS), false).unwrap();
-    let before_groups = outlaw::key_package_without_groups(&second);
+    let before_groups = outlaw::key_package(&second, false);
     for bad in [expired, before_groups, vec![1, 2, 3].try_into().unwrap()] {
         let refused = hers.propose_invitation(NOW, &next, &[good.clone(), bad]);
         assert!(matches!(refused, Err(ProposeError::KeyPackage(1, _))), "{refused:?}");
@@ -322,6 +322,10 @@ fn a_large_groups_tree_is_written_when_it_changes_and_not_with_each_message() {
         assert_eq!(trees(&alice.staging.take_changes()), (0, 0), "the same epoch");
         hers = loaded;
     }
+    his.write().unwrap();
+    assert_eq!(trees(&first.staging.take_changes()), (1, 0));
+    first.staging.forget(his.id(), 1);
+    assert_eq!(trees(&first.staging.take_changes()), (0, 1), "a membership that is over leaves nothing");
     // With the second of two who go, the tree is a part of the state again; a commit that is pending is kept either way.
     for (guest, expected) in guests[49..].iter().zip([(1, 0), (0, 1)]) {
         let next = group(&hers).with_kicked(guest.account).unwrap();

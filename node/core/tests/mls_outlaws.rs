@@ -4,17 +4,26 @@
 
 mod mls_people;
 
-use membership::{LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, group_context, signing::sign};
+use membership::{
+    LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, group_context, identity::signing_identity, signing::sign,
+};
 use mls_people::{
     Device, NOW, Person, Talk,
-    outlaw::{Builder, Outlaw},
+    outlaw::{self, Builder, Outlaw},
 };
-use mls_rs::{Extension, ExtensionList, MlsMessage, error::MlsError, group::proposal::CustomProposal};
-use node_core::crypto::mls::{ApplyError, Changed, MemberChange};
+use mls_rs::{
+    Extension, ExtensionList, MlsMessage, error::MlsError, group::proposal::CustomProposal, identity::SigningIdentity,
+};
+use node_core::crypto::{
+    keys::DeviceKeys,
+    mls::{ApplyError, Changed, JoinError, MemberChange, ProposeError},
+};
 use protocol::{
-    AccountId, ConversationId, DeviceId, Name,
+    AccountId, ConversationId, DeviceId, Name, Timestamp,
     policy::{Access, GroupPolicy, LEAVE_LABEL, Leave, Policy, Role, SignedLeave},
 };
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 fn group(conversation: &Talk) -> GroupPolicy {
     let Policy::Group(group) = conversation.policy() else { panic!("a group") };
@@ -161,4 +170,39 @@ fn nobody_is_let_go_who_did_not_ask_for_it_here_and_now() {
     let gone = world.his.apply(NOW, &fair).unwrap();
     assert_eq!((gone.removed_self, gone.changes), (true, vec![left]));
     assert_eq!(gone.committer.map(|device| device.entry.device), Some(DeviceId([3; 16])));
+}
+
+#[test]
+fn nobody_comes_in_or_takes_others_in_under_a_certificate_that_its_account_did_not_sign() {
+    let mut world = world();
+    let (bob, mut eve) = (world.bob.identity.clone(), Person::new(4));
+    let (hers, tree) = (world.hers.propose_refresh(NOW).unwrap(), |talk: &Talk| talk.export_tree().unwrap());
+    world.hers.apply(NOW, &hers.bytes).unwrap();
+    let unsigned = {
+        let (device, keys) = (DeviceId([4; 16]), DeviceKeys::generate(&mut ChaCha20Rng::seed_from_u64(4)));
+        let mut certificate = Person::new(2).root.certify(&keys, device, Timestamp(u64::MAX)).unwrap();
+        certificate.signature.0[40] ^= 1;
+        Device { identity: signing_identity(&certificate).unwrap(), keys, ..eve.device(4) }
+    };
+    let another_key = {
+        let device = eve.device(5);
+        let key = device.identity.signature_key.clone();
+        Device { identity: SigningIdentity::new(bob.credential, key), ..device }
+    };
+    for (case, imposter) in [("not signed", unsigned), ("another device's", another_key)] {
+        let (_, entered) = Outlaw::enter(&imposter, &hers.group_info, &tree(&world.hers));
+        let applied = world.hers.apply(NOW, &entered);
+        assert!(matches!(applied, Err(ApplyError::Refused(_))), "{case}: {applied:?}");
+
+        let package = outlaw::key_package(&imposter, true);
+        let next = group(&world.hers).with_invited(AccountId([4; 32])).unwrap();
+        let refused = world.hers.propose_invitation(NOW, &next, &[package]);
+        assert!(matches!(refused, Err(ProposeError::KeyPackage(0, _))), "{case}: {refused:?}");
+
+        let name = Name::parse("trap").unwrap();
+        let policy = GroupPolicy::founded(name, world.bob.account, [8; 16], Access::Open);
+        let (group_info, tree) = Outlaw::found(&imposter, &Policy::Group(Box::new(policy)));
+        let joined = world.alice.mls.rejoin(NOW, 1, &group_info, &tree).map(|_| ());
+        assert!(matches!(joined, Err(JoinError::Malformed { .. })), "{case}: {joined:?}");
+    }
 }

@@ -1,22 +1,25 @@
-//! A member whose program enforces nothing: what it makes, the others have to refuse.
+//! A member whose program enforces nothing and believes everything: what it makes, the others have to refuse.
+
+use std::convert::Infallible;
 
 use membership::{
-    LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, SUITE, identity::DeviceIdentityProvider, rules::ConversationRules,
+    LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, SUITE, conversation_id, group_context, rules::ConversationRules,
 };
 use mls_rs::{
-    Client, ExtensionList, Group, MlsMessage, MlsRules,
+    Client, ExtensionList, Group, IdentityProvider, MlsMessage, MlsRules,
     client_builder::{BaseConfig, WithCryptoProvider, WithIdentityProvider, WithMlsRules},
     error::MlsError,
     group::{CommitBuilder, ExportedTree, GroupContext, Roster},
+    identity::{CredentialType, SigningIdentity},
     mls_rules::{CommitDirection, CommitOptions, CommitSource, EncryptionOptions, ProposalBundle},
     time::MlsTime,
 };
-use protocol::directory::KeyPackageBytes;
+use mls_rs_core::identity::MemberValidationContext;
+use protocol::{directory::KeyPackageBytes, policy::Policy};
 
 use super::{Device, NOW, Provider};
 
-type Config =
-    WithMlsRules<Lawless, WithIdentityProvider<DeviceIdentityProvider, WithCryptoProvider<Provider, BaseConfig>>>;
+type Config = WithMlsRules<Lawless, WithIdentityProvider<Credulous, WithCryptoProvider<Provider, BaseConfig>>>;
 pub(crate) type Builder<'a> = CommitBuilder<'a, Config>;
 
 /// Writes as everybody does, and allows everything.
@@ -55,6 +58,49 @@ impl MlsRules for Lawless {
     }
 }
 
+/// Takes everybody for whom they say they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Credulous;
+
+impl IdentityProvider for Credulous {
+    type Error = Infallible;
+
+    fn validate_member(
+        &self,
+        _identity: &SigningIdentity,
+        _timestamp: Option<MlsTime>,
+        _context: MemberValidationContext<'_>,
+    ) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn validate_external_sender(
+        &self,
+        _identity: &SigningIdentity,
+        _timestamp: Option<MlsTime>,
+        _extensions: Option<&ExtensionList>,
+    ) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn identity(&self, identity: &SigningIdentity, _extensions: &ExtensionList) -> Result<Vec<u8>, Infallible> {
+        Ok(identity.signature_key.to_vec())
+    }
+
+    fn valid_successor(
+        &self,
+        _predecessor: &SigningIdentity,
+        _successor: &SigningIdentity,
+        _extensions: &ExtensionList,
+    ) -> Result<bool, Infallible> {
+        Ok(true)
+    }
+
+    fn supported_types(&self) -> Vec<CredentialType> {
+        vec![CredentialType::BASIC]
+    }
+}
+
 fn now() -> MlsTime {
     MlsTime::from(NOW.seconds())
 }
@@ -62,7 +108,7 @@ fn now() -> MlsTime {
 fn client(device: &Device, knows_groups: bool) -> Client<Config> {
     Client::builder()
         .crypto_provider(Provider::default())
-        .identity_provider(DeviceIdentityProvider)
+        .identity_provider(Credulous)
         .mls_rules(Lawless)
         .extension_type(POLICY_EXTENSION_TYPE)
         .custom_proposal_types(knows_groups.then_some(LEAVE_PROPOSAL_TYPE))
@@ -70,9 +116,9 @@ fn client(device: &Device, knows_groups: bool) -> Client<Config> {
         .build()
 }
 
-/// A key package of a program that knows no groups yet.
-pub(crate) fn key_package_without_groups(device: &Device) -> KeyPackageBytes {
-    let client = client(device, false);
+/// A key package of a program that knows groups or does not yet.
+pub(crate) fn key_package(device: &Device, knows_groups: bool) -> KeyPackageBytes {
+    let client = client(device, knows_groups);
     let made = client.generate_key_package_message(ExtensionList::new(), ExtensionList::new(), Some(now())).unwrap();
     KeyPackageBytes::new(made.to_bytes().unwrap()).unwrap()
 }
@@ -87,6 +133,16 @@ impl Outlaw {
         let built = builder.commit_time(now()).build(MlsMessage::from_bytes(group_info).unwrap());
         let (group, commit) = built.unwrap();
         (Self(group), commit.to_bytes().unwrap())
+    }
+
+    /// Makes a group alone; answers what others would come in by: its GroupInfo and tree.
+    pub(crate) fn found(device: &Device, policy: &Policy) -> (Vec<u8>, Vec<u8>) {
+        let client = client(device, true);
+        let builder = client.group_builder().unwrap().with_group_id(conversation_id(policy).0.to_vec());
+        let builder = builder.with_group_context_extensions(group_context(policy).unwrap());
+        let group = builder.with_now_time(now()).build().unwrap();
+        let info = group.group_info_message_allowing_ext_commit(false).unwrap();
+        (info.to_bytes().unwrap(), group.export_tree().to_bytes().unwrap())
     }
 
     /// Makes a commit, and forgets it at once.
