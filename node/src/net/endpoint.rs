@@ -3,6 +3,9 @@
 //!
 //! It owns the transport's limits. It does not know what is said on a connection.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -220,6 +223,21 @@ impl NodeEndpoint {
         self.endpoint.close(close_code(code), code.reason().as_bytes());
         // Time's up is fine too: then the other side finds out by itself.
         let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.endpoint.wait_idle()).await;
+        self.let_go();
+    }
+
+    /// Reads from the socket no more. The library goes on reading while connections wait to be forgotten, and would take
+    /// every other packet that is meant for the endpoint that has the socket next.
+    fn let_go(&self) {
+        let nowhere: IpAddr =
+            if self.local.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        // Twice: after the first time the library still listens where it was.
+        for _ in 0..2 {
+            let bound = UdpSocket::bind((nowhere, 0)).and_then(|socket| self.endpoint.rebind(socket));
+            if let Err(error) = bound {
+                tracing::warn!(%error, "a closed endpoint keeps its socket");
+            }
+        }
     }
 
     async fn handshake(&self, config: ClientConfig, address: SocketAddr) -> Result<Connection, ConnectError> {
