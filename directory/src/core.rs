@@ -5,11 +5,16 @@
 //! answer leaves.
 
 mod accounts;
-mod conversations;
+mod commits;
+mod creations;
+mod deposits;
 mod devices;
+mod fanout;
+mod groups;
 mod handouts;
 pub mod limits;
 mod mailbox;
+mod observer;
 mod opaque;
 mod packages;
 mod presence;
@@ -21,7 +26,7 @@ use std::{
 };
 
 use protocol::{
-    AccountId, Bounded, DeviceId, PublicKey, Timestamp,
+    AccountId, DeviceId, PublicKey, Timestamp,
     directory::{Push, Refusal, Registration, Reply, Request},
 };
 use rand_chacha::ChaCha20Rng;
@@ -29,7 +34,7 @@ use rand_core::SeedableRng as _;
 
 use crate::store::{Store, StoreError};
 
-use self::{conversations::Observer, limits::Limits, opaque::PasswordServer, presence::Presence, sessions::Session};
+use self::{limits::Limits, observer::Observer, opaque::PasswordServer, presence::Presence, sessions::Session};
 
 /// Key packages forgotten in one sweep: what does not hold up requests.
 const PACKAGES_EXPIRE_MAX: usize = 1_000;
@@ -332,9 +337,9 @@ impl<S: Store> Service<S> {
                 Ok(Reply::Done)
             }
             Request::Settling { commits } => self.settling((account, device), &commits),
-            // No group can be made here yet, so there is none.
-            Request::ListGroups { .. } | Request::FindGroup { .. } => Ok(Reply::Groups(Bounded::default())),
-            Request::Leave { .. } => Err(Refusal::Unknown.into()),
+            Request::ListGroups { after } => self.list_groups(account, after.as_ref()),
+            Request::FindGroup { name } => self.find_group(account, &name),
+            Request::Leave { leave } => self.leave_group(now, (account, device), &leave, effects),
             // Answered before anybody is signed in.
             Request::Ping
             | Request::SignUpStart { .. }

@@ -6,19 +6,23 @@
 
 #[cfg(test)]
 mod conformance;
+mod conversations;
 mod handouts;
 pub mod memory;
+mod names;
 mod packages;
 pub mod sqlite;
 
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
-    certificate::SignedDeviceList, directory::Cursor,
+    AccountId, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp, certificate::SignedDeviceList,
+    directory::Cursor,
 };
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    conversations::{Audience, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Roster, Standing},
     handouts::{Handout, Handouts},
+    names::{NameClaimed, Names},
     packages::{KeyPackages, Package},
 };
 
@@ -232,57 +236,6 @@ pub trait AccountChanges {
     fn has_blocked(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>>;
 }
 
-/// A conversation as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConversationRecord {
-    /// Its id.
-    pub id: ConversationId,
-    /// Its two people.
-    pub people: [AccountId; 2],
-    /// The current epoch.
-    pub epoch: u64,
-    /// The public state after its last commit, as the MLS library writes it.
-    pub snapshot: Vec<u8>,
-    /// The GroupInfo of the current epoch, without its tree.
-    pub group_info: Vec<u8>,
-    /// Devices of the current epoch.
-    pub members: Vec<DeviceId>,
-    /// Hash of the request that made it.
-    pub made_by: [u8; 32],
-}
-
-/// What came of making a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConversationMade {
-    /// It is there now, or was by the same request.
-    Made,
-    /// It is there by another request.
-    Exists,
-}
-
-/// What came of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitOutcome {
-    /// It counts, now or since the same commit before.
-    Accepted,
-    /// Another one ended the epoch.
-    Lost(CommitHash),
-    /// The conversation is not in that epoch.
-    WrongEpoch,
-}
-
-/// Conversations and the one order of their commits.
-pub trait Conversations {
-    /// Makes a conversation unless it exists, and keeps what is to be handed out for it.
-    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade>;
-    /// Finds a conversation.
-    fn conversation(&self, id: ConversationId) -> Stored<Option<ConversationRecord>>;
-    /// Ends the epoch before `next.epoch` by this commit, if no other one has, and keeps what is to be handed out for it.
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome>;
-    /// The commit that ended an epoch.
-    fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>>;
-}
-
 /// Something for mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -379,11 +332,21 @@ pub trait Instance {
 
 /// Everything.
 pub trait Store:
-    Accounts + AccountChanges + KeyPackages + Conversations + Handouts + Mailbox + Instance + Send + Sync + 'static
+    Accounts + AccountChanges + Names + KeyPackages + Conversations + Handouts + Mailbox + Instance + Send + Sync + 'static
 {
 }
 
-impl<T: Accounts + AccountChanges + KeyPackages + Conversations + Handouts + Mailbox + Instance + Send + Sync + 'static>
-    Store for T
+impl<T> Store for T where
+    T: Accounts
+        + AccountChanges
+        + Names
+        + KeyPackages
+        + Conversations
+        + Handouts
+        + Mailbox
+        + Instance
+        + Send
+        + Sync
+        + 'static
 {
 }

@@ -133,7 +133,8 @@ pub enum Request {
     },
     /// Puts sealed messages and receipts into mailboxes. Answers [`Reply::Deposited`], one result for each item.
     Deposit {
-        /// At most [`crate::limits::DEPOSIT_BYTES_MAX`] bytes of ciphertext together.
+        /// At most [`crate::limits::DEPOSIT_BYTES_MAX`] bytes of ciphertext and
+        /// [`crate::limits::DEPOSIT_RECIPIENTS_MAX`] recipients together.
         items: Bounded<Deposit, DEPOSIT_MAX>,
     },
     /// Reads this device's mailbox in order. Nothing is removed. Answers [`Reply::Mail`].

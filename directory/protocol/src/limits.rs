@@ -63,6 +63,9 @@ pub const LOOK_UP_MAX: usize = 64;
 pub const LIST_MAX: usize = 1_000;
 /// Envelopes deposited in one request.
 pub const DEPOSIT_MAX: usize = 64;
+/// Recipients of all envelopes of one deposit together: four messages to a full group, since each recipient is a change of
+/// a mailbox.
+pub const DEPOSIT_RECIPIENTS_MAX: usize = 4 * RECIPIENTS_MAX;
 /// Bytes of ciphertext deposited in one request: below the frame's limit with room for the envelopes.
 pub const DEPOSIT_BYTES_MAX: usize = 1024 * 1024;
 /// Mail items that one drain returns at most.

@@ -15,7 +15,7 @@ use crate::store::{AccountMade, AccountRecord, DeviceRecord, NewAccount, Store};
 use super::{Answer, Caller, Service, ServiceEffect, Stop, malformed, opaque::PasswordServer};
 
 /// What a name looks like: two names with the same are confusable (Unicode TR 39), after the case was folded.
-fn looks_like(name: &Name) -> String {
+pub(super) fn looks_like(name: &Name) -> String {
     skeleton(name.as_str()).collect::<String>().to_lowercase()
 }
 
@@ -35,7 +35,8 @@ impl<S: Store> Service<S> {
         };
         if !offered {
             self.check_registration(invite)?;
-            if self.store.accounts_by_name(std::slice::from_ref(name))?.iter().any(Option::is_some) {
+            let taken = self.store.accounts_by_name(std::slice::from_ref(name))?.iter().any(Option::is_some);
+            if taken || self.store.name_of_group(name)?.is_some() {
                 return Err(Refusal::NameTaken.into());
             }
         }

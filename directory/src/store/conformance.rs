@@ -2,16 +2,18 @@
 //! which SQLite, closed and opened again now and then, must answer exactly as the model does.
 
 mod changes;
+mod conversations;
+mod groups;
 mod handouts;
 mod histories;
 mod packages;
 
 use super::{
-    AccountMade, AccountRecord, CommitOutcome, ConversationMade, ConversationRecord, Counts, Delivery, DeviceRecord,
-    ExpiredMessage, NewAccount, Quota, Store, memory::MemoryStore, sqlite::SqliteStore,
+    AccountMade, AccountRecord, Counts, Delivery, DeviceRecord, ExpiredMessage, NewAccount, Quota, Store,
+    memory::MemoryStore, sqlite::SqliteStore,
 };
 use protocol::{
-    AccountId, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
+    AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
     certificate::SignedDeviceList, directory::Cursor,
 };
 
@@ -55,6 +57,11 @@ conformance!(
     whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
     what_belongs_to_devices_that_are_gone_is_forgotten,
     when_a_device_was_seen_and_whom_somebody_blocks_is_kept,
+    a_name_is_given_out_once_to_a_person_or_a_group,
+    groups_are_listed_by_name_to_whom_they_concern,
+    who_is_in_a_conversation_and_where_it_stands_is_read_without_its_state,
+    a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
+    a_closed_conversation_is_gone_for_good,
 );
 
 use changes::{
@@ -64,7 +71,14 @@ use changes::{
     whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
 };
 
-use handouts::{handout, what_a_change_owes_is_kept_with_it_until_it_is_handed_out};
+use conversations::{a_conversation_is_made_once, the_first_commit_of_an_epoch_wins_for_good};
+use groups::{
+    a_closed_conversation_is_gone_for_good, a_name_is_given_out_once_to_a_person_or_a_group,
+    a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
+    groups_are_listed_by_name_to_whom_they_concern,
+    who_is_in_a_conversation_and_where_it_stands_is_read_without_its_state,
+};
+use handouts::what_a_change_owes_is_kept_with_it_until_it_is_handed_out;
 use packages::{
     a_key_package_is_reserved_until_it_is_used_and_never_stocked_again, a_key_package_that_has_ended_is_given_to_nobody,
 };
@@ -188,44 +202,6 @@ fn acceptance_has_a_direction(store: &impl Store) {
     store.accept(account(1), &[account(2)]).unwrap();
     let pairs = [(account(1), account(2)), (account(2), account(1)), (account(1), account(3))];
     assert_eq!(store.has_accepted(&pairs).unwrap(), [true, false, true]);
-}
-
-fn conversation(id: u8, epoch: u64, made_by: u8) -> ConversationRecord {
-    ConversationRecord {
-        id: ConversationId([id; 32]),
-        people: [account(1), account(2)],
-        epoch,
-        snapshot: vec![id, u8::try_from(epoch).unwrap()],
-        group_info: vec![made_by],
-        members: vec![device(1), device(2)],
-        made_by: [made_by; 32],
-    }
-}
-
-fn a_conversation_is_made_once(store: &impl Store) {
-    assert_eq!(store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap(), ConversationMade::Made);
-    assert_eq!(store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap(), ConversationMade::Made);
-    assert_eq!(store.create_conversation(&conversation(1, 1, 2), &handout(1, 1)).unwrap(), ConversationMade::Exists);
-    assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 1, 1)));
-    assert_eq!(store.conversation(ConversationId([2; 32])).unwrap(), None);
-}
-
-fn the_first_commit_of_an_epoch_wins_for_good(store: &impl Store) {
-    let (first, second) = (CommitHash([1; 32]), CommitHash([2; 32]));
-    assert_eq!(store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::WrongEpoch);
-    store.create_conversation(&conversation(1, 1, 1), &handout(1, 1)).unwrap();
-    assert_eq!(store.commit(first, &conversation(1, 3, 1), &handout(1, 3)).unwrap(), CommitOutcome::WrongEpoch);
-    assert_eq!(store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::Accepted);
-    assert_eq!(store.commit(second, &conversation(1, 2, 1), &handout(1, 2)).unwrap(), CommitOutcome::Lost(first));
-    assert_eq!(store.commit(second, &conversation(1, 3, 1), &handout(1, 3)).unwrap(), CommitOutcome::Accepted);
-    assert_eq!(
-        store.commit(first, &conversation(1, 2, 1), &handout(1, 2)).unwrap(),
-        CommitOutcome::Accepted,
-        "a repetition"
-    );
-    assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(conversation(1, 3, 1)));
-    let commits = [0, 1, 2, 3].map(|epoch| store.commit_of(ConversationId([1; 32]), epoch).unwrap());
-    assert_eq!(commits, [None, Some(first), Some(second), None]);
 }
 
 /// A message for devices 1 and, if asked, 2, from device 9.

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Stored;
 
-/// A Welcome or a commit on its way into mailboxes.
+/// A Welcome, a commit or a request to leave on its way into mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handout {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The epoch that the change began.
+    /// The epoch that the change began, or that it came in.
     pub epoch: u64,
+    /// Its place among what is owed for that epoch.
+    pub number: u64,
     /// The device that made the change.
     pub author: DeviceId,
     /// For whom it is: fixed when the change was made, whoever comes and goes afterwards.
@@ -29,8 +31,8 @@ pub struct Handout {
 
 /// What is still to be handed out. Each was kept by [`super::Conversations`].
 pub trait Handouts {
-    /// What waits, of one conversation or of all, the earlier epochs of a conversation first; at most so many.
+    /// What waits, of one conversation or of all, what a conversation owed earlier first; at most so many.
     fn handouts(&self, of: Option<ConversationId>, at_most: usize) -> Stored<Vec<Handout>>;
     /// The mailboxes have it.
-    fn handed_out(&self, conversation: ConversationId, epoch: u64) -> Stored<()>;
+    fn handed_out(&self, conversation: ConversationId, epoch: u64, number: u64) -> Stored<()>;
 }

@@ -1,6 +1,7 @@
 //! The model: everything in ordered maps. It is the oracle for SQLite, and the virtual network's store.
 
 mod changes;
+mod conversations;
 mod mailbox;
 mod packages;
 
@@ -9,13 +10,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use protocol::{AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor};
+use protocol::{
+    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor, policy::SignedLeave,
+};
 
 use self::packages::Packages;
 
 use super::{
-    AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord, Conversations, Counts,
-    DeviceRecord, Handout, Handouts, Instance, NewAccount, Stored,
+    AccountMade, AccountRecord, Accounts, ConversationRecord, Counts, DeviceRecord, Handout, Instance, NameClaimed,
+    Names, NewAccount, Stored,
 };
 
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ struct Inner {
     accounts: BTreeMap<AccountId, AccountRecord>,
     names: BTreeMap<Name, AccountId>,
     skeletons: BTreeMap<String, AccountId>,
+    group_names: BTreeMap<Name, ConversationId>,
+    group_skeletons: BTreeMap<String, ConversationId>,
     devices: BTreeMap<DeviceId, DeviceRecord>,
     seen: BTreeMap<AccountId, Timestamp>,
     books: BTreeMap<AccountId, (u64, Vec<u8>)>,
@@ -48,7 +53,8 @@ struct Inner {
     packages: BTreeMap<DeviceId, Packages>,
     conversations: BTreeMap<ConversationId, ConversationRecord>,
     commits: BTreeMap<(ConversationId, u64), CommitHash>,
-    handouts: BTreeMap<(ConversationId, u64), Handout>,
+    handouts: BTreeMap<(ConversationId, u64, u64), Handout>,
+    closed_conversations: BTreeMap<ConversationId, SignedLeave>,
     boxes: BTreeMap<DeviceId, MailboxOf>,
     secrets: BTreeMap<String, Vec<u8>>,
     closed: BTreeSet<AccountId>,
@@ -90,10 +96,11 @@ impl Accounts for MemoryStore {
         }
         let offered = new.reset.as_ref().and_then(|code| inner.resets.get(code)).copied();
         let reset = offered.filter(|old| inner.names.get(&record.name) == Some(old));
-        if inner.names.contains_key(&record.name) && reset.is_none() {
+        if inner.names.contains_key(&record.name) && reset.is_none() || inner.group_names.contains_key(&record.name) {
             return Ok(AccountMade::NameTaken);
         }
-        if inner.skeletons.get(&new.skeleton).is_some_and(|owner| reset != Some(*owner)) {
+        let looks = inner.skeletons.get(&new.skeleton).is_some_and(|owner| reset != Some(*owner));
+        if looks || inner.group_skeletons.contains_key(&new.skeleton) {
             return Ok(AccountMade::NameConfusable);
         }
         if let Some(code) = &new.invite {
@@ -208,54 +215,25 @@ impl Accounts for MemoryStore {
     }
 }
 
-impl Conversations for MemoryStore {
-    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade> {
+impl Names for MemoryStore {
+    fn claim_name(&self, name: &Name, skeleton: &str, group: ConversationId) -> Stored<NameClaimed> {
         let mut inner = self.lock();
-        match inner.conversations.get(&record.id) {
-            Some(known) if known.made_by == record.made_by => Ok(ConversationMade::Made),
-            Some(_) => Ok(ConversationMade::Exists),
-            None => {
-                inner.conversations.insert(record.id, record.clone());
-                inner.handouts.insert((handout.conversation, handout.epoch), handout.clone());
-                Ok(ConversationMade::Made)
-            }
+        match inner.group_names.get(name) {
+            Some(owner) if *owner == group => return Ok(NameClaimed::Claimed),
+            Some(_) => return Ok(NameClaimed::Taken),
+            None if inner.names.contains_key(name) => return Ok(NameClaimed::Taken),
+            None => {}
         }
-    }
-
-    fn conversation(&self, id: ConversationId) -> Stored<Option<ConversationRecord>> {
-        Ok(self.lock().conversations.get(&id).cloned())
-    }
-
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome> {
-        let mut inner = self.lock();
-        let Some(epoch) = next.epoch.checked_sub(1) else { return Ok(CommitOutcome::WrongEpoch) };
-        if let Some(winner) = inner.commits.get(&(next.id, epoch)) {
-            return Ok(if *winner == hash { CommitOutcome::Accepted } else { CommitOutcome::Lost(*winner) });
+        if inner.skeletons.contains_key(skeleton) || inner.group_skeletons.contains_key(skeleton) {
+            return Ok(NameClaimed::Confusable);
         }
-        if inner.conversations.get(&next.id).map(|known| known.epoch) != Some(epoch) {
-            return Ok(CommitOutcome::WrongEpoch);
-        }
-        inner.commits.insert((next.id, epoch), hash);
-        inner.conversations.insert(next.id, next.clone());
-        inner.handouts.insert((handout.conversation, handout.epoch), handout.clone());
-        Ok(CommitOutcome::Accepted)
+        inner.group_names.insert(name.clone(), group);
+        inner.group_skeletons.insert(skeleton.to_owned(), group);
+        Ok(NameClaimed::Claimed)
     }
 
-    fn commit_of(&self, id: ConversationId, epoch: u64) -> Stored<Option<CommitHash>> {
-        Ok(self.lock().commits.get(&(id, epoch)).copied())
-    }
-}
-
-impl Handouts for MemoryStore {
-    fn handouts(&self, of: Option<ConversationId>, at_most: usize) -> Stored<Vec<Handout>> {
-        let inner = self.lock();
-        let waiting = inner.handouts.values().filter(|handout| of.is_none_or(|of| handout.conversation == of));
-        Ok(waiting.take(at_most).cloned().collect())
-    }
-
-    fn handed_out(&self, conversation: ConversationId, epoch: u64) -> Stored<()> {
-        self.lock().handouts.remove(&(conversation, epoch));
-        Ok(())
+    fn name_of_group(&self, name: &Name) -> Stored<Option<ConversationId>> {
+        Ok(self.lock().group_names.get(name).copied())
     }
 }
 

@@ -6,9 +6,13 @@
 
 mod accounts;
 mod batch;
+mod carrying;
 mod changes;
 mod conversations;
+mod groups;
+mod handouts;
 mod mailbox;
+mod names;
 mod packages;
 mod schema;
 

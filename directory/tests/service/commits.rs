@@ -262,6 +262,7 @@ fn owe(
     let handout = Handout {
         conversation,
         epoch,
+        number: 0,
         author: author.device(),
         devices: to.to_vec(),
         welcome: false,
@@ -271,8 +272,8 @@ fn owe(
     };
     let mut record = hall.service.store().conversation(conversation).unwrap().unwrap();
     // The store keeps what it is given with any conversation that is new to it.
-    record.id = ConversationId(Sha256::digest(epoch.to_be_bytes()).into());
-    hall.service.store().create_conversation(&record, &handout).unwrap();
+    record.roster.id = ConversationId(Sha256::digest(epoch.to_be_bytes()).into());
+    hall.service.store().create_conversation(&record, &[handout]).unwrap();
     item
 }
 

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use directory::store::{
     AccountChanges, AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord,
     Conversations, Counts, Delivery, DeviceRecord, DevicesChange, DevicesChanged, ExpiredMessage, Handout, Handouts,
-    Instance, KeyPackages, MailRecord, Mailbox, NewAccount, NewSecrets, Package, StoreError, Stored,
-    memory::MemoryStore,
+    Instance, KeyPackages, MailRecord, Mailbox, NameClaimed, Names, NewAccount, NewSecrets, Package, Roster, Standing,
+    StoreError, Stored, memory::MemoryStore,
 };
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, certificate::SignedDeviceList,
-    directory::Cursor,
+    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp,
+    certificate::SignedDeviceList,
+    directory::{Cursor, GroupListing},
+    policy::SignedLeave,
 };
 
 use super::{
@@ -282,17 +284,47 @@ impl KeyPackages for MortalStore {
 impl Conversations for MortalStore {
     reads! {
         conversation(id: ConversationId) -> Option<ConversationRecord>;
+        roster(id: ConversationId) -> Option<Roster>;
+        standing(id: ConversationId, devices: &[DeviceId]) -> Option<Standing>;
         commit_of(id: ConversationId, epoch: u64) -> Option<CommitHash>;
+        closed_by(id: ConversationId) -> Option<SignedLeave>;
+        groups(asker: AccountId, after: Option<&Name>, at_most: usize) -> Vec<GroupListing>;
+        group(asker: AccountId, id: ConversationId) -> Option<GroupListing>;
     }
 
-    fn create_conversation(&self, record: &ConversationRecord, handout: &Handout) -> Stored<ConversationMade> {
-        let bytes = [record.snapshot.as_slice(), &record.group_info, &handout.item];
-        self.change(&bytes, |inner| inner.create_conversation(record, handout))
+    fn create_conversation(&self, record: &ConversationRecord, handouts: &[Handout]) -> Stored<ConversationMade> {
+        let bytes = given(record, handouts);
+        self.change(&bytes, |inner| inner.create_conversation(record, handouts))
     }
 
-    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handout: &Handout) -> Stored<CommitOutcome> {
-        let bytes = [next.snapshot.as_slice(), &next.group_info, &handout.item];
-        self.change(&bytes, |inner| inner.commit(hash, next, handout))
+    fn commit(&self, hash: CommitHash, next: &ConversationRecord, handouts: &[Handout]) -> Stored<CommitOutcome> {
+        let bytes = given(next, handouts);
+        self.change(&bytes, |inner| inner.commit(hash, next, handouts))
+    }
+
+    fn ask_to_leave(&self, next: &Roster, handouts: &[Handout]) -> Stored<bool> {
+        let bytes: Vec<&[u8]> = handouts.iter().map(|handout| handout.item.as_slice()).collect();
+        self.change(&bytes, |inner| inner.ask_to_leave(next, handouts))
+    }
+
+    fn close_conversation(&self, roster: &Roster, by: &SignedLeave) -> Stored<bool> {
+        self.change(&[], |inner| inner.close_conversation(roster, by))
+    }
+}
+
+/// What a store is given with a change of a conversation.
+fn given<'a>(record: &'a ConversationRecord, handouts: &'a [Handout]) -> Vec<&'a [u8]> {
+    let owed = handouts.iter().map(|handout| handout.item.as_slice());
+    [record.snapshot.as_slice(), &record.group_info].into_iter().chain(owed).collect()
+}
+
+impl Names for MortalStore {
+    reads! {
+        name_of_group(name: &Name) -> Option<ConversationId>;
+    }
+
+    fn claim_name(&self, name: &Name, skeleton: &str, group: ConversationId) -> Stored<NameClaimed> {
+        self.change(&[], |inner| inner.claim_name(name, skeleton, group))
     }
 }
 
@@ -301,8 +333,8 @@ impl Handouts for MortalStore {
         handouts(of: Option<ConversationId>, at_most: usize) -> Vec<Handout>;
     }
 
-    fn handed_out(&self, conversation: ConversationId, epoch: u64) -> Stored<()> {
-        self.change(&[], |inner| inner.handed_out(conversation, epoch))
+    fn handed_out(&self, conversation: ConversationId, epoch: u64, number: u64) -> Stored<()> {
+        self.change(&[], |inner| inner.handed_out(conversation, epoch, number))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Long random histories, in which SQLite must answer exactly as the model does.
 
-use protocol::{CommitHash, ConversationId, Timestamp, directory::Cursor};
+use protocol::{CommitHash, ConversationId, Timestamp, directory::Cursor, policy::Access};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use tempfile::TempDir;
 
 use super::{
-    QUOTA, account, changes, conversation, device, handouts::handout, key, mail, name, new_account, packages::package,
-    waiting,
+    QUOTA, account, changes, conversations::conversation, device, groups, handouts::handout, key, mail, name,
+    new_account, packages::package, waiting,
 };
 use crate::store::{Delivery, DevicesChange, NewAccount, Store, memory::MemoryStore, sqlite::SqliteStore};
 
@@ -29,9 +29,11 @@ fn step(store: &impl Store, seed: u64) -> String {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut draw = |below: u32| u8::try_from(rng.next_u32() % below).unwrap();
     let (a, b, c, d) = (draw(4), draw(4), draw(4), draw(4));
+    // A group is never a conversation of two.
+    let group = a + 10;
     let time = Timestamp(2_000 + u64::from(draw(30)));
     let invite = ["one", "two", "three"].get(usize::from(draw(6))).copied();
-    match draw(34) {
+    match draw(39) {
         0..=2 => {
             let reset = (time.0.is_multiple_of(2)).then(|| "reset".to_owned());
             format!("{:?}", store.create_account(&NewAccount { reset, ..new_account(a, b, c, d, invite) }))
@@ -55,10 +57,13 @@ fn step(store: &impl Store, seed: u64) -> String {
         }
         15 => format!("{:?}", store.take(device(a), &[device(b), device(c)], Timestamp(u64::from(d)))),
         16 => format!("{:?}", store.used(device(a), &[device(b)])),
-        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b), &handout(a, 1))),
+        17 => format!("{:?}", store.create_conversation(&conversation(a, 1, b), &[handout(a, 1)])),
         18 => {
-            let committed =
-                store.commit(CommitHash([b; 32]), &conversation(a, u64::from(c) + 1, d), &handout(a, u64::from(c) + 1));
+            let committed = store.commit(
+                CommitHash([b; 32]),
+                &conversation(a, u64::from(c) + 1, d),
+                &[handout(a, u64::from(c) + 1)],
+            );
             format!("{committed:?} {:?}", store.conversation(ConversationId([a; 32])))
         }
         19 | 20 => {
@@ -85,15 +90,51 @@ fn step(store: &impl Store, seed: u64) -> String {
         29 => format!("{:?}", store.block(account(a), &[account(b)], c > 0)),
         30 => format!("{:?}", store.expire_packages(Timestamp(u64::from(a) + 1), usize::from(b))),
         31 => {
-            let done = store.handed_out(ConversationId([a; 32]), u64::from(b) + 1);
+            let done = store.handed_out(ConversationId([a; 32]), u64::from(b) + 1, u64::from(c % 2));
             format!("{done:?} {:?}", store.handouts((c == 0).then_some(ConversationId([a; 32])), usize::from(d)))
         }
         32 => {
             let (both, key) = ([device(a), device(b)], mail(c, &[]).key);
             format!("{:?} {:?}", store.waiting(&both, QUOTA.counted), store.holds(&both, key))
         }
+        33 => {
+            let (looks, id) = (format!("looks-{b}"), ConversationId([a; 32]));
+            let claimed = store.claim_name(&if c == 0 { name(d) } else { groups::group_name(d) }, &looks, id);
+            format!("{claimed:?} {:?}", store.name_of_group(&groups::group_name(c)))
+        }
+        34 | 35 => {
+            // Its epoch and count of departures are right now and then.
+            let mut next =
+                groups::group(group, u64::from(b), access(c), &[1, 2, 3, 4][usize::from(c % 2)..=usize::from(d)]);
+            next.roster.leaves = u64::from(c % 2);
+            let made = store.create_conversation(&next, &[handout(group, u64::from(b))]);
+            format!("{made:?} {:?}", store.commit(CommitHash([c; 32]), &next, &[handout(group, u64::from(b))]))
+        }
+        36 => {
+            let (id, many) = (ConversationId([group; 32]), usize::from(d % 2));
+            let asked = store.roster(id).unwrap().map(|mut roster| {
+                // Looked at too early now and then.
+                roster.leaves = roster.leaves.saturating_sub(u64::from(b == 0));
+                store.ask_to_leave(&groups::left(&roster, &[[1, 2][many]]), &[handout(group, 9)])
+            });
+            format!("{asked:?} {:?}", store.standing(id, &[device(b), device(d)]))
+        }
+        37 if d == 0 => {
+            let id = ConversationId([group; 32]);
+            let roster = store.roster(id).unwrap();
+            let closed = roster.map(|roster| store.close_conversation(&roster, &groups::leave(b)));
+            format!("{closed:?} {:?}", store.closed_by(id))
+        }
+        37 => {
+            let listed = store.groups(account(a), (b > 0).then(|| groups::group_name(b)).as_ref(), usize::from(c) + 1);
+            format!("{listed:?} {:?}", store.group(account(d), ConversationId([c + 10; 32])))
+        }
         _ => format!("{:?}", store.has_blocked(&[(account(a), account(b)), (account(c), account(d))])),
     }
+}
+
+fn access(n: u8) -> Access {
+    if n == 0 { Access::Invite } else { Access::Open }
 }
 
 #[test]

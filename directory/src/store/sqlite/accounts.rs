@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     super::{AccountMade, AccountRecord, Accounts, Counts, DeviceRecord, NewAccount, StoreError, Stored},
-    SqliteStore, changes, decode, encode, fatal, integer, number,
+    SqliteStore, changes, decode, encode, fatal, integer, names, number,
 };
 
 pub(super) const DEVICE: &str = "SELECT id, account, tls_key, mls_key, signed_in, send_counter, revoked FROM device";
@@ -82,12 +82,16 @@ impl Accounts for SqliteStore {
                 Some(code) => changes::offered(db, &record.name, code)?,
                 None => None,
             };
-            if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? && reset.is_none() {
+            if exists(db, "SELECT 1 FROM account WHERE name = ?1", params![record.name.as_str()])? && reset.is_none()
+                || names::is_of_group(db, &record.name)?
+            {
                 return Ok(AccountMade::NameTaken);
             }
             // The account that gives up its name gives up what it looks like, too.
             let looks = params![new.skeleton, reset];
-            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1 AND id IS NOT ?2", looks)? {
+            if exists(db, "SELECT 1 FROM account WHERE skeleton = ?1 AND id IS NOT ?2", looks)?
+                || names::looks_like_group(db, &new.skeleton)?
+            {
                 return Ok(AccountMade::NameConfusable);
             }
             let id = record.account.0.as_slice();

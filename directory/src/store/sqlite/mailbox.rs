@@ -18,7 +18,9 @@ fn waiting(db: &Connection, device: DeviceId, counted: [u8; 32]) -> Stored<(u64,
 }
 
 fn fits(db: &Connection, delivery: &Delivery, device: DeviceId) -> Stored<bool> {
-    let Some(quota) = delivery.quota else { return Ok(true) };
+    let Some(quota) = delivery.quota.filter(|quota| quota.items < u64::MAX || quota.bytes < u64::MAX) else {
+        return Ok(true);
+    };
     if is_known(db, delivery, device)? {
         return Ok(true);
     }

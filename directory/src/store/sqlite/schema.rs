@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{super::StoreError, Stored, fatal};
+use super::{super::StoreError, Stored, carrying, fatal};
 
 const MIGRATIONS: &[&str] = &[
     "
@@ -82,7 +82,45 @@ const MIGRATIONS: &[&str] = &[
         DELETE FROM mail_count WHERE device = OLD.device AND counted = OLD.counted AND items = 0;
     END;
 ",
+    "
+    ALTER TABLE conversation RENAME TO conversation_before;
+    ALTER TABLE handout RENAME TO handout_before;
+    CREATE TABLE conversation (
+        id BLOB PRIMARY KEY, epoch INTEGER NOT NULL, leaves INTEGER NOT NULL, audience BLOB NOT NULL,
+        made_by BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- Apart, and with row ids, since it is long: who asks for an epoch or a member reads none of it.
+    CREATE TABLE conversation_state (
+        conversation BLOB PRIMARY KEY, snapshot BLOB NOT NULL, group_info BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE conversation_device (
+        conversation BLOB NOT NULL, device BLOB NOT NULL, account BLOB NOT NULL, PRIMARY KEY (conversation, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE conversation_leave (
+        conversation BLOB NOT NULL, account BLOB NOT NULL, leave BLOB NOT NULL, PRIMARY KEY (conversation, account)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE conversation_group (
+        conversation BLOB PRIMARY KEY, name TEXT NOT NULL, access INTEGER NOT NULL, members INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX conversation_group_name ON conversation_group (name, conversation);
+    CREATE TABLE conversation_account (
+        conversation BLOB NOT NULL, account BLOB NOT NULL, role INTEGER NOT NULL, PRIMARY KEY (conversation, account)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE conversation_closed (id BLOB PRIMARY KEY, leave BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE group_name (
+        name TEXT PRIMARY KEY, skeleton TEXT NOT NULL UNIQUE, conversation BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE handout (
+        conversation BLOB NOT NULL, epoch INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL,
+        PRIMARY KEY (conversation, epoch, number)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
+
+/// What SQL alone can't carry along into a version.
+fn carry(connection: &Connection, version: u32) -> Stored<()> {
+    if version == 4 { carrying::conversations(connection) } else { Ok(()) }
+}
 
 /// Refuses a database that a newer program wrote, without touching it.
 pub(super) fn check(connection: &Connection) -> Stored<u32> {
@@ -97,6 +135,7 @@ pub(super) fn migrate(connection: &Connection) -> Stored<()> {
     let migrated = check(connection).and_then(|found| {
         for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
             connection.execute_batch(migration).map_err(fatal)?;
+            carry(connection, version)?;
             connection.pragma_update(None, "user_version", version).map_err(fatal)?;
         }
         Ok(())
@@ -108,30 +147,100 @@ pub(super) fn migrate(connection: &Connection) -> Stored<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use protocol::{AccountId, ConversationId, DeviceId, Timestamp};
+    use rusqlite::params;
+    use tempfile::TempDir;
+
+    use super::{
+        super::{
+            super::{Audience, Conversations as _, Handout, Handouts as _},
+            DATABASE, SqliteStore,
+            carrying::{ConversationBefore, HandoutBefore},
+            encode,
+        },
+        *,
+    };
+
+    const ID: ConversationId = ConversationId([9; 32]);
+    const PEOPLE: [AccountId; 2] = [AccountId([1; 32]), AccountId([2; 32])];
+    const DEVICES: [DeviceId; 2] = [DeviceId([3; 16]), DeviceId([4; 16])];
+
+    /// A database as the program of an earlier version left it.
+    fn written_by(version: usize) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+        for migration in &MIGRATIONS[..version] {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection.pragma_update(None, "user_version", u32::try_from(version).unwrap()).unwrap();
+        let data = "
+            INSERT INTO key_package (device, number, hash, package) VALUES (x'01', 1, x'02', x'03');
+            INSERT INTO last_resort (device, package) VALUES (x'01', x'04');
+            INSERT INTO payload (id, item) VALUES (1, x'05');
+        ";
+        connection.execute_batch(data).unwrap();
+        // Version 3 counts by something else than the sender.
+        let counted = if version < 3 { "sender" } else { "counted" };
+        let mail = format!(
+            "INSERT INTO mail (device, cursor, payload, key, {counted}, length, accepted, expires)
+             VALUES (x'01', 1, 1, x'06', x'07', 1, 1, 99)"
+        );
+        connection.execute_batch(&mail).unwrap();
+        let sql = "INSERT INTO device (id, account, tls_key, mls_key, signed_in, send_counter)
+                   VALUES (?1, ?2, ?1, ?1, 1, 0)";
+        for (device, account) in DEVICES.iter().zip(PEOPLE) {
+            connection.execute(sql, params![device.0.as_slice(), account.0.as_slice()]).unwrap();
+        }
+        let (members, made_by) = (DEVICES.to_vec(), [7; 32]);
+        let (snapshot, group_info) = (vec![5; 9_000], vec![6]);
+        let record = ConversationBefore { id: ID, people: PEOPLE, epoch: 300, snapshot, group_info, members, made_by };
+        let sql = "INSERT INTO conversation (id, epoch, record) VALUES (?1, 300, ?2)";
+        connection.execute(sql, params![ID.0.as_slice(), encode(&record).unwrap()]).unwrap();
+        if version >= 3 {
+            let Handout { conversation, epoch, author, devices, welcome, key, item, expires, .. } = owed();
+            let owed = HandoutBefore { conversation, epoch, author, devices, welcome, key, item, expires };
+            let sql = "INSERT INTO handout (conversation, epoch, record) VALUES (?1, 300, ?2)";
+            connection.execute(sql, params![ID.0.as_slice(), encode(&owed).unwrap()]).unwrap();
+        }
+        folder
+    }
+
+    fn owed() -> Handout {
+        Handout {
+            conversation: ID,
+            epoch: 300,
+            number: 0,
+            author: DEVICES[0],
+            devices: vec![DEVICES[1]],
+            welcome: true,
+            key: [8; 32],
+            item: vec![1, 2],
+            expires: Timestamp(400),
+        }
+    }
 
     #[test]
     fn data_of_every_earlier_version_comes_along() {
         for from in 1..MIGRATIONS.len() {
-            let connection = Connection::open_in_memory().unwrap();
-            for migration in &MIGRATIONS[..from] {
-                connection.execute_batch(migration).unwrap();
-            }
-            connection.pragma_update(None, "user_version", u32::try_from(from).unwrap()).unwrap();
-            let data = "
-                INSERT INTO key_package (device, number, hash, package) VALUES (x'01', 1, x'02', x'03');
-                INSERT INTO last_resort (device, package) VALUES (x'01', x'04');
-                INSERT INTO payload (id, item) VALUES (1, x'05');
-                INSERT INTO mail (device, cursor, payload, key, sender, length, accepted, expires)
-                    VALUES (x'01', 1, 1, x'06', x'07', 1, 1, 99);
-            ";
-            connection.execute_batch(data).unwrap();
-            migrate(&connection).unwrap();
+            let folder = written_by(from);
+            let store = SqliteStore::open(folder.path()).unwrap();
+            let record = store.conversation(ID).unwrap().unwrap();
+            assert_eq!(record.roster.audience, Audience::People(PEOPLE), "version {from}");
+            assert_eq!(record.roster.members, DEVICES.into_iter().zip(PEOPLE).collect());
+            assert_eq!((record.roster.epoch, record.made_by), (300, [7; 32]));
+            assert_eq!((record.snapshot, record.group_info), (vec![5; 9_000], vec![6]));
+            let expected = if from >= 3 { vec![owed()] } else { Vec::new() };
+            assert_eq!(store.handouts(Some(ID), 9).unwrap(), expected);
+            drop(store);
+            let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
             assert_eq!(check(&connection).unwrap() as usize, MIGRATIONS.len());
             let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-            let lasting = "SELECT count(*) FROM key_package WHERE expires > unixepoch() * 1000";
-            assert_eq!((count(lasting), count("SELECT count(*) FROM last_resort WHERE expires > 0")), (1, 1));
-            assert_eq!((count("SELECT count(*) FROM mail"), count("SELECT count(*) FROM mail_count")), (1, 0));
+            if from < 3 {
+                let lasting = "SELECT count(*) FROM key_package WHERE expires > unixepoch() * 1000";
+                assert_eq!((count(lasting), count("SELECT count(*) FROM last_resort WHERE expires > 0")), (1, 1));
+            }
+            let counted = i64::from(from >= 3);
+            assert_eq!((count("SELECT count(*) FROM mail"), count("SELECT count(*) FROM mail_count")), (1, counted));
             connection.execute_batch("DELETE FROM mail").unwrap();
         }
     }
