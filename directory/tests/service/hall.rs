@@ -8,7 +8,7 @@ use directory::{
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
 };
 use membership::{
-    POLICY_EXTENSION_TYPE, SUITE,
+    LEAVE_PROPOSAL_TYPE, POLICY_EXTENSION_TYPE, SUITE,
     identity::{DeviceIdentityProvider, signing_identity},
     rules::ConversationRules,
     signing::{public_key, sign},
@@ -360,6 +360,7 @@ fn client(certificate: &Certificate, mls: &SigningKey) -> Client<Config> {
         .identity_provider(DeviceIdentityProvider)
         .mls_rules(Lawless)
         .extension_type(POLICY_EXTENSION_TYPE)
+        .custom_proposal_type(LEAVE_PROPOSAL_TYPE)
         .key_package_lifetime(Duration::from_secs(KEY_PACKAGE_LIFETIME_S))
         .signing_identity(signing_identity(certificate).unwrap(), mls.to_bytes().to_vec().into(), SUITE)
         .build()

@@ -19,9 +19,12 @@ macro_rules! over_both {
 }
 
 mod alike;
+mod circle;
 mod commits;
 mod creations;
 mod devices;
+mod group_commits;
+mod groups;
 mod guessing;
 mod hall;
 mod mail;
