@@ -272,7 +272,7 @@ fn both_things_that_a_crash_kept_back_come_by_the_sweep(hall: Hall<impl Store>) 
 
 fn a_mailbox_that_is_full_of_somebodys_commits_keeps_nobody_from_changing_a_group(hall: Hall<impl Store>) {
     let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
-    let (mut group, mut others) = team(&hall, &mut alice, [&mut bob, &mut carol]);
+    let (mut group, others) = team(&hall, &mut alice, [&mut bob, &mut carol]);
     // What bob does not collect: thirty-two mebibytes of alice's.
     let record = hall.service.store().conversation(id_of(&group)).unwrap().unwrap();
     for n in 0..64_u8 {

@@ -2,17 +2,27 @@
 
 use directory::store::{Store, memory::MemoryStore};
 use protocol::{
-    Name,
+    ConversationId, Name,
     directory::{CommitSubmission, DepositResult, NewConversation, Refusal, Registration, Request},
-    policy::PolicyRefusal,
+    policy::{Access, PolicyRefusal, SignedLeave},
 };
 
 use crate::{
+    circle::{context, founded, leave},
     hall::{BEGIN, Hall, Person},
     talk::{Made, is_malformed, place},
 };
 
-over_both!(of_commits, of_creations, of_deposits, of_sign_ups, whoever_asks_too_much_hears_that_first,);
+over_both!(
+    of_commits,
+    of_commits_in_groups,
+    of_creations,
+    of_groups,
+    of_deposits,
+    of_departures,
+    of_sign_ups,
+    whoever_asks_too_much_hears_that_first,
+);
 
 /// Takes all that one may ask for at a time.
 fn exhaust(hall: &Hall<impl Store>, person: &mut Person) {
@@ -55,6 +65,58 @@ fn of_commits(mut hall: Hall<impl Store>) {
     hall.pass(1);
     assert!(is_malformed(&hall.submit(&mut carol, &all)), "malformed before too many");
     let answer = hall.submit(&mut carol, &honest);
+    assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "too many before unknown: {answer:?}");
+}
+
+fn of_commits_in_groups(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let mut group = hall.found(&mut alice, "club", Access::Invite);
+    let invitation = hall.invitation(&mut group, &[&bob]);
+    hall.settle(&mut alice, (&mut group, &invitation), &mut []);
+    let mut theirs = hall.follow_welcome(&bob, &invitation, &group);
+    let forbidden = hall.invitation(&mut theirs, &[&carol]);
+    let future = CommitSubmission { epoch: forbidden.epoch + 9, ..forbidden.clone() };
+    let unread = CommitSubmission { commit: Default::default(), ..future.clone() };
+    assert!(is_malformed(&hall.submit(&mut carol, &unread)), "malformed before who may come in");
+    let bare = CommitSubmission { welcome: None, ..future.clone() };
+    let invite_only = Err(Refusal::Policy(PolicyRefusal::InviteOnly));
+    assert_eq!(hall.submit(&mut carol, &bare), invite_only, "who may not come in hears no more");
+    assert!(is_malformed(&hall.submit(&mut alice, &bare)), "malformed before whose it is");
+    assert_eq!(hall.submit(&mut alice, &future), Err(Refusal::NotMember), "whose it is before stale");
+    assert_eq!(hall.submit(&mut bob, &future), Err(Refusal::Stale), "stale before the rules");
+    assert_eq!(hall.submit(&mut bob, &forbidden), Err(Refusal::Policy(PolicyRefusal::NotPermitted)));
+}
+
+fn of_groups(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let policy = founded(&alice, "bob", Access::Open);
+    let taken = hall.make_group(&alice, &policy, context(&policy)).new;
+    let broken = NewConversation { tree: Default::default(), ..taken.clone() };
+    assert!(is_malformed(&hall.create(&mut bob, &broken)), "malformed before not a member");
+    assert_eq!(hall.create(&mut bob, &taken), Err(Refusal::NotMember), "not a member before a name that is taken");
+    assert_eq!(hall.create(&mut alice, &taken), Err(Refusal::NameTaken));
+    while !matches!(hall.create(&mut alice, &taken), Err(Refusal::RateLimited { .. })) {}
+    hall.pass(1);
+    assert!(is_malformed(&hall.create(&mut alice, &broken)), "malformed before too many");
+    assert!(matches!(hall.create(&mut alice, &taken), Err(Refusal::RateLimited { .. })), "too many before taken");
+}
+
+fn of_departures(mut hall: Hall<impl Store>) {
+    let (mut alice, mut bob) = (hall.arrive("alice", 1), hall.arrive("bob", 2));
+    let mut group = hall.found(&mut alice, "team", Access::Open);
+    hall.enter(&mut bob, &mut [&mut group]);
+    let (id, epoch) = place(&group);
+    let last = leave(&alice, id, epoch);
+    let stale = leave(&alice, id, epoch + 1);
+    let unknown = leave(&alice, ConversationId([1; 32]), epoch);
+    let unsigned = SignedLeave { signature: stale.signature, ..last.clone() };
+    assert!(is_malformed(&hall.ask_to_leave(&mut alice, &unsigned)), "unsigned before the last owner");
+    assert_eq!(hall.ask_to_leave(&mut alice, &stale), Err(Refusal::Policy(PolicyRefusal::StaleLeave)));
+    assert_eq!(hall.ask_to_leave(&mut alice, &last), Err(Refusal::Policy(PolicyRefusal::LastOwner)));
+    while !matches!(hall.ask_to_leave(&mut alice, &last), Err(Refusal::RateLimited { .. })) {}
+    hall.pass(1);
+    assert!(is_malformed(&hall.ask_to_leave(&mut alice, &leave(&bob, id, epoch))), "malformed before too many");
+    let answer = hall.ask_to_leave(&mut alice, &unknown);
     assert!(matches!(answer, Err(Refusal::RateLimited { .. })), "too many before unknown: {answer:?}");
 }
 
