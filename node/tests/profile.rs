@@ -171,6 +171,8 @@ fn canaries() -> Transaction {
         sent_at: Timestamp(1),
         state: Some(DeliveryState::Queued),
         gap: false,
+        in_group: false,
+        member: None,
     };
     let kind = EventKind::Message {
         id: ShortId::Message(2),
@@ -181,6 +183,7 @@ fn canaries() -> Transaction {
         trust: Trust::Pinned,
         gap: false,
         to: None,
+        group: None,
     };
     let mut transaction = record(RECORD.as_bytes());
     transaction.changes.push(Change::Timeline { conversation: ConversationId([3; 32]), entry });

@@ -4,6 +4,7 @@
 //! through a [`Waiter`], who may put another in its place: a directory that lies. Nobody can be dialled, so everything
 //! goes by the mailbox. For what may happen in which order there is [`crate::world`].
 
+mod at_once;
 mod names;
 
 use std::collections::{BTreeMap, VecDeque};

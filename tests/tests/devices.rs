@@ -326,7 +326,7 @@ fn a_copy_of_a_profile_repeats_no_key_and_comes_back_as_a_new_device() {
 }
 
 fn unread(table: &mut Table, seat: Seat) -> Vec<(String, u32)> {
-    let Ok(Outcome::Unread { people }) = table.command(seat, Command::Unread) else { panic!("no list") };
+    let Ok(Outcome::Unread { people, .. }) = table.command(seat, Command::Unread) else { panic!("no list") };
     people.into_iter().map(|(name, count)| (name.to_string(), count)).collect()
 }
 
@@ -344,7 +344,7 @@ fn what_is_read_on_one_device_is_read_on_all() {
     table.pass(10_000);
     let two = [("bob".to_owned(), 2)];
     assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (two.to_vec(), two.to_vec()));
-    table.command(phone, Command::Read { user: named("bob") }).unwrap();
+    table.command(phone, Command::Read { target: named("bob") }).unwrap();
     table.pass(10_000);
     assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (vec![], vec![]));
     // Whoever answers has read what was there, and so has every device.
@@ -354,7 +354,7 @@ fn what_is_read_on_one_device_is_read_on_all() {
     table.pass(10_000);
     assert_eq!((unread(&mut table, alice), unread(&mut table, phone)), (vec![], vec![]));
     assert_eq!(unread(&mut table, bob), [("alice".to_owned(), 1)]);
-    assert_eq!(table.command(bob, Command::Read { user: named("nobody") }).unwrap_err().code, FailureCode::Conflict);
+    assert_eq!(table.command(bob, Command::Read { target: named("nobody") }).unwrap_err().code, FailureCode::Conflict);
     // Nothing of this was shown to anybody.
     assert_eq!(shown(&mut table, bob, "alice").len(), 5);
     assert_eq!(unread(&mut table, bob), [], "whoever looks at a conversation reads it");

@@ -74,7 +74,7 @@ fn what_is_for_ones_own_devices_alone_is_missed_by_nobody_else() {
         table.send(bob, "alice", text).unwrap();
         table.pass(10_000);
         // What was read is told before the first answer and after each.
-        table.command(phone, Command::Read { user: named("bob") }).unwrap();
+        table.command(phone, Command::Read { target: named("bob") }).unwrap();
         table.send(phone, "bob", answer).unwrap();
     }
     table.send(phone, "bob", "five").unwrap();

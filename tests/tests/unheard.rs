@@ -63,7 +63,7 @@ fn what_was_for_an_own_device_that_is_gone_is_not_waited_for() {
         Request::Deposit { .. } if seat == alice => Err(Refusal::Unavailable),
         _ => answer,
     }));
-    table.command(alice, Command::Read { user: named("bob") }).unwrap();
+    table.command(alice, Command::Read { target: named("bob") }).unwrap();
     table.pass(1_000);
     assert_eq!(table.command(alice, Command::WaitIdle).unwrap_err().code, FailureCode::Timeout);
     assert_eq!(revoke_other(&mut table, alice, "alice"), Ok(Outcome::Done));

@@ -6,7 +6,7 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, Fingerprint, Name, PublicKey, Timestamp,
+    AccountId, Bounded, ConversationId, Fingerprint, Name, PublicKey, Timestamp,
     directory::{Refusal, Reply, Request},
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::{
     command::{Failure, FailureCode},
     core::Core,
     crypto::{keys::BookKey, seal},
+    group::GROUPS_MAX,
     input::Answer,
     link::Purpose,
     records::{self, ContactRecord},
@@ -23,10 +24,28 @@ use crate::{
 /// Contacts that a book holds: at some hundred bytes each they stay below [`protocol::limits::BOOK_MAX`]. Who was only seen goes first.
 const CONTACTS_MAX: usize = 1_500;
 
+/// Groups that a book holds: those that the account is in, and as many that it was in lately, so that another device that was
+/// away learns that it is not in them any more.
+const BOOK_GROUPS_MAX: usize = 2 * GROUPS_MAX;
+
 /// What is sealed. Append-only: a new field is a new variant.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Book {
-    V1 { directory: Option<Fingerprint>, contacts: Bounded<Entry, CONTACTS_MAX> },
+    V1 {
+        directory: Option<Fingerprint>,
+        contacts: Bounded<Entry, CONTACTS_MAX>,
+        groups: Bounded<GroupEntry, BOOK_GROUPS_MAX>,
+    },
+}
+
+/// A group in the book: one that the account is in, or one that it is not in any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GroupEntry {
+    conversation: ConversationId,
+    name: Name,
+    inside: bool,
+    /// When the account last came in or went.
+    changed_at: Timestamp,
 }
 
 /// A person in the book.
@@ -76,7 +95,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Takes in what another device wrote; whatever is here and not there makes this device write.
     pub(crate) fn take_book(&mut self, version: u64, bytes: &[u8]) {
-        let Ok(Book::V1 { contacts, .. }) = records::decode::<Book>(bytes) else {
+        let Ok(Book::V1 { contacts, groups, .. }) = records::decode::<Book>(bytes) else {
             return self.report_misbehaviour("a newer program wrote the book");
         };
         // Whose name went to another key gives it up before that one takes it.
@@ -84,13 +103,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for entry in former.into_iter().chain(present) {
             self.take_entry(entry);
         }
+        for entry in &groups {
+            self.take_group_of_book(entry.conversation, &entry.name, entry.inside, entry.changed_at);
+        }
         self.account.book_version = self.account.book_version.max(version);
         // Devices that know different keys under one name would else write against each other without end.
         let disputed: Vec<PublicKey> =
             self.people.all().filter_map(|c| Some([c.root_key, c.changed_to?])).flatten().collect();
         let settled = |entry: &&Entry| !disputed.contains(&entry.root_key);
         let now: Vec<Entry> = self.entries();
-        self.account.book_stale = !now.iter().filter(settled).eq(contacts.iter().filter(settled));
+        self.account.book_stale =
+            !now.iter().filter(settled).eq(contacts.iter().filter(settled)) || self.group_entries() != *groups;
         self.account_changed = true;
     }
 
@@ -155,6 +178,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         entries
     }
 
+    fn group_entries(&self) -> Vec<GroupEntry> {
+        let entry = |(conversation, name, inside, changed_at)| GroupEntry { conversation, name, inside, changed_at };
+        let mut groups: Vec<GroupEntry> = self.groups_of_book().into_iter().map(entry).collect();
+        groups.sort_by_key(|group| std::cmp::Reverse((group.inside, group.changed_at)));
+        groups.truncate(BOOK_GROUPS_MAX);
+        groups.sort_by_key(|group| group.conversation);
+        groups
+    }
+
     /// Something that the book holds changed here.
     pub(crate) fn book_changed(&mut self) {
         self.account.book_stale = true;
@@ -193,7 +225,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some((key, account)) = self.book_key().zip(self.own().map(|own| own.account)) else { return };
         let version = self.account.book_version.saturating_add(1);
         let contacts = Bounded::new(self.entries()).unwrap_or_default();
-        let book = Book::V1 { directory: self.link.directory, contacts };
+        let groups = Bounded::new(self.group_entries()).unwrap_or_default();
+        let book = Book::V1 { directory: self.link.directory, contacts, groups };
         let sealed = records::encode(&book).map_err(|error| error.to_string()).and_then(|bytes| {
             seal::seal_book(&bytes, &key, account, version, &mut *self.entropy).map_err(|error| error.to_string())
         });

@@ -2,10 +2,10 @@
 
 mod outcome;
 
-use protocol::{MessageId, Name};
+use protocol::{MessageId, Name, policy::Access};
 use zeroize::Zeroizing;
 
-pub use self::outcome::{DeviceView, HistoryEntry, Outcome, PersonView, StatusView};
+pub use self::outcome::{DeviceView, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView, StatusView};
 use crate::event::ShortId;
 
 /// Names one running command between driver and core; made by the driver, unique within a run.
@@ -91,7 +91,7 @@ pub enum Command {
     Contacts,
     /// Shows what was said.
     History {
-        /// With whom; everybody if absent.
+        /// With whom, or in which group; everywhere if absent.
         with: Option<Name>,
         /// How many messages at most.
         count: usize,
@@ -167,8 +167,77 @@ pub enum Command {
     Unread,
     /// Marks a conversation read, on all devices.
     Read {
-        /// With whom.
+        /// With whom, or which group.
+        target: Name,
+    },
+    /// Says no more of a person or a group than what is asked for, for a time; or no longer.
+    Mute {
+        /// Whom, or which group.
+        target: Name,
+        /// For how many milliseconds from now: for good if absent, no longer if zero.
+        for_ms: Option<u64>,
+    },
+    /// Makes a group, which this account owns.
+    CreateGroup {
+        /// Its name.
+        group: Name,
+        /// Who may come in.
+        access: Access,
+    },
+    /// Comes into a group: an open one, or by an invitation.
+    Join {
+        /// Which.
+        group: Name,
+    },
+    /// Goes out of a group, with all devices; declines an invitation.
+    Leave {
+        /// Which.
+        group: Name,
+    },
+    /// Invites a person into a group.
+    Invite {
+        /// Which.
+        group: Name,
+        /// Whom.
         user: Name,
+    },
+    /// Removes a person from a group, who stays out until they are invited.
+    Kick {
+        /// Which.
+        group: Name,
+        /// Whom.
+        user: Name,
+    },
+    /// Makes a member an admin, or an admin an owner.
+    Promote {
+        /// Which group.
+        group: Name,
+        /// Whom.
+        user: Name,
+    },
+    /// Makes an owner an admin, or an admin a member.
+    Demote {
+        /// Which group.
+        group: Name,
+        /// Whom.
+        user: Name,
+    },
+    /// Lists who is in a group.
+    Members {
+        /// Which.
+        group: Name,
+    },
+    /// `ASSERT MEMBERS`: how many are in a group, asked afresh of the directory.
+    AskMembers {
+        /// Which.
+        group: Name,
+    },
+    /// Sends a text to a group.
+    SendGroup {
+        /// Which.
+        group: Name,
+        /// What.
+        text: String,
     },
     /// Blocks a person, or no longer.
     Block {

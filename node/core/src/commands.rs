@@ -10,11 +10,12 @@ mod waiting;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, ConversationId, DeviceId, MessageId, Name, Timestamp,
-    directory::{Person, Reply, Request, Who},
+    AccountId, Bounded, ConversationId, DeviceId, MessageId, Name, Timestamp,
+    directory::{GroupListing, Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
 
+use self::settling::Settling;
 use crate::{
     command::{Command, CommandResult, CommandToken, Failure, FailureCode, ListWhat, Outcome},
     core::Core,
@@ -30,10 +31,10 @@ const WAITERS_MAX: usize = 1_024;
 /// How often somebody's presence is asked for while it is waited for, in milliseconds; pushes come sooner.
 const PRESENCE_POLL_MS: u64 = 1_000;
 /// People that one LIST shows at most.
-const LISTED_MAX: usize = 10 * LIST_MAX;
+pub(crate) const LISTED_MAX: usize = 10 * LIST_MAX;
 
 #[derive(Debug)]
-enum Waiting {
+pub(crate) enum Waiting {
     /// For a connection to the directory, to be tried then.
     Directory(Command),
     /// For the name's account, to send it this.
@@ -62,8 +63,20 @@ enum Waiting {
     Devices,
     /// For a revoked device to be in no conversation any more.
     Removal { device: DeviceId },
+    /// For what a person wants to be changed in a group.
+    Group { id: ConversationId, number: u64 },
+    /// For the directory's word on a group, to go on with this.
+    FindGroup { group: Name, command: Command },
+    /// For the directory's word on how many are in a group.
+    CountMembers { group: Name },
+    /// For the pages of groups of a list.
+    ListGroups { what: ListWhat, people: Vec<Person>, groups: Vec<GroupListing> },
+    /// For the pages of a group's people.
+    Members { group: Name, rest: Vec<AccountId> },
+    /// For a message to a group to be handed over.
+    SendGroup { group: Name, short: ShortId, id: MessageId },
     /// For whoever is connected to apply what the command changed.
-    Settling(settling::Settling),
+    Settling(Settling),
 }
 
 /// Commands that are not done yet.
@@ -142,7 +155,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Resend { id } => self.find(token, id, true),
             Command::AskState { id } => self.find(token, id, false),
             Command::List { what } => self.list(token, what),
-            Command::Contacts => self.show_people(token, Vec::new(), |view| view.contact),
+            Command::Contacts => self.show_people(token, Vec::new(), Vec::new(), |view| view.contact),
             Command::History { with, count } => self.history(token, with, count),
             Command::Status => self.status(token),
             Command::AskOnline { user } => self.ask_online(token, user),
@@ -158,12 +171,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Trust { user, code } => self.trust(token, user, &code),
             Command::Block { user, blocked } => self.block(token, user, blocked),
             Command::Unread => self.unread(token),
-            Command::Read { user } => self.read(token, &user),
-            Command::SignUp { .. } | Command::SignIn { .. } | Command::Recover { .. } | Command::Ping => {}
+            Command::Read { target } => self.read(token, &target),
+            command => self.on_group_command(token, command),
         }
     }
 
-    fn wait(&mut self, token: CommandToken, waiting: Waiting) {
+    pub(crate) fn wait(&mut self, token: CommandToken, waiting: Waiting) {
         self.waiters.waiting.push((token, waiting));
     }
 
@@ -204,6 +217,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Send { to, short, id } => {
                 Ok(Outcome::Sent { id: short, uid: id, to, state: DeliveryState::Queued })
             }
+            Waiting::SendGroup { group, short, id } => {
+                let recipients = self.recipients_view(id);
+                Ok(Outcome::SentGroup { id: short, uid: id, group, recipients })
+            }
+            Waiting::Group { id, number } => Err(self.abandon_intent(id, number)),
             Waiting::Resume { .. } => self.resumed(false, 0),
             Waiting::Settling(settling) => settling.result(),
             Waiting::Removal { .. } => {
@@ -231,7 +249,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Send { to, .. } => {
                 !self.people.by_name(to).is_some_and(|contact| connected.contains(&contact.account))
             }
-            Waiting::Resume { .. } | Waiting::Settling(_) | Waiting::Answer | Waiting::Devices => true,
+            Waiting::SendGroup { .. }
+            | Waiting::Resume { .. }
+            | Waiting::Settling(_)
+            | Waiting::Answer
+            | Waiting::Devices => true,
             // Everything else repeats its request through lost connections, until whoever asked gives up.
             _ => false,
         };
@@ -305,7 +327,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 }
 
-fn misbehaves() -> Failure {
+pub(crate) fn misbehaves() -> Failure {
     let text = "the directory gave an answer that does not hold; nothing was done (the log says more with -v)";
     Failure::new(FailureCode::Trust, text)
 }
@@ -314,7 +336,7 @@ fn unknown_person(name: &Name) -> Failure {
     Failure::new(FailureCode::Conflict, format!("nobody here is called {name}; LIST shows who is"))
 }
 
-fn changed_key(name: &Name) -> Failure {
+pub(crate) fn changed_key(name: &Name) -> Failure {
     let text = format!(
         "{name}'s key is another one than before, so nothing is sent; VERIFY {name} shows the new safety number: \
          if {name} reads the same one to you, TRUST {name} CODE accepts it"

@@ -7,8 +7,9 @@
 //! **Invariant:** a group object of an incarnation that lost is forgotten before anything else is sealed.
 
 mod commits;
+mod forms;
 mod generations;
-mod joining;
+pub(crate) mod joining;
 mod roster;
 
 use std::collections::VecDeque;
@@ -16,15 +17,18 @@ use std::collections::VecDeque;
 use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, Timestamp,
-    directory::{CommitSubmission, HandshakeBytes, Refusal, Reply, Request},
+    AccountId, ConversationId, DeviceId, Timestamp,
+    directory::{Reply, Request},
     peer::Envelope,
 };
 
+use self::forms::{commit_hash, direct, is_final, submit};
+pub(crate) use self::forms::{known_incarnation, new_record, submission};
 use crate::{
     core::{Core, OpenError},
-    crypto::mls::{Commit, Conversation},
+    crypto::mls::Conversation,
     flow::Flow,
+    group::Working,
     input::{Answer, CallId},
     link::Purpose,
     records::{self, ConversationRecord, Phase, SenderRecord},
@@ -33,6 +37,11 @@ use crate::{
 
 /// Own messages of one epoch after which keys are refreshed.
 pub(crate) const REFRESH_AFTER_MESSAGES: u32 = 500;
+/// Own messages of one epoch after which they are refreshed in a group too whose epoch is young.
+const REFRESH_AT_ONCE_MESSAGES: u32 = 800;
+/// How long after the last commit a group's keys are refreshed at the earliest, in milliseconds: altogether once a minute,
+/// since what one member does all others follow.
+const GROUP_REFRESH_PAUSE_MS: u64 = 60_000;
 /// Age of an epoch after which keys are refreshed, in milliseconds, once there is something to say in it.
 const REFRESH_AFTER_MS: u64 = 24 * 3_600 * 1_000;
 /// Own messages of one epoch beyond which nothing is sealed before a commit is accepted: the recipient's library opens
@@ -57,19 +66,21 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     /// Direct messages whose commit has not come yet.
     pub(crate) early: VecDeque<Envelope>,
     /// How often in a row this device could not come back with what the directory gave.
-    failed_rejoins: u32,
+    pub(crate) failed_rejoins: u32,
     /// Whether the peer's list was asked for anew because of a key package of a device that it does not name.
-    list_asked: bool,
+    pub(crate) list_asked: bool,
     /// Whether the refresh was accepted and only has to come through the mailbox.
-    refresh_accepted: bool,
+    pub(crate) refresh_accepted: bool,
     /// Whether a commit was accepted, this device's or another in its place, that has not come yet.
-    commit_awaited: bool,
+    pub(crate) commit_awaited: bool,
     /// Whether something is known to wait for this conversation.
     pub(crate) wanted: bool,
     /// When the oldest gap of each sender is given up.
     pub(crate) gaps: Vec<(DeviceId, Timestamp)>,
     /// When past epochs began to be past, oldest first.
     past: VecDeque<(u64, Timestamp)>,
+    /// What of a group only this run knows.
+    pub(crate) working: Working,
 }
 
 impl<C: CryptoProvider + Clone> ConversationState<C> {
@@ -88,6 +99,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             wanted: false,
             gaps: Vec::new(),
             past: VecDeque::new(),
+            working: Working::default(),
         }
     }
 
@@ -112,7 +124,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
     }
 
     /// Takes a group as this conversation's, to be written with this call.
-    fn adopt(&mut self, group: Conversation<C>, incarnation: u64) {
+    pub(crate) fn adopt(&mut self, group: Conversation<C>, incarnation: u64) {
         self.group = Some(group);
         self.touched = true;
         self.record.incarnation = incarnation;
@@ -141,7 +153,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
         &mut senders[at]
     }
 
-    fn set_phase(&mut self, phase: Phase) {
+    pub(crate) fn set_phase(&mut self, phase: Phase) {
         self.record.phase = phase;
         self.changed = true;
         self.flow.retry_now();
@@ -188,13 +200,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let own_root = self.own()?.root_key;
         let peer_root = self.people.get(account)?.root_key;
         let id = membership::direct_conversation_id(&own_root, &peer_root, 0);
-        self.conversations.insert(id, ConversationState::new(new_record(id, account, 0, self.now)));
+        self.conversations.insert(id, ConversationState::new(new_record(id, direct(account, 0), self.now)));
         Some(id)
     }
 
     /// The conversation with a person, if there is one: of all its generations one is kept.
     pub(crate) fn known_with(&self, account: AccountId) -> Option<ConversationId> {
-        self.conversations.iter().find(|(_, state)| state.record.peer == account).map(|(id, _)| *id)
+        self.conversations.iter().find(|(_, state)| state.record.peer() == Some(account)).map(|(id, _)| *id)
     }
 
     pub(crate) fn reconcile_conversations(&mut self) {
@@ -207,14 +219,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn reconcile_conversation(&mut self, id: ConversationId) {
+    pub(crate) fn reconcile_conversation(&mut self, id: ConversationId) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         if !state.flow.is_ready(self.now) {
             return;
         }
         let (purpose, request) = match &state.record.phase {
             Phase::Absent if state.wanted => {
-                let account = state.record.peer;
+                let Some(account) = state.record.peer() else { return };
                 (Purpose::TakeKeyPackages { conversation: id }, Request::TakeKeyPackages { account })
             }
             Phase::Absent => return,
@@ -224,9 +236,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
             Phase::Lost => (Purpose::Group { conversation: id }, Request::Group { conversation: id }),
             Phase::Rejoining(submission) => submit(submission),
+            // Nothing is made of an epoch that is over.
+            Phase::Active if state.commit_awaited && state.record.group().is_some() => return,
             Phase::Active => {
                 self.tell_list(id);
-                self.commit_if_due(id);
+                match self.advance_group(id) {
+                    Some(asked) => return self.ask_for_conversation(id, asked),
+                    None => self.commit_if_due(id),
+                }
                 let Some(state) = self.conversations.get(&id) else { return };
                 match &state.record.refresh {
                     Some(submission) if !state.refresh_accepted => submit(submission),
@@ -234,6 +251,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 }
             }
         };
+        self.ask_for_conversation(id, (purpose, request));
+    }
+
+    fn ask_for_conversation(&mut self, id: ConversationId, (purpose, request): (Purpose, Request)) {
         let call = self.ask(purpose, request);
         if let Some(state) = self.conversations.get_mut(&id) {
             state.flow.start(call);
@@ -249,15 +270,21 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return always;
         }
         let waits = self.conversations.values().filter(|state| match &state.record.phase {
-            Phase::Absent => state.wanted,
+            Phase::Absent => state.wanted && state.record.peer().is_some(),
             Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted,
             _ => true,
         });
-        waits.filter_map(|state| state.flow.due()).chain(always).min()
+        let groups = self.conversations.values().filter_map(ConversationState::group_due);
+        waits.filter_map(|state| state.flow.due()).chain(groups).chain(always).min()
     }
 
     /// This device is a member now.
     pub(crate) fn activate(&mut self, id: ConversationId) {
+        self.activate_by(id, None);
+    }
+
+    /// The same, by a commit of its own that ended an epoch.
+    pub(crate) fn activate_by(&mut self, id: ConversationId, ended: Option<u64>) {
         let now = self.now;
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.record.epoch_since = now;
@@ -269,11 +296,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.announce_accepted_peers();
         self.book_changed();
         self.check_new_members(id);
+        self.on_group_entered(id);
+        self.check_intents(id, ended);
         self.open_early(id);
     }
 
     /// The answer to a conversation's request, if it is the one under way and an answer at all; else the flow waits.
-    fn conversation_answer(&mut self, id: ConversationId, call: CallId, answer: Answer) -> Option<Reply> {
+    pub(crate) fn conversation_answer(&mut self, id: ConversationId, call: CallId, answer: Answer) -> Option<Reply> {
         let jitter = self.jitter();
         let now = self.now;
         let state = self.conversations.get_mut(&id)?;
@@ -297,12 +326,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn unexpected(&mut self, id: ConversationId, what: &'static str) {
+    pub(crate) fn unexpected(&mut self, id: ConversationId, what: &'static str) {
         self.report_misbehaviour(what);
         self.delay(id);
     }
 
-    fn delay(&mut self, id: ConversationId) {
+    pub(crate) fn delay(&mut self, id: ConversationId) {
         let jitter = self.jitter();
         if let Some(state) = self.conversations.get_mut(&id) {
             state.flow.fail(self.now, jitter);
@@ -335,59 +364,4 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.report_bug("a conversation's keys cannot be written", &error);
         }
     }
-}
-
-fn known_incarnation<C: CryptoProvider + Clone>(state: Option<&ConversationState<C>>) -> u64 {
-    state.map_or(0, |state| state.record.incarnation)
-}
-
-fn new_record(id: ConversationId, peer: AccountId, generation: u32, now: Timestamp) -> ConversationRecord {
-    ConversationRecord {
-        id,
-        peer,
-        generation,
-        incarnation: 0,
-        phase: Phase::Absent,
-        refresh: None,
-        stale_keys: false,
-        sent_in_epoch: 0,
-        epoch_since: now,
-        next_sequence: 0,
-        next_shared: 0,
-        last_content: [0; 32],
-        latest: Vec::new(),
-        senders: Vec::new(),
-        departed: Vec::new(),
-        unread: 0,
-        joined_late: false,
-        list_told: 0,
-    }
-}
-
-fn submission(conversation: ConversationId, commit: Commit) -> Result<CommitSubmission, String> {
-    let bytes = |bytes: Vec<u8>| HandshakeBytes::new(bytes).map_err(|error| error.to_string());
-    Ok(CommitSubmission {
-        conversation,
-        epoch: commit.epoch,
-        commit: bytes(commit.bytes)?,
-        welcome: None,
-        group_info: bytes(commit.group_info)?,
-    })
-}
-
-fn submit(submission: &CommitSubmission) -> (Purpose, Request) {
-    let purpose = Purpose::Commit { conversation: submission.conversation, hash: commit_hash(submission) };
-    (purpose, Request::SubmitCommit(Box::new(submission.clone())))
-}
-
-fn commit_hash(submission: &CommitSubmission) -> CommitHash {
-    crate::crypto::mls::commit_hash(&submission.commit)
-}
-
-/// Whether asking again with the same bytes can only be refused again.
-fn is_final(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::Malformed(_) | Refusal::Unknown | Refusal::NotMember | Refusal::Policy(_) | Refusal::Stale
-    )
 }

@@ -4,13 +4,15 @@
 //! stored there and receipted. A live connection gets a head start; then the mailbox is asked too, and whoever receives
 //! a message twice shows it once.
 
+mod refused;
+
 use mls_rs::CryptoProvider;
 use protocol::{
     Bounded, BoundedBytes, ConversationId, DeviceId, MessageId, Timestamp,
     certificate::Receipt,
     directory::{Deposit, DepositResult, Refusal, Reply, Request},
-    limits::{DEPOSIT_BYTES_MAX, DEPOSIT_MAX, MAIL_EPOCHS},
-    peer::{Envelope, PeerFrame, PeerRefusal},
+    limits::{DEPOSIT_BYTES_MAX, DEPOSIT_MAX, DEPOSIT_RECIPIENTS_MAX, MAIL_EPOCHS},
+    peer::{Envelope, PeerFrame},
 };
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     link::Purpose,
     outbox::OutboxEntry,
     receipts::RECEIPT_WAIT_MS,
-    records::SealedRecord,
+    records::{ConversationRecord, SealedRecord},
 };
 
 /// How long a live connection is given before the mailbox is asked too, in milliseconds.
@@ -30,7 +32,7 @@ const HEAD_START_MS: u64 = 300;
 /// Messages under way on one connection without a receipt: as many as a receipt's extras can name.
 const WINDOW_MAX: usize = 256;
 /// How long a recipient that takes no more is left alone, in milliseconds.
-const FULL_WAIT_MS: u64 = 60_000;
+pub(crate) const FULL_WAIT_MS: u64 = 60_000;
 
 /// What one item of a deposit was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,23 +94,39 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn deposit_due(&self, id: MessageId) -> Option<Timestamp> {
         let entry = self.outbox.get(id)?;
         let state = self.conversations.get(&entry.record.conversation).filter(|state| state.is_active())?;
-        if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_blocked(state.record.peer) {
+        if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_held_back(&state.record) {
             return None;
         }
-        if !self.is_listed(entry.record.conversation) {
+        if !self.is_listed(entry.record.conversation) || !self.may_seal(entry.record.conversation) {
             return None;
         }
         let open = self.recipients(id).into_iter();
-        let started = |device: DeviceId| {
-            let direct = entry.direct.iter().find(|(to, on, _)| *to == device && self.peers.is_live(*on));
-            direct.map_or(Timestamp(0), |(_, _, at)| at.plus_ms(HEAD_START_MS))
-        };
-        open.map(started).min().map(|due| due.max(entry.not_before))
+        open.map(|device| self.due_for(entry, device)).min().map(|due| due.max(entry.not_before))
+    }
+
+    /// When the mailbox is to be asked for a device's copy: a live connection gets a head start.
+    fn due_for(&self, entry: &OutboxEntry, device: DeviceId) -> Timestamp {
+        let direct = entry.direct.iter().find(|(to, on, _)| *to == device && self.peers.is_live(*on));
+        direct.map_or(Timestamp(0), |(_, _, at)| at.plus_ms(HEAD_START_MS))
+    }
+
+    /// The devices whose copies the mailbox is asked to take now: in a group those only whom no connection may still serve.
+    fn due_recipients(&self, id: MessageId) -> Vec<DeviceId> {
+        let mut devices = self.recipients(id);
+        if let Some(entry) = self.outbox.get(id).filter(|entry| self.is_group(entry.record.conversation)) {
+            devices.retain(|device| self.due_for(entry, *device) <= self.now);
+        }
+        devices
     }
 
     /// Whether nothing may be sent to a person because their key changed.
     pub(crate) fn is_blocked(&self, account: protocol::AccountId) -> bool {
         self.people.trust(account) == crate::event::Trust::Changed || self.has_blocked(account)
+    }
+
+    /// Whether nothing may be sent in a conversation because of the person whom it is with.
+    fn is_held_back(&self, record: &ConversationRecord) -> bool {
+        record.peer().is_some_and(|peer| self.is_blocked(peer))
     }
 
     /// Whether a message is to go to a device on a connection: also when the mailbox has it already.
@@ -124,7 +142,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let entry = self.outbox.get(id)?;
         let conversation = entry.record.conversation;
         self.conversations.get(&conversation).filter(|state| state.is_active())?;
-        if !self.link.confirmed || !self.is_listed(conversation) {
+        if !self.link.confirmed || !self.is_listed(conversation) || !self.may_seal(conversation) {
             return None;
         }
         let entry = self.outbox.get(id)?;
@@ -159,13 +177,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
             entry.record.addressed = members;
         }
         entry.record.sealed = Some(SealedRecord { epoch, ciphertext: ciphertext.clone() });
+        if self.is_group(conversation) {
+            self.settle_rows(id, conversation);
+        }
         Some(Envelope { conversation, epoch, sender: own, id, ciphertext })
     }
 
     /// Hands over on live connections whatever is not on its way there, in order, within the window.
     pub(crate) fn send_directly(&mut self, conversation: ConversationId) {
         let Some(state) = self.conversations.get(&conversation).filter(|state| state.is_active()) else { return };
-        if self.is_blocked(state.record.peer) {
+        if self.is_held_back(&state.record) {
             return;
         }
         let Some(own) = self.own_device() else { return };
@@ -202,7 +223,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn deposit(&mut self) {
         let mut items = Vec::new();
         let mut what = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut copies) = (0, DEPOSIT_MAX);
         for (conversation, device) in self.due_receipts() {
             let receipt = self.receipt_for(conversation, device).filter(|_| items.len() < DEPOSIT_MAX);
             if let Some(receipt) = receipt
@@ -225,10 +246,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
             if bytes > DEPOSIT_BYTES_MAX {
                 break;
             }
-            let Some(entry) = self.outbox.touch(id) else { continue };
+            let devices = self.due_recipients(id);
+            copies += devices.len();
+            if copies > DEPOSIT_RECIPIENTS_MAX {
+                break;
+            }
+            let Some(entry) = self.outbox.touch(id).filter(|_| !devices.is_empty()) else { continue };
             entry.depositing = true;
             let epoch = envelope.epoch;
-            let devices = self.recipients(id);
             let recipients = Bounded::new(devices.clone()).unwrap_or_default();
             items.push(Deposit::Message { envelope, recipients });
             what.push(Deposited::Message { id, epoch, devices, asked: self.now });
@@ -276,7 +301,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                     self.on_message_deposited(id, epoch, copies, &result);
                 }
                 Deposited::Receipt { receipt } => {
-                    if result == DepositResult::Stored {
+                    let gone = matches!(result, DepositResult::Refused(Refusal::NotMember | Refusal::Unknown));
+                    if result == DepositResult::Stored || gone && self.is_group(receipt.conversation) {
+                        // Whoever has left a group asks for nothing any more.
                         self.on_receipt_confirmed(&receipt);
                     } else {
                         self.peers.delivery.deposit.fail(self.now, jitter);
@@ -294,14 +321,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
         result: &DepositResult,
     ) {
         let now = self.now;
+        let Some(conversation) = self.outbox.get(id).map(|entry| entry.record.conversation) else { return };
+        let is_group = self.is_group(conversation);
         let Some(entry) = self.outbox.edit(id) else { return };
-        let conversation = entry.record.conversation;
         // A message that was sealed anew meanwhile is not what the mailbox holds.
         let same = entry.record.sealed.as_ref().is_some_and(|sealed| sealed.epoch == epoch);
         match result {
             DepositResult::Stored if same => {
                 entry.record.in_mailbox.retain(|(to, _)| copies.iter().all(|(device, _)| to != device));
-                entry.record.in_mailbox.extend(copies);
+                entry.record.in_mailbox.extend(copies.iter().copied());
+                if is_group {
+                    let devices: Vec<DeviceId> = copies.into_iter().map(|(device, _)| device).collect();
+                    return self.advance_rows(id, conversation, &devices);
+                }
                 self.advance(id, DeliveryState::Sent, None);
             }
             DepositResult::Stored => {}
@@ -309,10 +341,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 entry.record.sealed = None;
                 entry.not_before = now.plus_ms(HEAD_START_MS);
                 self.mail.want();
+                // The commit that ended the epoch waits in the mailbox, or never comes.
+                if let Some(state) = self.conversations.get_mut(&conversation).filter(|s| s.record.group().is_some()) {
+                    state.commit_awaited |= state.group.as_ref().is_some_and(|group| group.epoch() == epoch);
+                }
             }
             DepositResult::Refused(Refusal::StrangerLimit | Refusal::MailboxFull | Refusal::RateLimited { .. }) => {
                 entry.not_before = now.plus_ms(FULL_WAIT_MS);
                 self.settle_send(id, DeliveryState::Queued);
+                self.settle_group_send(id, true);
+            }
+            DepositResult::Refused(Refusal::NotMember | Refusal::Unknown) if is_group => {
+                entry.not_before = now.plus_ms(HEAD_START_MS);
+                self.on_group_deposit_refused(conversation);
             }
             DepositResult::Refused(refusal) => {
                 entry.not_before = now.plus_ms(FULL_WAIT_MS);
@@ -321,7 +362,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 if matches!(refusal, Refusal::NotMember | Refusal::Unknown) {
                     self.lose(conversation);
                     // Perhaps a device is gone, or the whole account.
-                    if let Some(peer) = self.conversations.get(&conversation).map(|state| state.record.peer) {
+                    if let Some(peer) = self.conversations.get(&conversation).and_then(|state| state.record.peer()) {
                         self.people.doubt(peer);
                     }
                 }
@@ -335,46 +376,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !self.conversations.get(&conversation).is_some_and(ConversationState::is_active) {
             return;
         }
+        let group = self.is_group(conversation);
         let settled = |entry: &&OutboxEntry| match entry.record.state {
+            _ if group && !entry.record.own_only => self.is_settled(entry),
             DeliveryState::Delivered | DeliveryState::Read => self.recipients(entry.record.id).is_empty(),
             _ => entry.record.own_only && self.awaited(entry.record.id).is_empty(),
         };
         let done: Vec<MessageId> = self.outbox.of(conversation).filter(settled).map(|entry| entry.record.id).collect();
         for id in done {
+            self.settle_group_send(id, true);
             self.forget_message(id);
-        }
-    }
-
-    /// A peer did not take a message.
-    pub(crate) fn on_refused(&mut self, peer: PeerId, id: MessageId, reason: PeerRefusal) {
-        let Some(device) = self.peers.device_of(peer) else { return };
-        let now = self.now;
-        let Some(entry) = self.outbox.edit(id) else { return };
-        if !entry.direct.iter().any(|(to, on, _)| *to == device && *on == peer) {
-            return;
-        }
-        match reason {
-            // The mailbox is asked at once; this connection is not tried again for this message.
-            PeerRefusal::UnknownConversation | PeerRefusal::Full => {
-                for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
-                    *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
-                }
-            }
-            // What was sealed so can be read nowhere, the mailbox's copy included: it is sealed anew, for the mailbox, since
-            // whoever refuses everything must not be asked again and again on a live connection.
-            PeerRefusal::Unreadable => {
-                entry.record.sealed = None;
-                entry.leave_mailbox(device);
-                for (_, _, at) in entry.direct.iter_mut().filter(|(to, ..)| *to == device) {
-                    *at = Timestamp(now.0.saturating_sub(HEAD_START_MS));
-                }
-            }
-            PeerRefusal::EpochGone => {
-                entry.leave_mailbox(device);
-                entry.record.sealed = None;
-                entry.direct.retain(|(to, ..)| *to != device);
-                self.mail.want();
-            }
         }
     }
 }

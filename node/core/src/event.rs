@@ -5,6 +5,8 @@ use std::fmt;
 use protocol::{MessageId, Name, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use crate::crypto::mls::MemberChange;
+
 /// A short id that people type: a letter for the kind and a number that a profile never reuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ShortId {
@@ -127,8 +129,10 @@ pub enum EventKind {
         trust: Trust,
         /// Whether messages before it are missing.
         gap: bool,
-        /// To whom, if it is one's own from another device.
+        /// To whom, if it is one's own from another device; the group, if it was said in one.
         to: Option<Name>,
+        /// In which group, if in one.
+        group: Option<Name>,
     },
     /// One's own message made progress.
     Receipt {
@@ -142,6 +146,8 @@ pub enum EventKind {
         state: DeliveryState,
         /// Why it failed.
         reason: Option<String>,
+        /// In which group, if in one: then each of its people has a state of their own.
+        group: Option<Name>,
     },
     /// Somebody came or went. Not kept.
     Presence {
@@ -171,6 +177,33 @@ pub enum EventKind {
         /// How.
         change: DeviceChange,
     },
+    /// Somebody came into a group, went, or is something else in it now; one's own changes too. In the order of the
+    /// group's commits.
+    Member {
+        /// Which group.
+        group: Name,
+        /// Who.
+        user: Name,
+        /// Who did it; the same person, if they did it themselves.
+        by: Name,
+        /// What.
+        change: MemberChange,
+    },
+}
+
+impl MemberChange {
+    /// The word in events, scripts and history.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+            Self::Invited => "invited",
+            Self::Removed => "removed",
+            Self::Promoted => "promoted",
+            Self::Demoted => "demoted",
+        }
+    }
 }
 
 /// What happened to a device.

@@ -9,7 +9,7 @@ mod unopened;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, BoundedBytes, ConversationId, DeviceId, Timestamp, frame,
+    AccountId, BoundedBytes, ConversationId, DeviceId, Name, Timestamp, frame,
     limits::{CIPHERTEXT_MAX, SEEN_MAX},
     peer::{Body, Content, Envelope},
 };
@@ -97,7 +97,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     fn take_content(&mut self, id: ConversationId, opened: &Opened, content: &Content, stranger: bool) {
-        let (named, sequence) = (self.is_named(id), self.number(opened.account, content));
+        let (named, sequence) = (self.is_named(id, opened.account), self.number(opened.account, content));
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let unknown = !state.record.senders.iter().any(|sender| sender.device == opened.device);
         let late_joiner = state.record.joined_late;
@@ -166,7 +166,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn next_in_order(&self, id: ConversationId, device: DeviceId) -> Option<(AccountId, WaitingRecord)> {
         let state = self.conversations.get(&id)?;
         let sender = state.record.senders.iter().find(|sender| sender.device == device)?;
-        let first = *sender.waiting.first().filter(|_| self.is_named(id))?;
+        let first = *sender.waiting.first().filter(|_| self.is_named(id, sender.account))?;
         let waiting = self.mail.waiting(&waiting_key(id, device, first))?;
         (first <= sender.next).then(|| (sender.account, waiting.clone()))
     }
@@ -212,7 +212,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(sender) = state.record.senders.iter().find(|sender| sender.device == device) else { return };
         let Some(first) = sender.waiting.first() else { return };
         let account = sender.account;
-        if self.is_named(id)
+        if self.is_named(id, account)
             && let Some(waiting) = self.mail.waiting(&waiting_key(id, device, *first)).cloned()
         {
             self.release(account, &waiting, true);
@@ -275,21 +275,20 @@ impl<C: CryptoProvider + Clone> Core<C> {
         stranger: bool,
         gap: bool,
     ) {
-        let Some((own, own_account)) = self.own().map(|own| (own.name.clone(), own.account)) else { return };
-        let peer = self.conversations.get(&id).map(|state| state.record.peer);
-        let Some(peer) = peer.and_then(|peer| self.people.name_of(peer)).cloned() else { return };
+        let Some(own_account) = self.own().map(|own| own.account) else { return };
+        let Some((from, to)) = self.between(id, account) else { return };
+        let group = self.group(id).map(|group| group.name.clone());
         if let Some(state) = self.conversations.get_mut(&id) {
             state.changed = true;
             state.sender(device, account).receipt_owed = true;
         }
-        // What one's own other device sent is shown as sent.
-        let (from, to) = if account == own_account { (own, peer) } else { (peer, own) };
         let Body::Text(text) = &content.body else { return self.take_hidden(id, account, &content.body) };
         if !self.is_shown(account, content) {
             return;
         }
         let short = self.next_short_id();
         let trust = match self.people.trust(account) {
+            _ if group.is_some() => self.trust_in_group(account),
             Trust::Pinned if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) => {
                 Trust::Stranger
             }
@@ -310,12 +309,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
             sent_at: content.sent_at,
             state: None,
             gap,
+            in_group: group.is_some(),
+            member: None,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
         let (uid, text, sent_at) = (content.id, text.to_string(), content.sent_at);
         let own = account == own_account;
         let to = own.then_some(to);
-        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to });
+        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to, group });
         if own {
             // Whoever answers on one device has read what was there.
             self.mark_read_here(id);
@@ -326,9 +327,27 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// Whether it is known between whom a conversation is, so that what comes in it can be shown.
-    fn is_named(&self, id: ConversationId) -> bool {
-        let peer = self.conversations.get(&id).map(|state| state.record.peer);
-        peer.is_some_and(|peer| self.people.name_of(peer).is_some())
+    /// In a group also whether this account has joined: what is said before waits for that.
+    fn is_named(&self, id: ConversationId, sender: AccountId) -> bool {
+        let Some(state) = self.conversations.get(&id) else { return false };
+        match state.record.peer() {
+            Some(peer) => self.people.name_of(peer).is_some(),
+            None => self.is_joined(id) && self.member_name(sender).is_some(),
+        }
+    }
+
+    /// From whom to whom something was said: what one's own other device sent is shown as sent; in a group it was said to
+    /// the group.
+    fn between(&self, id: ConversationId, sender: AccountId) -> Option<(Name, Name)> {
+        let own = self.own()?;
+        let from = self.member_name(sender)?;
+        let record = &self.conversations.get(&id)?.record;
+        let to = match (record.group(), record.peer()) {
+            (Some(group), _) => group.name.clone(),
+            (None, Some(peer)) if sender == own.account => self.people.name_of(peer)?.clone(),
+            (None, _) => own.name.clone(),
+        };
+        Some((from, to))
     }
 
     /// The next number of a message's short id.
@@ -338,8 +357,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         ShortId::Message(self.account.last_message)
     }
 
-    /// A name became known: what waited for it is shown.
+    /// A name became known, or this account has joined a group: what waited for it is shown.
     pub(crate) fn release_waiting_for_name(&mut self) {
+        self.tell_all_changes();
         let waiting: Vec<(ConversationId, DeviceId)> = self
             .conversations
             .iter()

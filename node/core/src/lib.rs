@@ -16,6 +16,7 @@ mod delivery;
 pub mod entropy;
 pub mod event;
 mod flow;
+mod group;
 mod inbox;
 pub mod input;
 mod link;

@@ -11,6 +11,7 @@ use protocol::{
 
 use crate::{
     core::{Core, OpenError},
+    delivery::FULL_WAIT_MS,
     event::DeliveryState,
     flow::Flow,
     inbox::Carrier,
@@ -219,8 +220,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.on_receipt(&receipt);
             }
             MailItem::Expired { id, recipient, .. } => self.on_expired(id, recipient),
-            // This device is in no group, so there is nobody whom it could let go.
-            MailItem::Leave { .. } => {}
+            MailItem::Leave { conversation, leave } => self.on_leave(conversation, leave),
         }
     }
 
@@ -234,10 +234,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let since = entry.leave_mailbox(recipient);
         let is_latest = since.is_some_and(|since| now.ms_since(since) >= MAILBOX_RETENTION_MS - CLOCK_DRIFT_MS);
         if under_way || !is_latest {
+            // In a group whoever has no room for it is told so at once, and holds nobody up: it is deposited again later.
+            if !entry.record.rows.is_empty() {
+                entry.not_before = now.plus_ms(FULL_WAIT_MS);
+            }
             return;
         }
+        let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
+        if !entry.record.rows.is_empty() {
+            return self.fail_row_of(id, recipient, &reason);
+        }
         if entry.record.delivered.is_empty() {
-            let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
             self.advance(id, DeliveryState::Failed, Some(reason));
         }
         self.forget_message(id);

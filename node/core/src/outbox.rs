@@ -1,8 +1,9 @@
 //! Own messages until they are delivered: plaintext that survives everything, sealed when it is handed over.
 
+mod recipients;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, Timestamp,
@@ -159,23 +160,49 @@ impl Outbox {
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Takes a text for a person: durable with this call's transaction, on its way right after.
     pub(crate) fn enqueue(&mut self, to: AccountId, text: &str) -> Result<(ShortId, MessageId), Failure> {
-        if self.outbox.len() >= OUTBOX_MAX {
-            return Err(Failure::new(
-                FailureCode::Refused,
-                format!("{OUTBOX_MAX} messages wait already; nothing more is taken until some are delivered (STATUS)"),
-            ));
-        }
+        self.check_outbox()?;
         if self.has_blocked(to) {
             let name = self.people.name_of(to).map_or_else(|| "them".to_owned(), ToString::to_string);
             let text = format!("you blocked {name}; UNBLOCK {name} first");
             return Err(Failure::new(FailureCode::Refused, text));
         }
-        let body = BoundedText::new(text.to_owned()).map_err(|error| {
-            Failure::new(FailureCode::Usage, format!("the text is too long: {error} bytes; send it in parts"))
-        })?;
         let unnamed = || Failure::new(FailureCode::Conflict, "this person is not known here; LIST shows who is");
         let id = self.conversation_with(to).ok_or_else(unnamed)?;
         let name = self.people.name_of(to).cloned().ok_or_else(unnamed)?;
+        let sent = self.enqueue_text(id, name, text)?;
+        if self.people.accept(to) {
+            self.book_changed();
+        }
+        self.announce_accepted_peers();
+        Ok(sent)
+    }
+
+    /// Takes a text for a group, likewise.
+    pub(crate) fn enqueue_for_group(
+        &mut self,
+        id: ConversationId,
+        group: &Name,
+        text: &str,
+    ) -> Result<(ShortId, MessageId), Failure> {
+        self.check_outbox()?;
+        self.enqueue_text(id, group.clone(), text)
+    }
+
+    fn check_outbox(&self) -> Result<(), Failure> {
+        if self.outbox.len() < OUTBOX_MAX {
+            return Ok(());
+        }
+        let text =
+            format!("{OUTBOX_MAX} messages wait already; nothing more is taken until some are delivered (STATUS)");
+        Err(Failure::new(FailureCode::Refused, text))
+    }
+
+    /// Takes a text for a conversation with a person or group of this name.
+    fn enqueue_text(&mut self, id: ConversationId, to: Name, text: &str) -> Result<(ShortId, MessageId), Failure> {
+        let body = BoundedText::new(text.to_owned()).map_err(|error| {
+            Failure::new(FailureCode::Usage, format!("the text is too long: {error} bytes; send it in parts"))
+        })?;
+        let unnamed = || Failure::new(FailureCode::Auth, "nobody is signed in here; SIGNUP NAME makes an account");
         let own = self.own().map(|own| own.name.clone()).ok_or_else(unnamed)?;
         let mut uid = [0; 16];
         self.entropy.fill_bytes(&mut uid);
@@ -187,18 +214,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
             id: short,
             uid,
             from: own,
-            to: name,
+            to,
             text: text.to_owned(),
             at: now,
             sent_at: now,
             state: Some(DeliveryState::Queued),
             gap: false,
+            in_group: self.is_group(id),
+            member: None,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
-        if self.people.accept(to) {
-            self.book_changed();
-        }
-        self.announce_accepted_peers();
         Ok((short, uid))
     }
 
@@ -247,6 +272,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             sealed: None,
             in_mailbox: Vec::new(),
             delivered: Vec::new(),
+            rows: Vec::new(),
         };
         state.record.next_sequence += 1;
         if !own_only {
@@ -293,32 +319,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// The devices that a message is for and that have it neither stored nor waiting at the mailbox.
-    pub(crate) fn recipients(&self, id: MessageId) -> Vec<DeviceId> {
-        let mut awaited = self.awaited(id);
-        if let Some(entry) = self.outbox.get(id) {
-            awaited.retain(|device| !entry.is_in_mailbox(*device));
-        }
-        awaited
-    }
-
-    /// The devices that a message is for and that have not said that they have it.
-    pub(crate) fn awaited(&self, id: MessageId) -> Vec<DeviceId> {
-        let Some((entry, own)) = self.outbox.get(id).zip(self.own()) else { return Vec::new() };
-        let Some(state) = self.conversations.get(&entry.record.conversation) else { return Vec::new() };
-        let has = |member: &VerifiedDevice| entry.record.delivered.contains(&member.entry.device);
-        let known_to = |account: AccountId| {
-            account == own.account || state.members().any(|member| member.account == account && has(member))
-        };
-        let late = |member: &VerifiedDevice| {
-            let addressed = &entry.record.addressed;
-            !addressed.is_empty() && !addressed.contains(&member.entry.device) && known_to(member.account)
-        };
-        let meant = |member: &&VerifiedDevice| !entry.record.own_only || member.account == own.account;
-        let open = state.others(own.device).filter(meant).filter(|member| !has(member) && !late(member));
-        open.map(|member| member.entry.device).collect()
-    }
-
     /// A message made progress towards its person; states never go back.
     pub(crate) fn advance(&mut self, id: MessageId, state: DeliveryState, reason: Option<String>) {
         self.advance_for(id, state, reason, None);
@@ -339,10 +339,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         entry.record.state = state;
         let (short, conversation) = (entry.record.short, entry.record.conversation);
         let Some(short) = short else { return };
-        let peer = self.conversations.get(&conversation).map(|state| state.record.peer);
+        let peer = self.conversations.get(&conversation).and_then(|state| state.record.peer());
         self.batch.change(Change::TimelineState { uid: id, state });
         if let Some(to) = name.or_else(|| peer.and_then(|peer| self.people.name_of(peer)).cloned()) {
-            self.batch.event(self.now, EventKind::Receipt { id: short, uid: id, to, state, reason });
+            self.batch.event(self.now, EventKind::Receipt { id: short, uid: id, to, state, reason, group: None });
         }
         self.settle_send(id, state);
     }

@@ -22,6 +22,9 @@ use crate::{
     records::ConversationRecord,
 };
 
+/// Devices of a group up to which its people are dialled; in larger ones whoever is not connected gets everything from the
+/// mailbox, which one upload serves.
+const GROUP_DIALLED_MAX: usize = 32;
 /// How long a person whose devices could not be reached directly is not dialled again, in milliseconds. The mailbox
 /// carries meanwhile; coming online ends the wait.
 const DIAL_PAUSE_MS: u64 = 30_000;
@@ -79,13 +82,18 @@ impl Peers {
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Tells the driver whose connections to accept, if that changed: devices of people whom this person wrote to.
     pub(crate) fn announce_accepted_peers(&mut self) {
-        let accepted = self.conversations.values().filter(|state| {
-            let contact = self.people.get(state.record.peer);
-            state.is_active() && contact.is_some_and(|contact| contact.accepted && !contact.blocked)
-        });
-        let own = self.own_device().unwrap_or(DeviceId([0; 16]));
-        let mut keys: Vec<PublicKey> =
-            accepted.flat_map(|state| state.others(own)).map(|member| member.entry.tls_key).collect();
+        let Some((own, own_account)) = self.own().map(|own| (own.device, own.account)) else { return };
+        let welcome = |account| self.people.get(account).is_some_and(|contact| contact.accepted && !contact.blocked);
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for state in self.conversations.values().filter(|state| state.is_active()) {
+            let peer = state.record.peer();
+            let accepted = state.others(own).filter(|member| match peer {
+                Some(peer) => welcome(peer),
+                // Who shares a group may not know for that where this node is.
+                None => member.account == own_account || welcome(member.account),
+            });
+            keys.extend(accepted.map(|member| member.entry.tls_key));
+        }
         keys.sort_unstable();
         keys.dedup();
         if keys != self.peers.accepted {
@@ -237,7 +245,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let waiting: Vec<ConversationId> = self.outbox.conversations().into_iter().collect();
         let states = waiting.iter().filter_map(|id| self.conversations.get(id)).filter(|state| state.is_active());
         let own = self.own_device().unwrap_or(DeviceId([0; 16]));
-        let apart = states.flat_map(|state| state.others(own));
+        let own_account = self.own().map(|own| own.account);
+        // In a group those only whom this person talks to apart from it, and few at a time: the mailbox serves the others.
+        let accepted = |account| self.people.get(account).is_some_and(|contact| contact.accepted && !contact.blocked);
+        let dialled = |state: &ConversationState<C>, account: AccountId| {
+            state.record.peer().is_some() || Some(account) == own_account || accepted(account)
+        };
+        let small = |state: &&ConversationState<C>| {
+            state.record.peer().is_some() || state.members().count() <= GROUP_DIALLED_MAX
+        };
+        let apart = states
+            .filter(small)
+            .flat_map(|state| state.others(own).filter(move |member| dialled(state, member.account)));
         let apart = apart.filter(|member| self.peers.of_device(member.entry.device).is_none());
         let mut accounts: Vec<AccountId> = apart.map(|member| member.account).collect();
         accounts.sort_unstable();

@@ -1,22 +1,21 @@
 //! People: whose key is pinned, what they are called, and who may know where this node is.
 
+mod asking;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use membership::certificate::{VerifiedDeviceList, verify_device_list};
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, DeviceId, Name, PublicKey, Timestamp,
+    AccountId, DeviceId, Name, PublicKey, Timestamp,
     certificate::{DeviceList, SignedDeviceList},
-    directory::{Person, Reply, Request, Who},
-    limits::LOOK_UP_MAX,
+    directory::Person,
 };
 
 use crate::{
     core::{Core, OpenError},
     event::{EventKind, Trust},
     flow::Flow,
-    input::Answer,
-    link::Purpose,
     records::{self, ContactRecord},
     stored::Table,
 };
@@ -36,6 +35,8 @@ pub(crate) struct People {
     outdated: BTreeSet<AccountId>,
     /// Devices of one's own that were revoked and still have a place in a conversation.
     pub(crate) revoked: BTreeSet<DeviceId>,
+    /// Accounts that the directory did not name when it was last asked: they are asked for after all others.
+    nameless: BTreeSet<AccountId>,
     pub(crate) look_up: Flow,
     pub(crate) accept: Flow,
     pub(crate) block: Flow,
@@ -71,6 +72,11 @@ impl People {
 
     pub(crate) fn name_of(&self, account: AccountId) -> Option<&Name> {
         self.contacts.get(&account).and_then(|contact| contact.name.as_ref())
+    }
+
+    /// Whether the directory knows nobody by an account.
+    pub(crate) fn is_nameless(&self, account: AccountId) -> bool {
+        self.nameless.contains(&account)
     }
 
     /// Whether a newer list of an account's devices is still being looked for.
@@ -306,87 +312,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         self.batch.passing_event(self.now, EventKind::Presence { user: user.clone(), online });
         self.presence_hint(&user);
-    }
-
-    pub(crate) fn reconcile_people(&mut self) {
-        if !self.is_online() {
-            return;
-        }
-        if self.people.look_up.is_ready(self.now) {
-            let nameless = self.people.contacts.values().filter(|contact| self.people.must_look_up(contact));
-            // By name where there is one: if it is another key's by now, the account is not found any more.
-            let by_account = |contact: &ContactRecord| Who::Account(contact.account);
-            let who = |contact: &ContactRecord| contact.name.clone().map_or_else(|| by_account(contact), Who::Name);
-            let who: Vec<Who> = nameless.take(LOOK_UP_MAX).map(who).collect();
-            if !who.is_empty() {
-                let who = Bounded::new(who).unwrap_or_default();
-                let call = self.ask(Purpose::LookUpAccounts, Request::LookUp { who });
-                self.people.look_up.start(call);
-            }
-        }
-        if self.people.block.is_ready(self.now) {
-            self.tell_block();
-        }
-        if self.people.accept.is_ready(self.now) {
-            let untold = self.people.contacts.values().filter(|contact| contact.accepted && !contact.accept_told);
-            let accounts: Vec<AccountId> = untold.take(LOOK_UP_MAX).map(|contact| contact.account).collect();
-            if !accounts.is_empty() {
-                let request = Request::Accept { accounts: Bounded::new(accounts.clone()).unwrap_or_default() };
-                let call = self.ask(Purpose::Accept { accounts }, request);
-                self.people.accept.start(call);
-            }
-        }
-    }
-
-    pub(crate) fn people_timer(&self) -> Option<Timestamp> {
-        if !self.is_online() {
-            return None;
-        }
-        let mut contacts = self.people.contacts.values();
-        let look_up = self.people.look_up.due().filter(|_| contacts.clone().any(|c| self.people.must_look_up(c)));
-        let untold = contacts.any(|contact| contact.accepted && !contact.accept_told);
-        let accept = self.people.accept.due().filter(|_| untold);
-        let unblocked = self.people.contacts.values().any(|contact| !contact.block_told);
-        let block = self.people.block.due().filter(|_| unblocked);
-        look_up.into_iter().chain(accept).chain(block).min()
-    }
-
-    pub(crate) fn on_accounts_found(&mut self, answer: Answer) {
-        let jitter = self.jitter();
-        let Answer::Reply(reply) = answer else {
-            self.people.look_up.fail(self.now, jitter);
-            return;
-        };
-        let Reply::People(people) = *reply else {
-            self.report_misbehaviour("the directory answered a look-up with something else");
-            self.people.look_up.fail(self.now, jitter);
-            return;
-        };
-        for person in &people {
-            self.take_person(person);
-        }
-        // Whoever the directory does not name, or whose list is still the old one, is asked for again, but ever more seldom.
-        let open = self.people.contacts.values().any(|contact| self.people.must_look_up(contact));
-        if people.is_empty() || open {
-            self.people.look_up.fail(self.now, jitter);
-        } else {
-            // The answer may leave the doubt where it was, as long as a revoked device is still in a conversation.
-            self.people.look_up.wait_until(self.now.plus_ms(LOOK_UP_PAUSE_MS));
-        }
-    }
-
-    pub(crate) fn on_accept_told(&mut self, accounts: Vec<AccountId>, answer: Answer) {
-        let jitter = self.jitter();
-        if !matches!(&answer, Answer::Reply(reply) if matches!(**reply, Reply::Done)) {
-            self.people.accept.fail(self.now, jitter);
-            return;
-        }
-        self.people.accept.succeed();
-        for account in accounts {
-            if let Some(contact) = self.people.edit(account) {
-                contact.accept_told = true;
-            }
-        }
     }
 
     pub(crate) fn write_people(&mut self) {

@@ -62,13 +62,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get(&receipt.conversation) else { return false };
         let signer = |m: &&VerifiedDevice| m.entry.device == receipt.device && m.account == receipt.recipient;
         let key = state.members().find(signer).map(|member| member.entry.mls_key);
-        let peer = Some(state.record.peer);
+        let peer = state.record.peer();
         let for_us = Some(receipt.sender) == self.own_device();
         if !for_us || key.is_none_or(|key| verify_receipt(&key, signed).is_err()) {
             self.report_misbehaviour("a receipt is not signed by a member's device");
             return false;
         }
-        let theirs = Some(receipt.recipient) == peer;
+        let own = self.own().is_some_and(|own| own.account == receipt.recipient);
+        let theirs = Some(receipt.recipient) == peer || peer.is_none() && !own;
         let meant = self.outbox.of(receipt.conversation).filter(|entry| !(theirs && entry.record.own_only));
         let covered = meant.filter(|entry| {
             // One's own devices count what is for them alone too.
@@ -83,7 +84,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
             // One's own other devices have it too; that it arrived says the other person's device alone, unless it is for
             // one's own devices only.
-            if theirs || entry.record.own_only {
+            if theirs && peer.is_none() {
+                self.advance_row(id, receipt.recipient, DeliveryState::Delivered, None);
+            } else if theirs || entry.record.own_only {
                 self.advance(id, DeliveryState::Delivered, None);
             }
         }
@@ -132,7 +135,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn owed_receipts(&self) -> Vec<(ConversationId, DeviceId)> {
-        let active = self.conversations.iter().filter(|(_, state)| state.is_active());
+        // Whoever is only invited to a group says nothing there, not even what has arrived.
+        let says = |id: &ConversationId| !self.is_group(*id) || self.is_joined(*id);
+        let active = self.conversations.iter().filter(|(id, state)| state.is_active() && says(id));
         let senders = active.flat_map(|(id, state)| {
             // Whoever is no member any more asks for nothing, and the mailbox carries nothing for them.
             let member = |device| state.members().any(|member| member.entry.device == device);

@@ -1,16 +1,19 @@
 //! The form of the core's own records on disk. Append-only: a field is added as a new variant of a versioned record.
 
+use std::collections::VecDeque;
+
 use protocol::{
     AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
     certificate::{Certificate, SignedDeviceList},
     directory::{CommitSubmission, Cursor, NewConversation, SignUp},
     frame::{self, FrameError},
+    policy::{Role, SignedLeave},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     crypto::{keys::BookKey, mls::Departed},
-    event::{DeliveryState, ShortId},
+    event::{DeliveryState, MemberChange, ShortId},
 };
 
 /// Longest record: a conversation with its creation under way, tree included.
@@ -159,12 +162,80 @@ pub(crate) enum Phase {
     Active,
 }
 
+/// Whose a conversation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// Two people's.
+    Direct {
+        /// The other one.
+        peer: AccountId,
+        /// Counts what was begun anew because nobody could come back into it.
+        generation: u32,
+    },
+    /// A group's.
+    Group(Box<GroupRecord>),
+}
+
+/// What this node knows of a group beside its MLS state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupRecord {
+    pub(crate) name: Name,
+    /// What the person wants to be changed and is not yet, oldest first.
+    pub(crate) intents: Vec<IntentRecord>,
+    /// The number of the last one.
+    pub(crate) last_intent: u64,
+    /// Requests to leave that nobody has granted yet.
+    pub(crate) leaves: Vec<SignedLeave>,
+    /// Changes that wait for somebody's name to be shown, in order.
+    pub(crate) untold: VecDeque<ChangeRecord>,
+    /// When this account last came in or went, as far as this node knows: what merges books.
+    pub(crate) changed_at: Timestamp,
+}
+
+/// Something that a person wants to be changed in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IntentRecord {
+    pub(crate) number: u64,
+    pub(crate) what: Intent,
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Intent {
+    /// To be in it.
+    Join,
+    /// To be in it no more.
+    Leave,
+    /// Somebody else to be invited.
+    Invite(AccountId),
+    /// Somebody else to be out of it.
+    Kick(AccountId),
+    /// Somebody to have another role.
+    Role {
+        /// Who.
+        account: AccountId,
+        /// What they were when the person wanted it.
+        from: Role,
+        /// What they shall be.
+        to: Role,
+    },
+}
+
+/// A change of who is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangeRecord {
+    pub(crate) account: AccountId,
+    pub(crate) by: AccountId,
+    pub(crate) change: MemberChange,
+    /// When it was taken in here.
+    pub(crate) at: Timestamp,
+}
+
 /// A conversation's bookkeeping; the MLS state is stored apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConversationRecord {
     pub(crate) id: ConversationId,
-    pub(crate) peer: AccountId,
-    pub(crate) generation: u32,
+    pub(crate) kind: Kind,
     pub(crate) incarnation: u64,
     pub(crate) phase: Phase,
     /// A key refresh that was proposed and is not seen in the log yet.
@@ -194,6 +265,39 @@ pub(crate) struct ConversationRecord {
     pub(crate) joined_late: bool,
     /// The version of the own device list that was told in it.
     pub(crate) list_told: u64,
+    /// Until when the person wants to hear less of it.
+    pub(crate) muted_until: Option<Timestamp>,
+}
+
+impl ConversationRecord {
+    /// The other person of a direct conversation.
+    pub(crate) fn peer(&self) -> Option<AccountId> {
+        self.direct().map(|(peer, _)| peer)
+    }
+
+    /// The other person and the generation of a direct conversation.
+    pub(crate) fn direct(&self) -> Option<(AccountId, u32)> {
+        match &self.kind {
+            Kind::Direct { peer, generation } => Some((*peer, *generation)),
+            Kind::Group(_) => None,
+        }
+    }
+
+    /// What is known of a group.
+    pub(crate) fn group(&self) -> Option<&GroupRecord> {
+        match &self.kind {
+            Kind::Direct { .. } => None,
+            Kind::Group(group) => Some(group),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn group_mut(&mut self) -> Option<&mut GroupRecord> {
+        match &mut self.kind {
+            Kind::Direct { .. } => None,
+            Kind::Group(group) => Some(group),
+        }
+    }
 }
 
 /// What was taken in from one device in one conversation.
@@ -236,7 +340,7 @@ pub(crate) struct OutboxRecord {
     pub(crate) addressed: Vec<DeviceId>,
     /// Postcard of the [`protocol::peer::Content`].
     pub(crate) content: BoundedBytes<{ protocol::limits::CIPHERTEXT_MAX }>,
-    /// Towards the person: the best of their devices.
+    /// Towards the person: the best of their devices. In a group: towards whoever is furthest from having it.
     pub(crate) state: DeliveryState,
     /// The ciphertext, once it was sealed.
     pub(crate) sealed: Option<SealedRecord>,
@@ -244,6 +348,17 @@ pub(crate) struct OutboxRecord {
     pub(crate) in_mailbox: Vec<(DeviceId, Timestamp)>,
     /// Devices that have it.
     pub(crate) delivered: Vec<DeviceId>,
+    /// In a group: who was in it when it was first sealed, but oneself. Nobody else ever gets it.
+    pub(crate) rows: Vec<RowRecord>,
+}
+
+/// How far a message to a group has come towards one of its people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RowRecord {
+    pub(crate) account: AccountId,
+    pub(crate) state: DeliveryState,
+    /// Whether they had joined: whoever is only invited gets it too, but is not counted.
+    pub(crate) counted: bool,
 }
 
 /// A ciphertext that is sent again as it is.

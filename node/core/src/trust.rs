@@ -53,7 +53,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// The person whom a command names, or the command waits until the directory has said who that is.
-    fn person(&mut self, token: CommandToken, user: &Name, command: impl FnOnce() -> Command) -> Option<AccountId> {
+    pub(crate) fn person(
+        &mut self,
+        token: CommandToken,
+        user: &Name,
+        command: impl FnOnce() -> Command,
+    ) -> Option<AccountId> {
         if self.own().is_some_and(|own| own.name == *user) {
             let failure = Failure::new(FailureCode::Refused, "that is you; name somebody else");
             self.done(token, Err(failure));

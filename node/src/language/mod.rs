@@ -120,7 +120,7 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
         Verb::Unblock => Line::Core(Command::Block { user: needed(&mut words, Verb::Unblock)?, blocked: false }),
         Verb::History => Line::Core(history(&mut words)?),
         Verb::Unread => Line::Core(Command::Unread),
-        Verb::Read => Line::Core(Command::Read { user: needed(&mut words, Verb::Read)? }),
+        Verb::Read => Line::Core(Command::Read { target: needed(&mut words, Verb::Read)? }),
         Verb::Status => Line::Core(Command::Status),
         Verb::Help => Line::Help(words.next().map(restore)),
         Verb::Quit => Line::Quit,

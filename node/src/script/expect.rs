@@ -73,7 +73,7 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
             id: Some((id.to_string(), *uid)),
             text: Some(text),
         },
-        EventKind::Receipt { id, uid, to, state, reason } => Facts {
+        EventKind::Receipt { id, uid, to, state, reason, .. } => Facts {
             kind: Kind::Receipt,
             party: to,
             to: Some(to),
@@ -92,7 +92,7 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
         EventKind::KeyChanged { user, .. } => {
             Facts { kind: Kind::KeyChange, party: user, to: None, state: None, id: None, text: None }
         }
-        EventKind::Connection { .. } | EventKind::Device { .. } => return None,
+        EventKind::Connection { .. } | EventKind::Device { .. } | EventKind::Member { .. } => return None,
     })
 }
 

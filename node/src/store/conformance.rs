@@ -64,6 +64,8 @@ fn entry(number: u64, from: &str, to: &str, state: Option<DeliveryState>) -> His
         sent_at: Timestamp(u64::MAX - number),
         state,
         gap: number.is_multiple_of(2),
+        in_group: false,
+        member: None,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, path::Path};
 
 use node_core::{
-    command::{HistoryEntry, MessageRef},
-    event::{DeliveryState, Event, ShortId},
+    command::{HistoryEntry, MemberLine, MessageRef},
+    event::{DeliveryState, Event, MemberChange, ShortId},
     stored::{Change, Stored, Table, Transaction},
 };
 use protocol::{ConversationId, MessageId, Name, Timestamp};
@@ -22,7 +22,7 @@ use super::{
 };
 
 /// The columns of a [`HistoryEntry`], in the order in which [`entry`] reads them.
-const ENTRY: &str = "number, uid, sender, recipient, text, at, sent_at, state, gap";
+const ENTRY: &str = "number, uid, sender, recipient, text, at, sent_at, state, gap, in_group, member, member_change";
 
 /// Why a database could not be opened.
 #[derive(Debug)]
@@ -110,7 +110,8 @@ impl Database {
             // Two walks along an index each, rather than one over the whole timeline.
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {ENTRY} FROM message WHERE place IN (
-                    SELECT * FROM (SELECT place FROM message WHERE sender = ?1 ORDER BY place DESC LIMIT ?2)
+                    SELECT * FROM (SELECT place FROM message WHERE sender = ?1 AND NOT in_group
+                                   ORDER BY place DESC LIMIT ?2)
                     UNION
                     SELECT * FROM (SELECT place FROM message WHERE recipient = ?1 ORDER BY place DESC LIMIT ?2)
                 ) ORDER BY place DESC LIMIT ?2"
@@ -226,8 +227,9 @@ fn append_message(
 ) -> Result<(), CommitError> {
     let ShortId::Message(number) = entry.id;
     sql.prepare_cached(
-        "INSERT INTO message (number, uid, conversation, sender, recipient, text, at, sent_at, state, gap)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO message (number, uid, conversation, sender, recipient, text, at, sent_at, state, gap,
+                              in_group, member, member_change)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )
     .and_then(|mut statement| {
         statement.execute(params![
@@ -242,6 +244,9 @@ fn append_message(
             entry.sent_at.0.cast_signed(),
             entry.state.map(state_number),
             entry.gap,
+            entry.in_group,
+            entry.member.as_ref().map(|member| member.user.as_str()),
+            entry.member.as_ref().map(|member| change_number(member.change)),
         ])
     })
     .map(drop)
@@ -287,7 +292,33 @@ fn entry(row: &Row<'_>) -> Result<HistoryEntry, ReadError> {
         sent_at: Timestamp(row.get::<_, i64>(6)?.cast_unsigned()),
         state: row.get::<_, Option<u8>>(7)?.map(state_of).transpose()?,
         gap: row.get(8)?,
+        in_group: row.get(9)?,
+        member: match row.get::<_, Option<u8>>(11)? {
+            Some(number) => Some(MemberLine { user: name(10)?, change: change_of(number)? }),
+            None => None,
+        },
     })
+}
+
+/// The number in the database; it never changes its meaning.
+const fn change_number(change: MemberChange) -> u8 {
+    match change {
+        MemberChange::Joined => 0,
+        MemberChange::Left => 1,
+        MemberChange::Invited => 2,
+        MemberChange::Removed => 3,
+        MemberChange::Promoted => 4,
+        MemberChange::Demoted => 5,
+    }
+}
+
+fn change_of(number: u8) -> Result<MemberChange, ReadError> {
+    use MemberChange::{Demoted, Invited, Joined, Left, Promoted, Removed};
+
+    [Joined, Left, Invited, Removed, Promoted, Demoted]
+        .into_iter()
+        .find(|change| change_number(*change) == number)
+        .ok_or(ReadError::Damaged("a change of members"))
 }
 
 /// The number in the database; it never changes its meaning.

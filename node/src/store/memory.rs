@@ -97,7 +97,8 @@ impl ProfileStore for MemoryProfile {
         if self.refusing {
             return Err(ReadError::NotOpen);
         }
-        let concerns = |entry: &&HistoryEntry| with.is_none_or(|name| entry.from == *name || entry.to == *name);
+        let concerns =
+            |entry: &&HistoryEntry| with.is_none_or(|name| !entry.in_group && entry.from == *name || entry.to == *name);
         let mut latest: Vec<_> =
             self.durable.timeline.iter().rev().filter(concerns).take(count.min(READ_MAX)).cloned().collect();
         latest.reverse();

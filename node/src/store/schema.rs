@@ -33,7 +33,7 @@ pub(super) fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Resul
 fn tables(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.execute_batch(
-        // A message's place in the timeline is the order in which it was stored here; a message id is unique only
+        // What was said in a group is found under the group's name, never under its sender's. A message's place in the timeline is the order in which it was stored here; a message id is unique only
         // per sender, since another person could draw, or copy, the same one.
         "CREATE TABLE record (
             record_table INTEGER NOT NULL,
@@ -52,10 +52,13 @@ fn tables(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
             at INTEGER NOT NULL,
             sent_at INTEGER NOT NULL,
             state INTEGER,
-            gap INTEGER NOT NULL
+            gap INTEGER NOT NULL,
+            in_group INTEGER NOT NULL,
+            member TEXT,
+            member_change INTEGER
         ) STRICT;
         CREATE INDEX message_uid ON message (uid);
-        CREATE INDEX message_sender ON message (sender);
+        CREATE INDEX message_sender ON message (sender) WHERE NOT in_group;
         CREATE INDEX message_recipient ON message (recipient);
         CREATE TABLE event (
             seq INTEGER PRIMARY KEY,

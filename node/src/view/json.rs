@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use node_core::{
-    command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
-    event::{Event, EventKind},
+    command::{DeviceView, Failure, HistoryEntry, MemberView, Outcome, PersonView, StatusView},
+    event::{DeliveryState, Event, EventKind},
 };
 use protocol::{Name, Timestamp};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn moment(at: Timestamp) -> String {
 pub fn event_json(event: &Event, actor: &str) -> String {
     let object = Object::new().with_some("seq", event.seq).with("at", moment(event.at)).with("actor", actor);
     match &event.kind {
-        EventKind::Message { id, uid, from, text, sent_at, trust, gap, to } => object
+        EventKind::Message { id, uid, from, text, sent_at, trust, gap, to, group } => object
             .with("event", "message")
             .with("id", id.to_string())
             .with("uid", uid.to_string())
@@ -75,14 +75,22 @@ pub fn event_json(event: &Event, actor: &str) -> String {
             .with("sent_at", moment(*sent_at))
             .with("trust", trust.word())
             .with_some("to", to.as_ref().map(|to| to.as_str()))
+            .with_some("group", group.as_ref().map(|group| group.as_str()))
             .with_some("gap", gap.then_some(true)),
-        EventKind::Receipt { id, uid, to, state, reason } => object
+        EventKind::Receipt { id, uid, to, state, reason, group } => object
             .with("event", "receipt")
             .with("id", id.to_string())
             .with("uid", uid.to_string())
             .with("to", to.as_str())
+            .with_some("group", group.as_ref().map(|group| group.as_str()))
             .with("state", state.word())
             .with_some("reason", reason.as_deref()),
+        EventKind::Member { group, user, by, change } => object
+            .with("event", "member")
+            .with("group", group.as_str())
+            .with("user", user.as_str())
+            .with("by", by.as_str())
+            .with("change", change.word()),
         EventKind::Presence { user, online } => {
             object.with("event", "presence").with("user", user.as_str()).with("online", *online)
         }
@@ -122,7 +130,22 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
             .with("uid", uid.to_string())
             .with("to", to.as_str())
             .with("state", state.word()),
-        Outcome::People { people } => object.with("people", people.iter().map(person).collect::<Vec<_>>()),
+        Outcome::SentGroup { id, uid, group, recipients } => {
+            let row = |(name, state): &(Name, DeliveryState)| json!({ "name": name.as_str(), "state": state.word() });
+            object
+                .with("id", id.to_string())
+                .with("uid", uid.to_string())
+                .with("group", group.as_str())
+                .with("recipients", recipients.iter().map(row).collect::<Vec<_>>())
+        }
+        Outcome::People { people, groups } => object
+            .with("people", people.iter().map(person).collect::<Vec<_>>())
+            .with("groups", groups.iter().map(|group| json!({ "name": group.name.as_str() })).collect::<Vec<_>>()),
+        Outcome::Members { group, members } => {
+            let row = |member: &MemberView| json!({ "name": member.name.as_str(), "online": member.online });
+            object.with("group", group.as_str()).with("members", members.iter().map(row).collect::<Vec<_>>())
+        }
+        Outcome::MemberCount(count) => object.with("members", *count),
         Outcome::History { messages } => object.with("messages", messages.iter().map(message).collect::<Vec<_>>()),
         Outcome::Status(status) => status_fields(object, status),
         Outcome::Online(online) => object.with("online", *online),
@@ -132,9 +155,10 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
             object.with("user", user.as_str()).with("number", number.as_str()).with("trust", trust.word())
         }
         Outcome::Verified { user } => object.with("user", user.as_str()).with("trust", "verified"),
-        Outcome::Unread { people } => {
+        Outcome::Unread { people, groups } => {
             let row = |(name, count): &(Name, u32)| json!({ "name": name.as_str(), "count": count });
-            object.with("people", people.iter().map(row).collect::<Vec<_>>())
+            let rows = |list: &[(Name, u32)]| list.iter().map(row).collect::<Vec<_>>();
+            object.with("people", rows(people)).with("groups", rows(groups))
         }
         Outcome::Recovered { name, recovery_code } => {
             object.with("name", name.as_str()).with("recovery_code", recovery_code.as_str())

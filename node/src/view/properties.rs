@@ -37,6 +37,7 @@ fn message(text: &str) -> Event {
         trust: Trust::Stranger,
         gap: false,
         to: None,
+        group: None,
     })
 }
 
@@ -47,6 +48,7 @@ fn failed(reason: &str) -> Event {
         to: name("bob"),
         state: DeliveryState::Failed,
         reason: Some(reason.to_owned()),
+        group: None,
     })
 }
 
@@ -61,6 +63,8 @@ fn history(text: &str) -> Outcome {
         sent_at: Timestamp(0),
         state: None,
         gap: false,
+        in_group: false,
+        member: None,
     };
     Outcome::History { messages: vec![entry] }
 }

@@ -28,6 +28,7 @@ fn message(text: &str) -> Event {
         trust: Trust::Pinned,
         gap: false,
         to: None,
+        group: None,
     };
     Event { seq: Some(6), at: Timestamp(1_769_856_127_120), kind }
 }
@@ -43,6 +44,8 @@ fn entry(text: &str) -> HistoryEntry {
         sent_at: Timestamp(u64::MAX),
         state: Some(DeliveryState::Sent),
         gap: true,
+        in_group: false,
+        member: None,
     }
 }
 

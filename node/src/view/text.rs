@@ -111,6 +111,10 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
             let text = format!("{user} {what} {}", short(device));
             format!("{clock} {}", style.paint(YELLOW, &text))
         }
+        EventKind::Member { group, user, by, change } => {
+            let text = format!("{group}: {user} {} (by {by})", change.word());
+            format!("{clock} {}", style.paint(DIM, &text))
+        }
         EventKind::Connection { state } => {
             let (color, text) = match state {
                 ConnectionState::Online => (GREEN, "online"),
@@ -153,7 +157,18 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             };
             style.paint(DIM, &format!("{id} to {to}: {state}"))
         }
-        Outcome::People { people } => people_text(people, style),
+        Outcome::SentGroup { id, group, recipients, .. } => {
+            let states = recipients.iter().map(|(name, state)| format!("{name} {}", state.word()));
+            style.paint(DIM, &format!("{id} to {group}: {}", states.collect::<Vec<_>>().join(", ")))
+        }
+        Outcome::People { people, groups } => {
+            let groups = groups.iter().map(|group| format!("{}  {} members", group.name, group.members));
+            groups.chain([people_text(people, style)]).collect::<Vec<_>>().join("\n")
+        }
+        Outcome::Members { members, .. } => {
+            members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>().join("\n")
+        }
+        Outcome::MemberCount(count) => count.to_string(),
         Outcome::History { messages } if messages.is_empty() => "No messages.".to_owned(),
         Outcome::History { messages } => {
             messages.iter().map(|entry| history_line(entry, style)).collect::<Vec<_>>().join("\n")
@@ -169,9 +184,9 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             format!("{picture}{}", safety_number_text(user.as_str(), number, *trust, style))
         }
         Outcome::Verified { user } => style.paint(GREEN, &format!("The key of {user} is verified.")),
-        Outcome::Unread { people } if people.is_empty() => "Nothing unread.".to_owned(),
-        Outcome::Unread { people } => {
-            people.iter().map(|(name, count)| format!("{name}  {count}")).collect::<Vec<_>>().join("\n")
+        Outcome::Unread { people, groups } if people.is_empty() && groups.is_empty() => "Nothing unread.".to_owned(),
+        Outcome::Unread { people, groups } => {
+            people.iter().chain(groups).map(|(name, count)| format!("{name}  {count}")).collect::<Vec<_>>().join("\n")
         }
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \

@@ -79,7 +79,8 @@ impl Disk {
     /// The latest messages with one person, or with everybody.
     #[must_use]
     pub fn history(&self, with: Option<&Name>, count: usize) -> Vec<HistoryEntry> {
-        let of = |entry: &&HistoryEntry| with.is_none_or(|with| entry.from == *with || entry.to == *with);
+        let of =
+            |entry: &&HistoryEntry| with.is_none_or(|with| !entry.in_group && entry.from == *with || entry.to == *with);
         let entries: Vec<&HistoryEntry> = self.timeline().filter(of).collect();
         entries[entries.len().saturating_sub(count)..].iter().map(|entry| (*entry).clone()).collect()
     }

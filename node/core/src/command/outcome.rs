@@ -1,8 +1,11 @@
 //! What comes of a command.
 
-use protocol::{MessageId, Name, Timestamp};
+use protocol::{
+    MessageId, Name, Timestamp,
+    policy::{Access, Role},
+};
 
-use crate::event::{DeliveryState, ShortId, Trust};
+use crate::event::{DeliveryState, MemberChange, ShortId, Trust};
 
 /// What a command that succeeded returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +57,33 @@ pub enum Outcome {
         /// What is certain of it now.
         state: DeliveryState,
     },
+    /// SEND GROUP.
+    SentGroup {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: MessageId,
+        /// To which group.
+        group: Name,
+        /// What is certain of it now, person by person, by name; whoever came or went meanwhile is not in it.
+        recipients: Vec<(Name, DeliveryState)>,
+    },
     /// LIST and CONTACTS.
     People {
         /// Sorted by name.
         people: Vec<PersonView>,
+        /// Sorted by name; none where only people were asked for.
+        groups: Vec<GroupView>,
     },
+    /// MEMBERS.
+    Members {
+        /// Of which group.
+        group: Name,
+        /// Owners first, then by name; those who are only invited last.
+        members: Vec<MemberView>,
+    },
+    /// AskMembers: accounts that have joined.
+    MemberCount(u32),
     /// HISTORY.
     History {
         /// Oldest first.
@@ -95,6 +120,8 @@ pub enum Outcome {
     Unread {
         /// Who wrote how many texts that were not read yet, by name.
         people: Vec<(Name, u32)>,
+        /// In which groups how many were not read yet, by name.
+        groups: Vec<(Name, u32)>,
     },
     /// RECOVER.
     Recovered {
@@ -130,7 +157,7 @@ pub struct PersonView {
     pub online: bool,
     /// When last seen.
     pub last_seen: Option<Timestamp>,
-    /// Whether a contact.
+    /// Whether a contact: written to, accepted or trusted, or in one of one's own groups.
     pub contact: bool,
     /// State of the person's key.
     pub trust: Trust,
@@ -138,18 +165,61 @@ pub struct PersonView {
     pub fingerprint: String,
 }
 
-/// One message of the past.
+/// One group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    /// Name.
+    pub name: Name,
+    /// How many have joined.
+    pub members: u32,
+    /// What this account is in it; absent if it is not in it.
+    pub role: Option<Role>,
+    /// Open or by invitation.
+    pub access: Access,
+    /// Texts that were not read yet.
+    pub unread: u32,
+    /// Whether it is muted now.
+    pub muted: bool,
+}
+
+/// One person in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Name.
+    pub name: Name,
+    /// What they are in it.
+    pub role: Role,
+    /// Whether they are online, as far as the directory tells.
+    pub online: bool,
+    /// State of their key; one's own is verified.
+    pub trust: Trust,
+    /// How many of their devices are in it.
+    pub devices: usize,
+    /// Whether it is oneself.
+    pub this: bool,
+}
+
+/// What happened to somebody in a group, as a line of its history.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemberLine {
+    /// To whom.
+    pub user: Name,
+    /// What.
+    pub change: MemberChange,
+}
+
+/// One message of the past, or one change of who is in a group.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HistoryEntry {
     /// Short id.
     pub id: ShortId,
     /// 128-bit id.
     pub uid: MessageId,
-    /// Who wrote it.
+    /// Who wrote it, or did it.
     pub from: Name,
-    /// To whom.
+    /// To whom; the group's name, if it was said in one.
     pub to: Name,
-    /// What.
+    /// What; empty for a change.
     pub text: String,
     /// When it was stored here.
     pub at: Timestamp,
@@ -159,6 +229,10 @@ pub struct HistoryEntry {
     pub state: Option<DeliveryState>,
     /// Whether messages before it are missing.
     pub gap: bool,
+    /// Whether it was said in the group that `to` names.
+    pub in_group: bool,
+    /// What happened to whom, if it is no message.
+    pub member: Option<MemberLine>,
 }
 
 /// What STATUS shows.

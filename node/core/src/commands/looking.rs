@@ -3,13 +3,15 @@
 use mls_rs::CryptoProvider;
 use protocol::{
     Bounded, Name,
-    directory::{Person, Reply, Request, Who},
+    directory::{GroupListing, Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
 
 use super::{LISTED_MAX, PRESENCE_POLL_MS, Waiting, misbehaves, unknown_person};
 use crate::{
-    command::{Command, CommandToken, Failure, FailureCode, HistoryEntry, ListWhat, Outcome, PersonView, StatusView},
+    command::{
+        Command, CommandToken, Failure, FailureCode, GroupView, HistoryEntry, ListWhat, Outcome, PersonView, StatusView,
+    },
     core::Core,
     event::{DeliveryState, Trust},
     flow::Flow,
@@ -23,16 +25,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn unread(&mut self, token: CommandToken) {
         let unread = self.conversations.values().filter(|state| state.record.unread > 0);
         let named =
-            unread.filter_map(|state| Some((self.people.name_of(state.record.peer)?.clone(), state.record.unread)));
+            unread.filter_map(|state| Some((self.people.name_of(state.record.peer()?)?.clone(), state.record.unread)));
         let mut people: Vec<(Name, u32)> = named.collect();
         people.sort();
-        self.done(token, Ok(Outcome::Unread { people }));
+        self.done(token, Ok(Outcome::Unread { people, groups: self.unread_groups() }));
     }
 
     pub(super) fn read(&mut self, token: CommandToken, user: &Name) {
-        match self.people.by_name(user).map(|contact| contact.account) {
-            Some(account) => {
-                self.mark_read(account);
+        match self.named_conversation(user) {
+            Some(id) => {
+                if let Some(id) = id {
+                    self.mark_conversation_read(id);
+                }
                 self.done(token, Ok(Outcome::Done));
             }
             None => self.done(token, Err(unknown_person(user))),
@@ -40,14 +44,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn history(&mut self, token: CommandToken, with: Option<Name>, count: usize) {
-        if let Some(name) = &with
-            && self.people.by_name(name).is_none()
-        {
-            return self.done(token, Err(unknown_person(name)));
-        }
-        // Whoever looks at a conversation reads it.
-        if let Some(account) = with.as_ref().and_then(|name| self.people.by_name(name)).map(|contact| contact.account) {
-            self.mark_read(account);
+        if let Some(name) = &with {
+            let Some(id) = self.named_conversation(name) else {
+                return self.done(token, Err(unknown_person(name)));
+            };
+            // Whoever looks at a conversation reads it.
+            if let Some(id) = id {
+                self.mark_conversation_read(id);
+            }
         }
         self.wait(token, Waiting::History);
         self.batch.effect(Effect::ReadHistory { token, with, count });
@@ -62,19 +66,43 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn list(&mut self, token: CommandToken, what: ListWhat) {
-        if matches!(what, ListWhat::Groups | ListWhat::Mine) || !self.is_online() {
-            return self.show_list(token, what, Vec::new());
+        if !self.is_online() {
+            return self.show_list(token, what, Vec::new(), &[]);
+        }
+        if matches!(what, ListWhat::Groups | ListWhat::Mine) {
+            return self.list_groups(token, what, Vec::new());
         }
         self.wait(token, Waiting::List { what, people: Vec::new() });
         self.ask(Purpose::Waiter { token }, Request::ListOnline { after: None });
     }
 
-    pub(super) fn show_list(&mut self, token: CommandToken, what: ListWhat, people: Vec<Person>) {
-        let with_people = matches!(what, ListWhat::All | ListWhat::Users);
-        self.show_people(token, people, |_| with_people);
+    fn list_groups(&mut self, token: CommandToken, what: ListWhat, people: Vec<Person>) {
+        if what == ListWhat::Users {
+            return self.show_list(token, what, people, &[]);
+        }
+        self.wait(token, Waiting::ListGroups { what, people, groups: Vec::new() });
+        self.ask_for_groups(token, None);
     }
 
-    pub(super) fn show_people(&mut self, token: CommandToken, online: Vec<Person>, keep: impl Fn(&PersonView) -> bool) {
+    pub(crate) fn show_list(
+        &mut self,
+        token: CommandToken,
+        what: ListWhat,
+        people: Vec<Person>,
+        groups: &[GroupListing],
+    ) {
+        let with_people = matches!(what, ListWhat::All | ListWhat::Users);
+        let groups = self.group_views(groups, what);
+        self.show_people(token, people, groups, |_| with_people);
+    }
+
+    pub(super) fn show_people(
+        &mut self,
+        token: CommandToken,
+        online: Vec<Person>,
+        groups: Vec<GroupView>,
+        keep: impl Fn(&PersonView) -> bool,
+    ) {
         let own = self.own().map(|own| own.account);
         for person in online.iter().filter(|person| Some(person.account) != own) {
             // Who is known by name or key may have other devices than before, or another key.
@@ -94,19 +122,20 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 fingerprint: membership::fingerprint(&list.root_key).to_string(),
             })
         });
+        let mates = self.group_mates();
         let known = self.people.all().filter_map(|contact| {
             Some(PersonView {
                 name: contact.name.clone()?,
                 online: self.people.is_online(contact.account),
                 last_seen: contact.last_seen,
-                contact: contact.accepted,
+                contact: contact.accepted || mates.contains(&contact.account),
                 trust: self.people.trust(contact.account),
                 fingerprint: membership::fingerprint(&contact.root_key).to_string(),
             })
         });
         let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
         people.sort_by(|one, other| one.name.cmp(&other.name));
-        self.done(token, Ok(Outcome::People { people }));
+        self.done(token, Ok(Outcome::People { people, groups }));
     }
 
     fn is_known(&self, person: &Person) -> bool {
@@ -141,6 +170,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// An answer to a command's own request.
     pub(crate) fn on_waiter_answer(&mut self, token: CommandToken, call: CallId, answer: Answer) {
         let Some(waiting) = self.waiters.take(token) else { return };
+        let of_groups = |waiting: &Waiting| {
+            matches!(waiting, Waiting::FindGroup { .. } | Waiting::CountMembers { .. } | Waiting::ListGroups { .. })
+        };
+        if of_groups(&waiting) {
+            return self.on_groups_told(token, waiting, answer);
+        }
         let people = match answer {
             Answer::Reply(reply) => match *reply {
                 Reply::People(people) => Ok(people.into_inner()),
@@ -166,9 +201,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                     self.wait(token, Waiting::List { what, people: all });
                     self.ask(Purpose::Waiter { token }, Request::ListOnline { after });
                 } else {
-                    self.show_list(token, what, all);
+                    self.list_groups(token, what, all);
                 }
             }
+            (Waiting::Members { group, rest }, people) => self.on_members_seen(token, group, rest, people.ok()),
             (Waiting::Person { user, command }, Ok(people)) => {
                 match people.iter().find(|person| person.name == user).map(|person| self.take_person(person)) {
                     Some(Found::Known(_) | Found::Changed(_)) => self.on_command(token, command),

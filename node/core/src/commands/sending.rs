@@ -10,7 +10,8 @@ use super::{Waiting, changed_key, misbehaves, unknown_person};
 use crate::{
     command::{Command, CommandToken, Failure, FailureCode, HistoryEntry, MessageRef, Outcome},
     core::Core,
-    event::{DeliveryState, Trust},
+    event::{DeliveryState, ShortId, Trust},
+    group::refusals::a_group,
     input::Answer,
     link::Purpose,
     output::Effect,
@@ -19,6 +20,9 @@ use crate::{
 
 impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn send(&mut self, token: CommandToken, to: Name, text: String) {
+        if self.group_named(&to).is_some() {
+            return self.done(token, Err(a_group(&to)));
+        }
         if self.own().is_some_and(|own| own.name == to) {
             let failure = Failure::new(FailureCode::Refused, "that is you; SEND NAME text goes to somebody else");
             return self.done(token, Err(failure));
@@ -89,6 +93,24 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
+    /// Whoever waits for a message to a group: by what it is called here, and in which group.
+    pub(crate) fn group_sends(&self, message: MessageId) -> Vec<(CommandToken, Name, ShortId)> {
+        let waiting = self.waiters.waiting.iter().filter_map(|(token, waiting)| match waiting {
+            Waiting::SendGroup { group, short, id } if *id == message => Some((*token, group.clone(), *short)),
+            _ => None,
+        });
+        waiting.collect()
+    }
+
+    /// A message to a group is where it is for now.
+    pub(crate) fn end_group_sends(&mut self, message: MessageId, waiting: Vec<(CommandToken, Name, ShortId)>) {
+        for (token, group, id) in waiting {
+            self.waiters.take(token);
+            let recipients = self.recipients_view(message);
+            self.done(token, Ok(Outcome::SentGroup { id, uid: message, group, recipients }));
+        }
+    }
+
     pub(super) fn find(&mut self, token: CommandToken, id: MessageRef, resend: bool) {
         self.wait(token, Waiting::Find { resend });
         self.batch.effect(Effect::FindMessage { token, id });
@@ -110,6 +132,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.done(token, Err(Failure::new(FailureCode::Conflict, text)));
             }
             (Some(state), false) => self.done(token, Ok(Outcome::State(state))),
+            (Some(DeliveryState::Failed), true) if entry.in_group => {
+                self.on_command(token, Command::SendGroup { group: entry.to, text: entry.text });
+            }
             (Some(DeliveryState::Failed), true) => self.send(token, entry.to, entry.text),
             (Some(state), true) => {
                 let text = format!("{} is {}; only a message that failed is sent again", entry.id, state.word());

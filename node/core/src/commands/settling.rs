@@ -25,7 +25,7 @@ const SETTLE_PAUSE_MS: u64 = 40;
 
 /// Changes on their way to whoever is connected, and what the command has come to.
 #[derive(Debug)]
-pub(super) struct Settling {
+pub(crate) struct Settling {
     commits: Vec<(ConversationId, u64)>,
     until: Timestamp,
     flow: Flow,
@@ -52,6 +52,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// The directory holds everything that a command changed: its end waits for the others.
     pub(super) fn settle(&mut self, token: CommandToken, result: CommandResult) {
         let commits = std::mem::take(&mut self.waiters.commits);
+        self.settle_commits(token, result, commits);
+    }
+
+    /// The same, for these commits.
+    pub(crate) fn settle_commits(
+        &mut self,
+        token: CommandToken,
+        result: CommandResult,
+        commits: Vec<(ConversationId, u64)>,
+    ) {
         if commits.is_empty() {
             return self.done(token, result);
         }

@@ -2,7 +2,7 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, DeviceId, Timestamp,
+    Bounded, ConversationId, DeviceId, Timestamp,
     directory::{Request, Who},
 };
 
@@ -34,6 +34,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn wait_for_removal(&mut self, token: CommandToken, device: DeviceId) {
         self.waiters.commits.clear();
         self.wait(token, Waiting::Removal { device });
+    }
+
+    /// Whoever waits for something that is wanted in a group.
+    pub(crate) fn tokens_for_intent(&mut self, id: ConversationId, number: u64) -> Vec<CommandToken> {
+        let is =
+            |waiting: &Waiting| matches!(waiting, Waiting::Group { id: of, number: n } if (*of, *n) == (id, number));
+        let waiting = self.waiters.waiting.iter().filter(|(_, waiting)| is(waiting));
+        let tokens: Vec<CommandToken> = waiting.map(|(token, _)| *token).collect();
+        for token in &tokens {
+            self.waiters.take(*token);
+        }
+        tokens
     }
 
     /// Waits for the directory's word on the account's devices.

@@ -4,7 +4,8 @@ use mls_rs::CryptoProvider;
 use protocol::{CommitHash, ConversationId, DeviceId, directory::Reply};
 
 use super::{
-    PAST_EPOCH_AGE_MS, REFRESH_AFTER_MESSAGES, REFRESH_AFTER_MS, WELCOME_WAIT_MS, commit_hash, is_final, submission,
+    GROUP_REFRESH_PAUSE_MS, PAST_EPOCH_AGE_MS, REFRESH_AFTER_MESSAGES, REFRESH_AFTER_MS, REFRESH_AT_ONCE_MESSAGES,
+    WELCOME_WAIT_MS, commit_hash, is_final, submission,
 };
 use crate::{
     core::Core,
@@ -21,8 +22,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let Some(group) = state.group.as_mut().filter(|_| state.record.refresh.is_none()) else { return };
         let sent = state.record.sent_in_epoch;
-        let old = now.ms_since(state.record.epoch_since) > REFRESH_AFTER_MS && sent > 0;
-        if sent < REFRESH_AFTER_MESSAGES && !old && !state.record.stale_keys && revoked.is_empty() {
+        let age = now.ms_since(state.record.epoch_since);
+        let old = age > REFRESH_AFTER_MS && sent > 0;
+        // In a group every member's refresh is every other's work; before sealing has to stop it is made all the same.
+        let calm = state.record.group().is_none() || age >= GROUP_REFRESH_PAUSE_MS || sent >= REFRESH_AT_ONCE_MESSAGES;
+        let worn = (sent >= REFRESH_AFTER_MESSAGES || old) && calm;
+        if !worn && !state.record.stale_keys && revoked.is_empty() {
             return;
         }
         let made =
@@ -46,7 +51,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_commit_answer(&mut self, id: ConversationId, hash: CommitHash, call: CallId, answer: Answer) {
-        let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
+        let refusal = match &answer {
+            Answer::Refusal(refusal) => Some(refusal.clone()),
+            _ => None,
+        };
+        let refused = refusal.as_ref().is_some_and(is_final);
         let reply = self.conversation_answer(id, call, answer);
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let rejoining = matches!(&state.record.phase, Phase::Rejoining(own) if commit_hash(own) == hash);
@@ -68,7 +77,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.on_commit_lost(id, rejoining, refreshing);
             }
             Some(_) => self.unexpected(id, "the directory answered a commit with something else"),
-            None if refused => self.on_commit_lost(id, rejoining, refreshing),
+            None if refused => {
+                self.on_commit_lost(id, rejoining, refreshing);
+                self.on_group_refused(id, refusal.as_ref());
+            }
+            None if refreshing => self.on_group_refused(id, refusal.as_ref()),
             None => {}
         }
     }
@@ -84,7 +97,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    pub(super) fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
+    pub(crate) fn on_commit_lost(&mut self, id: ConversationId, rejoining: bool, refreshing: bool) {
         if rejoining {
             self.drop_group(id, Phase::Lost);
         } else if refreshing && let Some(state) = self.conversations.get_mut(&id) {
@@ -96,6 +109,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             state.touched = true;
         }
         self.delay(id);
+        self.hurry_group(id);
         self.mail.want();
     }
 
@@ -108,8 +122,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.note_commit(id, epoch);
             let Some(state) = self.conversations.get(&id) else { return };
             // What members said of their devices while this one was outside is not told again.
-            self.people.doubt(state.record.peer);
-            return self.activate(id);
+            if let Some(peer) = state.record.peer() {
+                self.people.doubt(peer);
+            }
+            return self.activate_by(id, Some(epoch));
         }
         let Some(group) = state.group.as_mut().filter(|_| state.record.phase == Phase::Active) else { return };
         if epoch < group.epoch() {
@@ -121,7 +137,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             group.apply(now, commit).map_err(|error| error.to_string())
         };
         match applied {
-            Ok(applied) if applied.removed_self => self.lose(id),
+            Ok(applied) if applied.removed_self => {
+                self.lose(id);
+                self.on_removed_from_group(id, &applied);
+            }
             Ok(applied) => {
                 state.touched = true;
                 state.changed = true;
@@ -137,9 +156,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 }
                 // Whoever came back by itself can't read what was sealed before, and has lost what it had not stored.
                 if applied.joined_by_itself {
-                    self.seal_anew(id);
+                    self.seal_anew_for(id, &applied.added, applied.committer.as_ref());
                 }
                 self.check_new_members(id);
+                self.on_group_changed(id, epoch, &applied);
                 self.trim_past(id);
                 self.announce_accepted_peers();
                 self.open_early(id);
@@ -157,7 +177,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.announce_accepted_peers();
     }
 
-    pub(super) fn drop_group(&mut self, id: ConversationId, phase: Phase) {
+    pub(crate) fn drop_group(&mut self, id: ConversationId, phase: Phase) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.group = None;
         state.touched = false;

@@ -8,7 +8,7 @@ use protocol::{AccountId, ConversationId, DeviceId};
 
 use crate::{
     core::Core,
-    records::{Phase, WaitingRecord},
+    records::{Kind, Phase, WaitingRecord},
     stored::Table,
 };
 
@@ -21,8 +21,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn on_rejoin_failed(&mut self, id: ConversationId) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.failed_rejoins += 1;
-        let next = state.record.generation.checked_add(1).filter(|_| state.failed_rejoins >= REJOINS_MAX);
-        let (Some(generation), account) = (next, state.record.peer) else { return self.delay(id) };
+        let failed = state.failed_rejoins >= REJOINS_MAX;
+        let next = state.record.direct().filter(|_| failed);
+        let next = next.and_then(|(account, generation)| Some((account, generation.checked_add(1)?)));
+        let Some((account, generation)) = next else { return self.delay(id) };
         let roots = self.own().map(|own| own.root_key).zip(self.people.get(account).map(|contact| contact.root_key));
         let Some((own, peer)) = roots else { return };
         let next = membership::direct_conversation_id(&own, &peer, generation);
@@ -43,7 +45,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(known) = self.known_with(account).filter(|known| *known != id) else { return true };
         let Some(state) = self.conversations.get(&known) else { return true };
         let by_member = state.group.is_none() || state.members().any(|member| beginners.contains(&member.entry.device));
-        if generation <= state.record.generation || !by_member {
+        let later = state.record.direct().is_some_and(|(_, held)| generation > held);
+        if !later || !by_member {
             self.report_misbehaviour(
                 "somebody leads into another generation of a conversation than the one that is held",
             );
@@ -59,7 +62,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(mut state) = self.conversations.remove(&old) else { return };
         self.batch.delete(Table::Conversation, old.0.to_vec());
         state.record.id = new;
-        state.record.generation = generation;
+        if let Kind::Direct { generation: held, .. } = &mut state.record.kind {
+            *held = generation;
+        }
         state.record.stale_keys = false;
         state.record.departed.clear();
         state.failed_rejoins = 0;

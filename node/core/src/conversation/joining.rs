@@ -8,16 +8,19 @@ use protocol::{
     policy::Policy,
 };
 
-use super::{ConversationState, WELCOME_WAIT_MS, is_final, known_incarnation, new_record, submission};
+use super::{ConversationState, WELCOME_WAIT_MS, direct, is_final, known_incarnation, new_record, submission};
 use crate::{
     core::Core,
-    crypto::mls::{JoinError, Joined},
+    crypto::mls::{Conversation, Creation, JoinError, Joined},
     input::{Answer, CallId},
     records::Phase,
 };
 
 impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn on_key_packages(&mut self, id: ConversationId, call: CallId, answer: Answer) {
+        if self.conversations.get(&id).is_some_and(|state| state.record.group().is_some()) {
+            return self.on_invitation_packages(id, call, answer);
+        }
         let Some(reply) = self.conversation_answer(id, call, answer) else { return };
         let Reply::KeyPackages(packages) = reply else {
             return self.unexpected(id, "the directory answered for key packages with something else");
@@ -36,33 +39,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let now = self.now;
         let Some(state) = self.conversations.get(&id) else { return };
         let incarnation = state.record.incarnation + 1;
-        let roots = self.own().map(|own| own.root_key).zip(self.people.get(state.record.peer).map(|c| c.root_key));
+        let Some((peer, generation)) = state.record.direct() else { return };
+        let roots = self.own().map(|own| own.root_key).zip(self.people.get(peer).map(|c| c.root_key));
         let (Some((own, peer)), Some(mls)) = (roots, &self.mls) else { return };
-        let policy = membership::direct_policy(own, peer, state.record.generation);
+        let policy = membership::direct_policy(own, peer, generation);
         let made = mls.create(now, &policy, incarnation, packages).map_err(|error| error.to_string());
-        let made = made.and_then(|(group, creation)| {
-            let bytes = |bytes: Vec<u8>| HandshakeBytes::new(bytes).map_err(|error| error.to_string());
-            let creation = NewConversation {
-                conversation: id,
-                group_info: bytes(creation.group_info)?,
-                tree: TreeBytes::new(creation.tree).map_err(|error| error.to_string())?,
-                welcome: bytes(creation.welcome)?,
-            };
-            Ok((group, creation))
-        });
+        let made = made.and_then(|(group, made)| Ok((group, creation(id, made)?)));
         match made {
             Ok((group, _)) if !self.check_packages(id, group.members()) => {
                 self.staging.forget(id, incarnation);
                 self.delay(id);
             }
-            Ok((group, creation)) => {
-                let Some(state) = self.conversations.get_mut(&id) else { return };
-                state.adopt(group, incarnation);
-                state.record.epoch_since = now;
-                state.record.sent_in_epoch = 0;
-                state.record.stale_keys = false;
-                state.set_phase(Phase::Creating(Box::new(creation)));
-            }
+            Ok((group, creation)) => self.begin_creating(id, group, incarnation, creation),
             Err(error) => {
                 self.report_refused("a conversation cannot be made with what the directory gave", &error);
                 self.staging.forget(id, incarnation);
@@ -70,6 +58,23 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
         self.reconcile_conversation(id);
+    }
+
+    /// What was made is this conversation's, if the directory takes it.
+    pub(crate) fn begin_creating(
+        &mut self,
+        id: ConversationId,
+        group: Conversation<C>,
+        incarnation: u64,
+        creation: NewConversation,
+    ) {
+        let now = self.now;
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        state.adopt(group, incarnation);
+        state.record.epoch_since = now;
+        state.record.sent_in_epoch = 0;
+        state.record.stale_keys = false;
+        state.set_phase(Phase::Creating(Box::new(creation)));
     }
 
     /// Whether the devices that a conversation is to begin with are on their accounts' latest lists. One that is not is
@@ -90,6 +95,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn on_created(&mut self, id: ConversationId, incarnation: u64, call: CallId, answer: Answer) {
         let refused = matches!(&answer, Answer::Refusal(refusal) if is_final(refusal));
+        if self.on_group_not_created(id, call, &answer) {
+            return;
+        }
         let current = self.conversations.get(&id).is_some_and(|state| {
             state.record.incarnation == incarnation && matches!(state.record.phase, Phase::Creating(_))
         });
@@ -137,6 +145,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn follow_welcome(&mut self, id: ConversationId, incarnation: u64, joined: Joined<C>) {
         let Joined { conversation: group, by_last_resort, inviter } = joined;
+        if matches!(group.policy(), Policy::Group(_)) {
+            return self.follow_invitation(id, incarnation, group, by_last_resort, inviter);
+        }
         let own = self.own().map(|own| own.account);
         let peer = group.members().find(|member| Some(member.account) != own).map(|member| member.entry.root_key);
         let (Some(peer), Policy::Direct { generation, .. }) = (peer, group.policy().clone()) else {
@@ -152,7 +163,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let now = self.now;
         let state = self.conversations.entry(id);
-        let state = state.or_insert_with(|| ConversationState::new(new_record(id, account, generation, now)));
+        let state = state.or_insert_with(|| ConversationState::new(new_record(id, direct(account, generation), now)));
         state.adopt(group, incarnation);
         state.record.stale_keys = by_last_resort;
         self.activate(id);
@@ -174,9 +185,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !self.conversations.contains_key(&id) {
             return self.on_stray_group(id, answer);
         }
+        let refusal = match &answer {
+            Answer::Refusal(refusal) => Some(refusal.clone()),
+            _ => None,
+        };
         let reply = self.conversation_answer(id, call, answer);
         if self.conversations.get(&id).is_none_or(|state| state.record.phase != Phase::Lost) {
             return;
+        }
+        if let Some(refusal) = refusal.filter(|_| self.is_group(id)) {
+            return self.on_kept_out(id, &refusal);
         }
         match reply {
             Some(Reply::Group { group_info, tree, .. }) => self.rejoin(id, &group_info, &tree),
@@ -207,8 +225,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let incarnation = known_incarnation(self.conversations.get(&id)) + 1;
         let own = self.own().map(|own| own.account);
         let Some(mls) = &self.mls else { return };
-        let joined = mls.rejoin(now, incarnation, group_info, tree).map_err(|error| error.to_string());
-        let joined = joined.and_then(|(group, commit)| {
+        let joined = mls.rejoin(now, incarnation, group_info, tree);
+        if self.is_group(id) || joined.as_ref().is_ok_and(|(group, _)| matches!(group.policy(), Policy::Group(_))) {
+            return self.enter_group(id, incarnation, tree, joined);
+        }
+        let joined = joined.map_err(|error| error.to_string()).and_then(|(group, commit)| {
             let peer = group.members().find(|member| Some(member.account) != own);
             let root_key = peer.ok_or_else(|| "nobody else is in it".to_owned())?.entry.root_key;
             if group.id() != id {
@@ -226,7 +247,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
                     return self.staging.forget(id, incarnation);
                 }
                 let state = self.conversations.entry(id);
-                let state = state.or_insert_with(|| ConversationState::new(new_record(id, peer, generation, now)));
+                let state =
+                    state.or_insert_with(|| ConversationState::new(new_record(id, direct(peer, generation), now)));
                 state.adopt(group, incarnation);
                 state.record.stale_keys = false;
                 state.failed_rejoins = 0;
@@ -240,4 +262,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
     }
+}
+
+/// What the directory gets of a conversation that was made.
+pub(crate) fn creation(conversation: ConversationId, made: Creation) -> Result<NewConversation, String> {
+    let bytes = |bytes: Vec<u8>| HandshakeBytes::new(bytes).map_err(|error| error.to_string());
+    Ok(NewConversation {
+        conversation,
+        group_info: bytes(made.group_info)?,
+        tree: TreeBytes::new(made.tree).map_err(|error| error.to_string())?,
+        welcome: bytes(made.welcome)?,
+    })
 }

@@ -7,15 +7,17 @@
 use mls_rs::CryptoProvider;
 use protocol::{AccountId, ConversationId, peer::Body};
 
-use super::{ConversationState, new_record};
+use super::{ConversationState, direct, new_record};
 use crate::{core::Core, records::Phase};
 
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Whether every member is a device that its account's latest list names.
     pub(crate) fn is_listed(&self, id: ConversationId) -> bool {
         let Some(state) = self.conversations.get(&id) else { return false };
+        // Whom a group holds nobody chose for this person: whose list the directory does not show keeps nobody from talking.
+        let unseen = state.record.group().is_some();
         state.members().all(|member| {
-            self.people.listed(member.account).is_some_and(|listed| listed.contains(&member.entry.device))
+            self.people.listed(member.account).map_or(unseen, |listed| listed.contains(&member.entry.device))
         })
     }
 
@@ -34,6 +36,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The members changed: whoever is not listed is looked up, of one's own account too.
     pub(crate) fn check_new_members(&mut self, id: ConversationId) {
+        self.pin_members(id);
         self.check_lists(id);
         let Some((own, state)) = self.own().zip(self.conversations.get(&id)) else { return };
         let listed = self.people.listed(own.account).unwrap_or_default();
@@ -60,6 +63,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if ![self.account.list_made, self.account.list_asked].contains(&version) {
             return;
         }
+        if self.is_group(id) && !self.is_joined(id) {
+            return;
+        }
         let Some(state) = self.conversations.get_mut(&id).filter(|state| state.record.list_told < version) else {
             return;
         };
@@ -76,7 +82,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         let id = membership::direct_conversation_id(&own_root, &peer_root, generation);
-        let mut state = ConversationState::new(new_record(id, account, generation, self.now));
+        let mut state = ConversationState::new(new_record(id, direct(account, generation), self.now));
         state.record.phase = Phase::Lost;
         state.record.joined_late = true;
         self.conversations.insert(id, state);
@@ -86,7 +92,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn generation_with(&self, account: AccountId) -> Option<u32> {
         let state = self.conversations.get(&self.known_with(account)?)?;
         let begun = !matches!(state.record.phase, Phase::Absent | Phase::Creating(_));
-        begun.then_some(state.record.generation)
+        state.record.direct().map(|(_, generation)| generation).filter(|_| begun)
     }
 
     /// This device becomes another one: no group that it was in is its own any more, and what waits is numbered anew.
@@ -101,6 +107,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             state.record.stale_keys = false;
             state.record.departed.clear();
             state.record.list_told = 0;
+            if let Some(group) = state.record.group_mut().filter(|_| phase == Phase::Absent) {
+                group.intents.clear();
+            }
             self.drop_group(id, phase);
             self.renumber(id);
         }

@@ -66,13 +66,21 @@ pub(super) fn message(from: &str, number: u8, text: &str) -> EventKind {
         trust: Trust::Pinned,
         gap: false,
         to: None,
+        group: None,
     }
 }
 
 /// What an actor sees of a message of its own.
 pub(super) fn receipt(to: &str, number: u8, state: DeliveryState) -> EventKind {
     let reason = (state == DeliveryState::Failed).then(|| "it expired".to_owned());
-    EventKind::Receipt { id: ShortId::Message(number.into()), uid: uid(number), to: name(to), state, reason }
+    EventKind::Receipt {
+        id: ShortId::Message(number.into()),
+        uid: uid(number),
+        to: name(to),
+        state,
+        reason,
+        group: None,
+    }
 }
 
 /// Does as its lines say: `SEND bob fail 7` fails with that code, `SEND bob take 5 …` needs so many seconds,

@@ -1,7 +1,7 @@
 //! Coming into a conversation that others made: by a Welcome, or by an external commit.
 
 use membership::{identity::claimed_device, rules::RulesError};
-use mls_rs::{CryptoProvider, MlsMessage, error::MlsError, group::ExportedTree};
+use mls_rs::{CryptoProvider, MlsMessage, error::MlsError, group::ExportedTree, identity::SigningIdentity};
 use protocol::{AccountId, DeviceId, Timestamp, policy::Policy};
 
 use super::{
@@ -59,6 +59,15 @@ impl<C: CryptoProvider + Clone> Mls<C> {
         check_whole(&conversation)?;
         let inviter = conversation.device_at(info.sender).ok_or(JoinError::Foreign)?;
         Ok(Joined { conversation, by_last_resort, inviter })
+    }
+
+    /// Whether a device of this account has a place in a tree. What it claims is checked when a commit is built on it.
+    #[must_use]
+    pub fn is_in(&self, tree: &[u8]) -> bool {
+        let own = self.own.account;
+        let claims = |identity: &SigningIdentity| claimed_device(identity).is_ok_and(|(account, _)| account == own);
+        ExportedTree::from_bytes(tree)
+            .is_ok_and(|tree| tree.roster().members_iter().any(|member| claims(&member.signing_identity)))
     }
 
     /// Joins by an external commit, in the place of this device's old leaf if there is one: a direct conversation, a group
