@@ -184,6 +184,7 @@ fn canaries() -> Transaction {
         gap: false,
         to: None,
         group: None,
+        muted: false,
     };
     let mut transaction = record(RECORD.as_bytes());
     transaction.changes.push(Change::Timeline { conversation: ConversationId([3; 32]), entry });

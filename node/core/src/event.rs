@@ -133,6 +133,8 @@ pub enum EventKind {
         to: Option<Name>,
         /// In which group, if in one.
         group: Option<Name>,
+        /// Whether nobody wants to hear of it now: it is in the history, and for programs.
+        muted: bool,
     },
     /// One's own message made progress.
     Receipt {

@@ -294,7 +294,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
             trust => trust,
         };
+        let mut muted = false;
         if let Some(state) = self.conversations.get_mut(&id) {
+            muted = state.record.muted_until.is_some_and(|until| until > self.now);
             state.record.latest.push(content.id);
             let excess = state.record.latest.len().saturating_sub(SEEN_MAX);
             state.record.latest.drain(..excess);
@@ -316,7 +318,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let (uid, text, sent_at) = (content.id, text.to_string(), content.sent_at);
         let own = account == own_account;
         let to = own.then_some(to);
-        self.batch.event(self.now, EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to, group });
+        let shown = EventKind::Message { id: short, uid, from, text, sent_at, trust, gap, to, group, muted };
+        self.batch.event(self.now, shown);
         if own {
             // Whoever answers on one device has read what was there.
             self.mark_read_here(id);

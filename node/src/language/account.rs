@@ -2,7 +2,10 @@
 
 use node_core::command::{Command, Failure, Password};
 
-use super::{Line, form, needed, new_password, restore, usage, verbs::Verb, words::Words};
+use super::{Line, form, needed, restore, usage, verbs::Verb, words::Words};
+
+/// Fewest characters of a password on the line.
+const PASSWORD_MIN: usize = 8;
 
 /// What is said when a password on the line has more than one word.
 const ONE_WORD: &str = "a password on the line is one word; leave it out to be asked for one with blanks";
@@ -11,6 +14,39 @@ fn password(words: &mut Words<'_>) -> Result<Option<Password>, Failure> {
     let password = words.next().map(|word| Password::new(restore(word)));
     // What follows is not repeated: it may be the rest of a password with a blank in it.
     if words.next().is_some() { Err(usage(ONE_WORD)) } else { Ok(password) }
+}
+
+pub(super) fn sign_up(words: &mut Words<'_>) -> Result<Line, Failure> {
+    let name = needed(words, Verb::SignUp)?;
+    let mut password = None;
+    let mut next = words.next();
+    if let Some(word) = next.filter(|word| !word.eq_ignore_ascii_case("invite")) {
+        password = Some(new_password(word)?);
+        next = words.next();
+    }
+    let invite = match next {
+        None => None,
+        Some(word) if word.eq_ignore_ascii_case("invite") => match words.next() {
+            Some(code) => Some(restore(code)),
+            None => return Err(usage(format!("INVITE needs a code; {}", form(Verb::SignUp)))),
+        },
+        // The word is not repeated: it may be the rest of a password with a blank in it.
+        Some(_) => return Err(usage(ONE_WORD)),
+    };
+    Ok(Line::SignUp { name, password, invite })
+}
+
+pub(super) fn sign_in(words: &mut Words<'_>) -> Result<Line, Failure> {
+    let name = needed(words, Verb::SignIn)?;
+    Ok(Line::SignIn { name, password: password(words)? })
+}
+
+fn new_password(word: &str) -> Result<Password, Failure> {
+    let word = restore(word);
+    if word.chars().count() < PASSWORD_MIN {
+        return Err(usage(format!("a password has {PASSWORD_MIN} or more characters")));
+    }
+    Ok(Password::new(word))
 }
 
 pub(super) fn revoke(words: &mut Words<'_>) -> Result<Line, Failure> {

@@ -3,29 +3,26 @@
 //! Pure: it reads nothing but the line. It does not know who is signed in, nor whether a name exists.
 
 mod account;
+mod groups;
+mod looking;
 mod secret;
+mod sending;
 mod topics;
+mod values;
 mod verbs;
 mod words;
 
-use node_core::{
-    command::{Command, Failure, FailureCode, ListWhat, MessageRef, Password},
-    event::ShortId,
-};
-use protocol::{MessageId, Name, limits::TEXT_MAX};
+use node_core::command::{Command, Failure, FailureCode, Password};
+use protocol::Name;
 
 pub use secret::{redact, secret_span};
+pub use sending::Target;
+pub(crate) use values::{NoDuration, duration};
+pub use values::{message_ref, name};
 use verbs::Verb;
 use words::Words;
 pub use words::{Expanded, LINE_MAX};
 pub(crate) use words::{hold, restore};
-
-/// Messages that HISTORY shows unless told otherwise.
-const HISTORY_DEFAULT: usize = 20;
-/// Messages that HISTORY shows at most.
-const HISTORY_MAX: usize = 10_000;
-/// Fewest characters of a password on the line.
-const PASSWORD_MIN: usize = 8;
 
 /// What a line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +66,8 @@ pub enum Line {
     },
     /// What the core does.
     Core(Command),
+    /// Where bare lines go from now on; nowhere, if absent. The prompt's alone.
+    To(Option<Target>),
     /// Explains a verb, or lists all.
     Help(Option<String>),
     /// Leaves.
@@ -95,43 +94,57 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
     }
     let mut words = Words::new(text);
     let Some(first) = words.next() else { return Ok(None) };
-    if let Some(user) = first.strip_prefix('@') {
-        return send_text(&name(user)?, words.text()).map(Some);
+    if let Some(target) = Target::marked(first) {
+        return sending::text(&target?, words.text()).map(Some);
     }
     let verb = Verb::find(first).ok_or_else(|| unknown(first))?;
-    let parsed = match verb {
-        Verb::SignUp => sign_up(&mut words)?,
-        Verb::SignIn => sign_in(&mut words)?,
-        Verb::SignOut => Line::Core(Command::SignOut),
-        Verb::WhoAmI => Line::Core(Command::WhoAmI),
-        Verb::Ping => Line::Core(Command::Ping),
-        Verb::Send => send(&mut words)?,
-        Verb::Resend => Line::Core(Command::Resend { id: resent(&mut words)? }),
-        Verb::List => Line::Core(list(&mut words)?),
-        Verb::Contacts => Line::Core(Command::Contacts),
-        Verb::Devices => Line::Core(Command::Devices),
-        Verb::Revoke => account::revoke(&mut words)?,
-        Verb::Passwd => account::passwd(&mut words)?,
-        Verb::Recover => account::recover(&mut words)?,
-        Verb::Close => account::close(&mut words)?,
-        Verb::Verify => account::verify(&mut words)?,
-        Verb::Trust => account::trust(&mut words)?,
-        Verb::Block => Line::Core(Command::Block { user: needed(&mut words, Verb::Block)?, blocked: true }),
-        Verb::Unblock => Line::Core(Command::Block { user: needed(&mut words, Verb::Unblock)?, blocked: false }),
-        Verb::History => Line::Core(history(&mut words)?),
-        Verb::Unread => Line::Core(Command::Unread),
-        Verb::Read => Line::Core(Command::Read { target: needed(&mut words, Verb::Read)? }),
-        Verb::Status => Line::Core(Command::Status),
-        Verb::Help => Line::Help(words.next().map(restore)),
-        Verb::Quit => Line::Quit,
-    };
-    if !matches!(parsed, Line::Core(Command::Send { .. }))
-        && let Some(extra) = words.next()
-    {
+    let parsed = understood(verb, &mut words)?;
+    if let Some(extra) = words.next() {
         let extra = restore(extra);
         return Err(usage(format!("{} takes no {extra:?}; {}", verb.word(), form(verb))));
     }
     Ok(Some(parsed))
+}
+
+/// Reads what follows a verb, as far as the verb takes it.
+fn understood(verb: Verb, words: &mut Words<'_>) -> Result<Line, Failure> {
+    Ok(Line::Core(match verb {
+        Verb::SignUp => return account::sign_up(words),
+        Verb::SignIn => return account::sign_in(words),
+        Verb::Revoke => return account::revoke(words),
+        Verb::Passwd => return account::passwd(words),
+        Verb::Recover => return account::recover(words),
+        Verb::Close => return account::close(words),
+        Verb::Verify => return account::verify(words),
+        Verb::Trust => return account::trust(words),
+        Verb::Send => return sending::send(words),
+        Verb::To => return sending::to(words).map(Line::To),
+        Verb::Help => return Ok(Line::Help(words.next().map(restore))),
+        Verb::Quit => return Ok(Line::Quit),
+        Verb::SignOut => Command::SignOut,
+        Verb::WhoAmI => Command::WhoAmI,
+        Verb::Ping => Command::Ping,
+        Verb::Resend => Command::Resend { id: sending::resent(words)? },
+        Verb::List => looking::list(words)?,
+        Verb::Create => groups::create(words)?,
+        Verb::Join => Command::Join { group: groups::group(words, verb)? },
+        Verb::Leave => Command::Leave { group: groups::group(words, verb)? },
+        Verb::Invite => groups::invite(words)?,
+        Verb::Kick => groups::kick(words)?,
+        Verb::Promote => groups::promote(words)?,
+        Verb::Demote => groups::demote(words)?,
+        Verb::Members => Command::Members { group: groups::group(words, verb)? },
+        Verb::Contacts => Command::Contacts,
+        Verb::Devices => Command::Devices,
+        Verb::Block => Command::Block { user: needed(words, verb)?, blocked: true },
+        Verb::Unblock => Command::Block { user: needed(words, verb)?, blocked: false },
+        Verb::Mute => groups::mute(words)?,
+        Verb::Unmute => Command::Mute { target: groups::target(words, verb)?, for_ms: Some(0) },
+        Verb::History => looking::history(words)?,
+        Verb::Unread => Command::Unread,
+        Verb::Read => Command::Read { target: groups::target(words, verb)? },
+        Verb::Status => Command::Status,
+    }))
 }
 
 /// What HELP says: about one verb or topic, or about all verbs.
@@ -144,35 +157,6 @@ pub fn help(topic: Option<&str>) -> Result<String, Failure> {
     verb.or_else(|| topics::find(word).map(str::to_owned)).ok_or_else(|| unknown(word))
 }
 
-/// Reads a message's id, short (`m12`) or in full.
-///
-/// # Errors
-/// A [`Failure`] of class `usage`.
-pub fn message_ref(text: &str) -> Result<MessageRef, Failure> {
-    let text = restore(text);
-    if let Ok(uid) = text.parse::<MessageId>() {
-        return Ok(MessageRef::Full(uid));
-    }
-    match text.strip_prefix(['m', 'M']).and_then(number) {
-        Some(number) => Ok(MessageRef::Short(ShortId::Message(number))),
-        None => Err(usage(format!("{text:?} is no message's id, which looks like m12; `HISTORY` shows them"))),
-    }
-}
-
-/// Reads digits, and nothing else.
-fn number(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
-/// Reads a name.
-///
-/// # Errors
-/// A [`Failure`] of class `usage`.
-pub fn name(text: &str) -> Result<Name, Failure> {
-    let text = restore(text);
-    Name::parse(&text).map_err(|error| usage(format!("{text:?} is no name: {error}")))
-}
-
 /// Whether a line that begins with this word is a command, of this version or of a later one.
 pub(crate) fn is_command(word: &str) -> bool {
     word.starts_with(['@', '&']) || Verb::find(word).is_some() || is_later(word)
@@ -183,7 +167,7 @@ pub(crate) fn is_command(word: &str) -> bool {
 /// # Errors
 /// A [`Failure`] of class `usage` that names the nearest verb.
 pub(crate) fn check_verb(word: &str) -> Result<(), Failure> {
-    if word.starts_with('@') || Verb::find(word).is_some() { Ok(()) } else { Err(unknown(word)) }
+    if word.starts_with(['@', '&']) || Verb::find(word).is_some() { Ok(()) } else { Err(unknown(word)) }
 }
 
 pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -192,9 +176,8 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 
 /// Verbs that are reserved for what this version does not do.
 const LATER: &[&str] = &[
-    "TO", "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "CREATE", "JOIN", "LEAVE", "INVITE", "KICK",
-    "PROMOTE", "DEMOTE", "MEMBERS", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE", "PAYMENTS", "MUTE", "SEARCH",
-    "WHY", "SET", "EXPORT", "CLEAR",
+    "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE",
+    "PAYMENTS", "SEARCH", "WHY", "SET", "EXPORT", "CLEAR",
 ];
 
 fn is_later(word: &str) -> bool {
@@ -203,9 +186,6 @@ fn is_later(word: &str) -> bool {
 
 fn unknown(word: &str) -> Failure {
     let word = restore(word);
-    if word.starts_with('&') {
-        return usage("there are no groups in this version; as in `@bob see you at eight`, messages go to a person");
-    }
     if is_later(&word) {
         return usage(format!("{} is not in this version; `HELP` lists what is", word.to_uppercase()));
     }
@@ -225,116 +205,9 @@ fn form(verb: Verb) -> String {
 
 fn needed(words: &mut Words<'_>, verb: Verb) -> Result<Name, Failure> {
     match words.next() {
-        Some(word) => name(word),
+        Some(word) => name(word.strip_prefix('@').unwrap_or(word)),
         None => Err(usage(format!("{} needs a name; {}", verb.word(), form(verb)))),
     }
-}
-
-fn sign_up(words: &mut Words<'_>) -> Result<Line, Failure> {
-    let name = needed(words, Verb::SignUp)?;
-    let mut password = None;
-    let mut next = words.next();
-    if let Some(word) = next.filter(|word| !word.eq_ignore_ascii_case("invite")) {
-        password = Some(new_password(word)?);
-        next = words.next();
-    }
-    let invite = match next {
-        None => None,
-        Some(word) if word.eq_ignore_ascii_case("invite") => match words.next() {
-            Some(code) => Some(restore(code)),
-            None => return Err(usage(format!("INVITE needs a code; {}", form(Verb::SignUp)))),
-        },
-        // The word is not repeated: it may be the rest of a password with a blank in it.
-        Some(_) => {
-            return Err(usage("a password on the line is one word; leave it out to be asked for one with blanks"));
-        }
-    };
-    Ok(Line::SignUp { name, password, invite })
-}
-
-fn sign_in(words: &mut Words<'_>) -> Result<Line, Failure> {
-    let name = needed(words, Verb::SignIn)?;
-    let password = words.next().map(|word| Password::new(restore(word)));
-    if words.next().is_some() {
-        return Err(usage("a password on the line is one word; leave it out to be asked for one with blanks"));
-    }
-    Ok(Line::SignIn { name, password })
-}
-
-fn new_password(word: &str) -> Result<Password, Failure> {
-    let word = restore(word);
-    if word.chars().count() < PASSWORD_MIN {
-        return Err(usage(format!("a password has {PASSWORD_MIN} or more characters")));
-    }
-    Ok(Password::new(word))
-}
-
-fn resent(words: &mut Words<'_>) -> Result<MessageRef, Failure> {
-    let Some(word) = words.next() else {
-        return Err(usage(format!("RESEND needs a message's id; {}", form(Verb::Resend))));
-    };
-    match number(word) {
-        Some(number) => Err(usage(format!("a message's id begins with its letter; did you mean `RESEND m{number}`?"))),
-        None => message_ref(word),
-    }
-}
-
-fn send(words: &mut Words<'_>) -> Result<Line, Failure> {
-    let before = *words;
-    match words.next() {
-        Some(word) if word.eq_ignore_ascii_case("group") => {
-            let example = Verb::Send.example();
-            Err(usage(format!("messages to groups are not possible yet; `{example}` writes to a person")))
-        }
-        Some(user) => {
-            let to = name(user)?;
-            if words.clone().next().is_some_and(|word| word.eq_ignore_ascii_case("file")) {
-                let text = format!("files can't be sent yet; `SEND {to} -- FILE …` sends these words as a message");
-                return Err(usage(text));
-            }
-            send_text(&to, words.text())
-        }
-        None => {
-            *words = before;
-            Err(usage(format!("SEND needs a name and a text; {}", form(Verb::Send))))
-        }
-    }
-}
-
-fn send_text(to: &Name, text: &str) -> Result<Line, Failure> {
-    // Whatever would be taken for something else can be sent after this mark, which is removed once.
-    let text = restore(text.strip_prefix("-- ").unwrap_or(text));
-    match text.len() {
-        0 => Err(usage(format!("there is no text; `SEND {to} text` sends one"))),
-        1..=TEXT_MAX => Ok(Line::Core(Command::Send { to: to.clone(), text })),
-        length => Err(usage(format!("a text has at most {TEXT_MAX} bytes, this one has {length}; send it in parts"))),
-    }
-}
-
-fn list(words: &mut Words<'_>) -> Result<Command, Failure> {
-    let what = match words.next().map(|word| restore(word).to_ascii_lowercase()).as_deref() {
-        None => ListWhat::All,
-        Some("users") => ListWhat::Users,
-        Some("groups") => ListWhat::Groups,
-        Some("mine") => ListWhat::Mine,
-        Some(other) => return Err(usage(format!("LIST takes no {other:?}; {}", form(Verb::List)))),
-    };
-    Ok(Command::List { what })
-}
-
-fn history(words: &mut Words<'_>) -> Result<Command, Failure> {
-    let (mut with, mut count) = (None, HISTORY_DEFAULT);
-    let mut next = words.next();
-    if let Some(word) = next.filter(|word| !word.bytes().all(|digit| digit.is_ascii_digit())) {
-        with = Some(name(word.strip_prefix('@').unwrap_or(word))?);
-        next = words.next();
-    }
-    if let Some(word) = next {
-        count = word.parse().ok().filter(|count| (1..=HISTORY_MAX).contains(count)).ok_or_else(|| {
-            usage(format!("{word:?} is no number of messages from 1 to {HISTORY_MAX}; {}", form(Verb::History)))
-        })?;
-    }
-    Ok(Command::History { with, count })
 }
 
 #[cfg(test)]

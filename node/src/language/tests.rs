@@ -1,3 +1,9 @@
+use node_core::{
+    command::{ListWhat, MessageRef},
+    event::ShortId,
+};
+use protocol::{limits::TEXT_MAX, policy::Access};
+
 use super::*;
 
 fn parsed(line: &str) -> Line {
@@ -12,6 +18,10 @@ fn refused(line: &str) -> String {
 
 fn bob() -> Name {
     name("bob").unwrap()
+}
+
+fn team() -> Name {
+    name("team").unwrap()
 }
 
 fn sends(text: &str) -> Line {
@@ -32,6 +42,65 @@ fn a_text_starts_after_one_blank_and_is_kept_verbatim() {
         ("SEND bob one\ntwo", "one\ntwo"),
     ] {
         assert_eq!(parsed(line), sends(text), "{line:?}");
+    }
+}
+
+#[test]
+fn a_text_goes_to_a_group_by_its_word_or_its_mark() {
+    for (line, text) in [
+        ("SEND GROUP team hi", "hi"),
+        ("send group TEAM  two blanks", " two blanks"),
+        ("SEND GROUP &team hi", "hi"),
+        ("SEND &team hi", "hi"),
+        ("&team hi all", "hi all"),
+        ("&Team -- FILE x", "FILE x"),
+        ("SEND GROUP team -- FILE x", "FILE x"),
+        ("SEND GROUP team -- -- x", "-- x"),
+        ("msg group team bob hi", "bob hi"),
+    ] {
+        let expected = Line::Core(Command::SendGroup { group: team(), text: text.to_owned() });
+        assert_eq!(parsed(line), expected, "{line:?}");
+    }
+    assert_eq!(parsed("SEND @bob group hi"), sends("group hi"));
+}
+
+#[test]
+fn groups_have_their_verbs_and_names_may_carry_their_marks() {
+    let (group, user) = (team, bob);
+    for (line, expected) in [
+        ("CREATE team", Command::CreateGroup { group: group(), access: Access::Open }),
+        ("create Team open", Command::CreateGroup { group: group(), access: Access::Open }),
+        ("create &team invite", Command::CreateGroup { group: group(), access: Access::Invite }),
+        ("JOIN team", Command::Join { group: group() }),
+        ("join &team", Command::Join { group: group() }),
+        ("leave team", Command::Leave { group: group() }),
+        ("invite team bob", Command::Invite { group: group(), user: user() }),
+        ("INVITE &team @bob", Command::Invite { group: group(), user: user() }),
+        ("kick team bob", Command::Kick { group: group(), user: user() }),
+        ("promote team bob", Command::Promote { group: group(), user: user() }),
+        ("demote team bob", Command::Demote { group: group(), user: user() }),
+        ("members team", Command::Members { group: group() }),
+        ("list mine", Command::List { what: ListWhat::Mine }),
+        ("history &team 5", Command::History { with: Some(group()), count: 5 }),
+        ("history team", Command::History { with: Some(group()), count: 20 }),
+        ("read &team", Command::Read { target: group() }),
+        ("read @bob", Command::Read { target: user() }),
+        ("mute team", Command::Mute { target: group(), for_ms: None }),
+        ("MUTE &team 8h", Command::Mute { target: group(), for_ms: Some(8 * 3_600_000) }),
+        ("mute @bob 500ms", Command::Mute { target: user(), for_ms: Some(500) }),
+        ("mute bob 0s", Command::Mute { target: user(), for_ms: Some(0) }),
+        ("unmute &team", Command::Mute { target: group(), for_ms: Some(0) }),
+    ] {
+        assert_eq!(parsed(line), Line::Core(expected), "{line}");
+    }
+    for (line, target) in [
+        ("TO", None),
+        ("to bob", Some(Target::Person(bob()))),
+        ("to @bob", Some(Target::Person(bob()))),
+        ("TO &team", Some(Target::Group(team()))),
+        ("TO GROUP team", Some(Target::Group(team()))),
+    ] {
+        assert_eq!(parsed(line), Line::To(target), "{line}");
     }
 }
 
@@ -75,14 +144,13 @@ fn signing_up_takes_a_password_and_an_invite_or_neither() {
 }
 
 /// A line of each way to be wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 30] = [
+const WRONG: [(&str, &str); 58] = [
     ("sned bob hi", "did you mean SEND?"),
     ("regster bob", "did you mean SIGNUP?"),
     ("histroy", "did you mean HISTORY?"),
     ("frobnicate", "`HELP` lists all"),
     ("bob hi", "`HELP` lists all"),
     ("pay bob 5", "PAY is not in this version"),
-    ("&team hi", "no groups in this version"),
     ("hello bob", "PING takes no \"bob\""),
     ("quit now", "QUIT takes no \"now\""),
     ("help send me", "HELP takes no \"me\""),
@@ -93,7 +161,36 @@ const WRONG: [(&str, &str); 30] = [
     ("@ hi", "is no name"),
     ("SEND bob ", "`SEND bob text`"),
     ("SEND bob FILE x", "`SEND bob -- FILE …`"),
-    ("SEND GROUP team hi", "groups"),
+    ("SEND GROUP", "SEND GROUP needs a group's name and a text"),
+    ("SEND GROUP team", "`SEND GROUP team text`"),
+    ("&team", "`SEND GROUP team text`"),
+    ("&team -- ", "`SEND GROUP team text`"),
+    ("& hi", "is no name"),
+    ("&send hi", "reserved"),
+    ("SEND GROUP team FILE x", "`SEND GROUP team -- FILE …`"),
+    ("TO bob hi", "TO takes no \"hi\""),
+    ("TO GROUP", "TO GROUP needs a group's name"),
+    ("creat team", "did you mean CREATE?"),
+    ("invit team bob", "did you mean INVITE?"),
+    ("membres team", "did you mean MEMBERS?"),
+    ("CREATE", "CREATE needs a group's name"),
+    ("CREATE GROUP team", "without GROUP before it"),
+    ("CREATE team private", "never \"private\""),
+    ("CREATE join", "reserved"),
+    ("JOIN", "JOIN needs a group's name"),
+    ("JOIN team bob", "JOIN takes no \"bob\""),
+    ("LEAVE", "LEAVE needs a group's name"),
+    ("INVITE team", "INVITE needs a group and a person"),
+    ("KICK bob", "KICK needs a group and a person"),
+    ("PROMOTE team bob owner", "PROMOTE takes no \"owner\""),
+    ("DEMOTE", "DEMOTE needs a group's name"),
+    ("MEMBERS GROUP team", "without GROUP before it"),
+    ("READ", "READ needs the name of a person or a group"),
+    ("MUTE", "MUTE needs the name of a person or a group"),
+    ("MUTE team off", "`UNMUTE team`"),
+    ("MUTE team soon", "\"soon\" is no duration"),
+    ("MUTE team 400d", "`MUTE team` has no end"),
+    ("UNMUTE team 5m", "UNMUTE takes no \"5m\""),
     ("signup", "SIGNUP needs a name"),
     ("r", "SIGNUP needs a name"),
     ("i", "SIGNIN needs a name"),
@@ -129,7 +226,7 @@ fn every_command_that_help_or_a_hint_names_can_be_typed() {
         assert!(!examples.is_empty(), "{help}");
         for example in examples {
             let first = example.split(' ').next().unwrap();
-            assert!(Verb::find(first) == Some(verb) || first == "@bob", "{example}");
+            assert!(Verb::find(first) == Some(verb) || ["@bob", "&team"].contains(&first), "{example}");
         }
     }
     let text = help(Some("text")).unwrap();
@@ -137,6 +234,12 @@ fn every_command_that_help_or_a_hint_names_can_be_typed() {
     assert_eq!(examples.len(), 2, "{text}");
     for example in examples {
         assert!(matches!(parse(example), Ok(Some(Line::Core(Command::Send { .. })))), "{example}");
+    }
+    let text = help(Some("groups")).unwrap();
+    let examples: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(verbs::EXAMPLE)).collect();
+    assert_eq!(examples.len(), 7, "{text}");
+    for example in examples {
+        assert!(matches!(parse(example), Ok(Some(Line::Core(_)))), "{example}");
     }
     // A command in a hint stands between backticks, and nothing else does.
     for (line, _) in WRONG {
@@ -246,7 +349,7 @@ fn help_knows_every_verb_and_fits_a_terminal() {
     }
     let verbs = overview.lines().filter_map(|line| line.split(' ').next()).filter(|word| !word.is_empty());
     let known = verbs.inspect(|verb| assert!(help(Some(verb)).unwrap().starts_with(verb))).count();
-    assert_eq!(known, 24);
+    assert_eq!(known, 35);
     assert!(help(Some("nonsense")).is_err());
 }
 

@@ -8,7 +8,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 3] = [
+const TOPICS: [Topic; 4] = [
     Topic {
         word: "SCRIPTS",
         also: &["SCRIPT", "EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO", "!"],
@@ -19,11 +19,13 @@ An event that must come (within 10s), or must not (for 1s); AS keeps its id:
     as in  bob> EXPECT MESSAGE FROM alice "hi" WITHIN 30s AS m
     as in  alice> EXPECT RECEIPT TO bob ID ${m} STATE delivered
     as in  bob> EXPECT NOT MESSAGE ~/spam|offer/
+    as in  bob> EXPECT MEMBER FROM carol IN team STATE joined
 A state to wait for, or one that must hold now:
     as in  alice> WAIT OFFLINE bob WITHIN 1m
     as in  alice> WAIT IDLE
     as in  alice> ASSERT ONLINE bob
     as in  alice> ASSERT STATE ${m} delivered
+    as in  alice> ASSERT MEMBERS team 3
 A command that must fail, with any code or with this one:
     as in  alice> !SEND nobody hi
     as in  alice> !conflict SEND nobody hi
@@ -33,6 +35,22 @@ And for all actors:
     as in  TIMEOUT 10s
     as in  SLEEP 500ms
     as in  INCLUDE accounts.txt"#,
+    },
+    Topic {
+        word: "GROUPS",
+        also: &["GROUP", "ROLES", "&"],
+        text: r#"Everybody comes into an open group who was not kicked, and every member invites.
+Into others come those whom an owner or an admin invites. Who is invited is no
+member before JOIN, and sees then what was said since the invitation.
+    as in  CREATE team INVITE
+    as in  INVITE team bob
+    as in  JOIN team
+    as in  &team see you all at eight
+Owners promote and demote by one step, and kick admins; admins kick members.
+    as in  PROMOTE team bob
+    as in  KICK team carol
+The last owner of a group with others in it makes another one before leaving.
+    as in  LEAVE team"#,
     },
     Topic {
         word: "CODES",
@@ -46,7 +64,8 @@ And for all actors:
         also: &["MESSAGES", "--", "@"],
         text: "A text starts after one blank and goes on to the end of its line. There are no\n\
                quoting rules; -- before it sends words that would mean something else.\n\
-               At the prompt, Alt-Enter begins a new line.\n    \
+               At the prompt, Alt-Enter begins a new line; after TO bob or TO &team, bare lines\n\
+               are messages, and / before a line makes it a command.\n    \
                as in  SEND bob it's \"eight\", not nine\n    \
                as in  SEND bob -- FILE is the first word of this message",
     },

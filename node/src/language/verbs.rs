@@ -1,6 +1,10 @@
 //! The verbs, their older names, and what HELP says about them.
 
+mod entries;
+
 use std::fmt::Write as _;
+
+use self::entries::{ENTRIES, Entry};
 
 /// A verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +15,17 @@ pub(super) enum Verb {
     WhoAmI,
     Ping,
     Send,
+    To,
     Resend,
     List,
+    Create,
+    Join,
+    Leave,
+    Invite,
+    Kick,
+    Promote,
+    Demote,
+    Members,
     Contacts,
     Devices,
     Revoke,
@@ -23,6 +36,8 @@ pub(super) enum Verb {
     Trust,
     Block,
     Unblock,
+    Mute,
+    Unmute,
     History,
     Unread,
     Read,
@@ -30,215 +45,6 @@ pub(super) enum Verb {
     Help,
     Quit,
 }
-
-struct Entry {
-    verb: Verb,
-    word: &'static str,
-    older: &'static [&'static str],
-    syntax: &'static str,
-    about: &'static str,
-    /// Lines as a person would type them; each can be parsed.
-    examples: &'static [&'static str],
-}
-
-const ENTRIES: [Entry; 24] = [
-    Entry {
-        verb: Verb::SignUp,
-        word: "SIGNUP",
-        older: &["register", "r"],
-        syntax: "SIGNUP name [password] [INVITE code]",
-        about: "makes an account; asks for a password not given",
-        examples: &["SIGNUP bob", "SIGNUP bob correct-horse-1 INVITE 7f3k9q"],
-    },
-    Entry {
-        verb: Verb::SignIn,
-        word: "SIGNIN",
-        older: &["login", "i"],
-        syntax: "SIGNIN name [password]",
-        about: "opens this profile and goes online",
-        examples: &["SIGNIN bob"],
-    },
-    Entry {
-        verb: Verb::SignOut,
-        word: "SIGNOUT",
-        older: &["logout"],
-        syntax: "SIGNOUT",
-        about: "ends the session and locks the profile",
-        examples: &["SIGNOUT"],
-    },
-    Entry {
-        verb: Verb::Passwd,
-        word: "PASSWD",
-        older: &[],
-        syntax: "PASSWD [old new]",
-        about: "changes the password; asks for what is not given",
-        examples: &["PASSWD", "PASSWD correct-horse-1 battery-staple-2"],
-    },
-    Entry {
-        verb: Verb::Recover,
-        word: "RECOVER",
-        older: &[],
-        syntax: "RECOVER name [code new]",
-        about: "opens an account by its recovery code",
-        examples: &["RECOVER bob"],
-    },
-    Entry {
-        verb: Verb::Devices,
-        word: "DEVICES",
-        older: &[],
-        syntax: "DEVICES",
-        about: "shows your devices, and when each was last seen",
-        examples: &["DEVICES"],
-    },
-    Entry {
-        verb: Verb::Revoke,
-        word: "REVOKE",
-        older: &[],
-        syntax: "REVOKE device [password]",
-        about: "removes a device at once, as one that was lost",
-        examples: &["REVOKE 3f9a01c2"],
-    },
-    Entry {
-        verb: Verb::Close,
-        word: "CLOSE",
-        older: &[],
-        syntax: "CLOSE ACCOUNT [password]",
-        about: "closes your account for good",
-        examples: &["CLOSE ACCOUNT"],
-    },
-    Entry {
-        verb: Verb::WhoAmI,
-        word: "WHOAMI",
-        older: &[],
-        syntax: "WHOAMI",
-        about: "shows your name, and the fingerprint others can compare",
-        examples: &["WHOAMI"],
-    },
-    Entry {
-        verb: Verb::Ping,
-        word: "PING",
-        older: &["hello", "hi"],
-        syntax: "PING",
-        about: "asks the directory whether it is there",
-        examples: &["PING"],
-    },
-    Entry {
-        verb: Verb::Send,
-        word: "SEND",
-        older: &["message", "msg"],
-        syntax: "SEND name text",
-        about: "sends a message, as @name text does; -- before any text",
-        examples: &[
-            "SEND bob see you at eight",
-            "SEND bob -- FILE is the first word of this message",
-            "@bob see you at eight",
-        ],
-    },
-    Entry {
-        verb: Verb::Resend,
-        word: "RESEND",
-        older: &[],
-        syntax: "RESEND id",
-        about: "sends a message once more that failed",
-        examples: &["RESEND m12"],
-    },
-    Entry {
-        verb: Verb::List,
-        word: "LIST",
-        older: &[],
-        syntax: "LIST [USERS|GROUPS|MINE]",
-        about: "shows who is online, and contacts",
-        examples: &["LIST", "LIST USERS"],
-    },
-    Entry {
-        verb: Verb::Contacts,
-        word: "CONTACTS",
-        older: &[],
-        syntax: "CONTACTS",
-        about: "shows the people you know, and the state of their keys",
-        examples: &["CONTACTS"],
-    },
-    Entry {
-        verb: Verb::Verify,
-        word: "VERIFY",
-        older: &[],
-        syntax: "VERIFY name [code|QR]",
-        about: "shows the safety number with somebody, or compares it",
-        examples: &["VERIFY bob", "VERIFY bob QR", "VERIFY bob 01234 56789 …"],
-    },
-    Entry {
-        verb: Verb::Trust,
-        word: "TRUST",
-        older: &[],
-        syntax: "TRUST name code",
-        about: "accepts somebody's new key once you compared numbers",
-        examples: &["TRUST bob 01234 56789 …"],
-    },
-    Entry {
-        verb: Verb::Block,
-        word: "BLOCK",
-        older: &[],
-        syntax: "BLOCK name",
-        about: "takes nothing from somebody any more, and sends nothing",
-        examples: &["BLOCK bob"],
-    },
-    Entry {
-        verb: Verb::Unblock,
-        word: "UNBLOCK",
-        older: &[],
-        syntax: "UNBLOCK name",
-        about: "takes and sends again",
-        examples: &["UNBLOCK bob"],
-    },
-    Entry {
-        verb: Verb::History,
-        word: "HISTORY",
-        older: &[],
-        syntax: "HISTORY [name] [count]",
-        about: "shows the latest messages, with one person or all",
-        examples: &["HISTORY", "HISTORY bob 50"],
-    },
-    Entry {
-        verb: Verb::Unread,
-        word: "UNREAD",
-        older: &[],
-        syntax: "UNREAD",
-        about: "shows who wrote what you have not read yet",
-        examples: &["UNREAD"],
-    },
-    Entry {
-        verb: Verb::Read,
-        word: "READ",
-        older: &[],
-        syntax: "READ name",
-        about: "marks what somebody wrote as read, on all your devices",
-        examples: &["READ bob"],
-    },
-    Entry {
-        verb: Verb::Status,
-        word: "STATUS",
-        older: &[],
-        syntax: "STATUS",
-        about: "shows the connection, and what waits to be delivered",
-        examples: &["STATUS"],
-    },
-    Entry {
-        verb: Verb::Help,
-        word: "HELP",
-        older: &[],
-        syntax: "HELP [verb|topic]",
-        about: "lists all, or explains one; also SCRIPTS, CODES, TEXT",
-        examples: &["HELP", "HELP SEND", "HELP SCRIPTS"],
-    },
-    Entry {
-        verb: Verb::Quit,
-        word: "QUIT",
-        older: &["exit"],
-        syntax: "QUIT",
-        about: "leaves; this device stays signed in",
-        examples: &["QUIT"],
-    },
-];
 
 /// Width of the column that the syntaxes stand in.
 const SYNTAX_COLUMN: usize = 22;

@@ -7,9 +7,9 @@ use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use node_core::{
     command::{Command, CommandResult, Failure, FailureCode, Outcome},
-    event::{ConnectionState, DeliveryState, Event, EventKind},
+    event::{ConnectionState, Event, EventKind},
 };
-use protocol::{MessageId, Name};
+use protocol::Name;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -19,12 +19,14 @@ use zeroize::Zeroizing;
 
 use super::{
     asking::{Answered, Asking, Lacking},
-    speech::{self, Said},
+    deliveries::Deliveries,
+    speech::{self, Said, changes_person},
     terminal::{Answer, Terminal},
 };
 use crate::{
     config::PasswordSource,
     driver::{EventStream, Node, NodeCommand},
+    language::Target,
     view::{Style, event_text, failure_text, outcome_text},
 };
 
@@ -57,6 +59,8 @@ pub(crate) struct Conversation {
     password: Option<PasswordSource>,
     style: Style,
     name: Option<Name>,
+    /// Where bare lines go.
+    target: Option<Target>,
     /// What is asked for: a secret, or a line if absent.
     wanted: Option<Asking>,
     /// Whether the reading thread has been asked and has not answered.
@@ -67,8 +71,7 @@ pub(crate) struct Conversation {
     holding: bool,
     /// When to say that it takes long.
     impatient_at: Option<Instant>,
-    /// The last message that was told to be delivered.
-    delivered: Option<MessageId>,
+    deliveries: Deliveries,
 }
 
 impl Conversation {
@@ -81,13 +84,14 @@ impl Conversation {
             password,
             style,
             name: None,
+            target: None,
             wanted: None,
             asked: false,
             waiting: VecDeque::new(),
             running: None,
             holding: false,
             impatient_at: None,
-            delivered: None,
+            deliveries: Deliveries::default(),
         }
     }
 
@@ -152,7 +156,10 @@ impl Conversation {
         }
         self.asked = true;
         match &self.wanted {
-            None => self.terminal.ask_line(self.name.as_ref().map(Name::as_str)),
+            None => {
+                let target = self.target.as_ref().map(ToString::to_string);
+                self.terminal.ask_line(self.name.as_ref().map(Name::as_str), target.as_deref());
+            }
             Some(asking) => self.terminal.ask_secret(&asking.text()),
         }
     }
@@ -189,15 +196,29 @@ impl Conversation {
     }
 
     fn on_line(&mut self, line: &str) -> Next {
-        match speech::understand(line) {
+        match speech::understand(line, self.target.as_ref()) {
             Ok(None) => Next::Ask,
             Ok(Some(Said::Lacking(lacking))) => self.need_secrets(lacking),
+            Ok(Some(Said::To(target))) => self.turn_to(target),
             Ok(Some(said)) => self.enqueue(said),
             Err(failure) => {
                 self.complain(&failure);
                 Next::Ask
             }
         }
+    }
+
+    /// Bare lines go there from the next one on; what was typed before goes where it went.
+    fn turn_to(&mut self, target: Option<Target>) -> Next {
+        match &target {
+            Some(target) => {
+                self.say(format!("Lines go to {target} now; / before a command, // for a slash, /TO leaves."));
+            }
+            None if self.target.is_some() => self.say("Lines are commands again."),
+            None => self.say("Lines are commands; TO NAME or TO &GROUP sends them there."),
+        }
+        self.target = target;
+        Next::Ask
     }
 
     /// Takes the password from where the command line says, or asks for what is lacking.
@@ -254,8 +275,8 @@ impl Conversation {
                 }
                 Said::Help(text) => self.say(text),
                 Said::Quit => return Next::Leave(0),
-                // Asked for before it came here.
-                Said::Lacking(_) => {}
+                // Answered before they came here.
+                Said::Lacking(_) | Said::To(_) => {}
             }
         }
         if self.holding { Next::Wait } else { Next::Ask }
@@ -273,11 +294,7 @@ impl Conversation {
         match result {
             Ok(outcome) => {
                 self.notice(&outcome);
-                let is_news = match &outcome {
-                    Outcome::Sent { uid, state: DeliveryState::Delivered, .. } => self.is_news(*uid),
-                    _ => true,
-                };
-                if is_news {
+                if self.deliveries.is_news(&outcome) {
                     self.say(outcome_text(&outcome, &self.style));
                 }
             }
@@ -289,35 +306,26 @@ impl Conversation {
 
     /// Who is at the prompt now?
     fn notice(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::SignedUp { name, .. } | Outcome::Recovered { name, .. } => {
-                self.name = Some(name.clone());
-                self.terminal.set_online(true);
-            }
-            Outcome::SignedIn { name, online, .. } => {
-                self.name = Some(name.clone());
-                self.terminal.set_online(*online);
-            }
-            Outcome::SignedOut => {
-                self.name = None;
-                self.terminal.set_online(false);
-            }
-            _ => {}
+        let (name, online) = match outcome {
+            Outcome::SignedUp { name, .. } | Outcome::Recovered { name, .. } => (Some(name.clone()), true),
+            Outcome::SignedIn { name, online, .. } => (Some(name.clone()), *online),
+            Outcome::SignedOut => (None, false),
+            _ => return,
+        };
+        if name.is_none() {
+            self.target = None;
         }
-    }
-
-    /// A delivery is told once, whether the command or the event tells it first.
-    fn is_news(&mut self, delivered: MessageId) -> bool {
-        self.delivered.replace(delivered) != Some(delivered)
+        self.style.reader.clone_from(&name);
+        self.name = name;
+        self.terminal.set_online(online);
     }
 
     fn on_event(&mut self, event: &Event) -> Next {
-        match &event.kind {
-            EventKind::Connection { state } => self.terminal.set_online(*state == ConnectionState::Online),
-            EventKind::Receipt { uid, state: DeliveryState::Delivered, .. } if !self.is_news(*uid) => {
-                return Next::Wait;
-            }
-            _ => {}
+        if let EventKind::Connection { state } = &event.kind {
+            self.terminal.set_online(*state == ConnectionState::Online);
+        }
+        if !self.deliveries.is_news_event(event) {
+            return Next::Wait;
         }
         if let Some(text) = event_text(event, &self.style) {
             self.say(text);
@@ -345,17 +353,6 @@ impl Conversation {
         }
         Next::Wait
     }
-}
-
-fn changes_person(said: &Said) -> bool {
-    matches!(
-        said,
-        Said::Node(
-            NodeCommand::SignUp { .. }
-                | NodeCommand::SignIn { .. }
-                | NodeCommand::Core(Command::SignOut | Command::Recover { .. } | Command::CloseAccount { .. })
-        )
-    )
 }
 
 /// The moment when it has taken long; never, if nobody waits.

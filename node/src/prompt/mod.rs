@@ -6,6 +6,7 @@
 
 mod asking;
 mod converse;
+mod deliveries;
 mod editor;
 mod masking;
 mod modes;

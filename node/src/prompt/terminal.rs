@@ -98,13 +98,15 @@ impl Terminal {
         Ok(Self { asks, answers, screen, online, modes, rich, asked: false })
     }
 
-    /// Asks for a line; the answer comes by [`Terminal::answer`]. Ask once for each answer.
-    pub fn ask_line(&mut self, name: Option<&str>) {
+    /// Asks for a line; the answer comes by [`Terminal::answer`]. Ask once for each answer. The prompt shows who is there,
+    /// and where a bare line goes.
+    pub fn ask_line(&mut self, name: Option<&str>, target: Option<&str>) {
+        let target = target.map_or_else(String::new, |target| format!("{target} "));
         let prompt = match (name, self.rich) {
-            (Some(name), true) => format!("{name} {MARK} › "),
-            (Some(name), false) => format!("{name}> "),
-            (None, true) => "› ".to_owned(),
-            (None, false) => "> ".to_owned(),
+            (Some(name), true) => format!("{name} {MARK} {target}› "),
+            (Some(name), false) => format!("{name} {target}").trim_end().to_owned() + "> ",
+            (None, true) => format!("{target}› "),
+            (None, false) => target.trim_end().to_owned() + "> ",
         };
         self.ask(Ask::Line { prompt });
     }

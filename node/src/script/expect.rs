@@ -11,6 +11,7 @@ use regex::Regex;
 pub(super) enum Kind {
     Message,
     Receipt,
+    Member,
     Presence,
     KeyChange,
 }
@@ -21,10 +22,12 @@ impl Kind {
         Some(match word.to_uppercase().as_str() {
             "MESSAGE" => Ok(Self::Message),
             "RECEIPT" => Ok(Self::Receipt),
+            "MEMBER" => Ok(Self::Member),
             "PRESENCE" => Ok(Self::Presence),
             "KEYCHANGE" => Ok(Self::KeyChange),
-            later @ ("FILE" | "REQUEST" | "PAYMENT" | "MEMBER" | "CLOSED") => {
-                Err(format!("there are no {later} events in this version; MESSAGE, RECEIPT, PRESENCE, KEYCHANGE are"))
+            later @ ("FILE" | "REQUEST" | "PAYMENT" | "CLOSED") => {
+                let there_are = "MESSAGE, RECEIPT, MEMBER, PRESENCE and KEYCHANGE are";
+                Err(format!("there are no {later} events in this version; {there_are}"))
             }
             _ => return None,
         })
@@ -45,7 +48,6 @@ pub(super) enum Text {
 pub(super) struct Filters {
     pub(super) from: Option<Name>,
     pub(super) to: Option<Name>,
-    /// Nothing of this version is in a group, so that nothing matches.
     pub(super) in_group: Option<Name>,
     pub(super) state: Option<String>,
     pub(super) id: Option<String>,
@@ -58,41 +60,38 @@ struct Facts<'a> {
     /// Whose cursor it moves.
     party: &'a Name,
     to: Option<&'a Name>,
+    group: Option<&'a Name>,
     state: Option<&'static str>,
     id: Option<(String, MessageId)>,
     text: Option<&'a str>,
 }
 
 fn facts(event: &Event) -> Option<Facts<'_>> {
+    let bare = |kind, party| Facts { kind, party, to: None, group: None, state: None, id: None, text: None };
     Some(match &event.kind {
-        EventKind::Message { id, uid, from, text, to, .. } => Facts {
-            kind: Kind::Message,
-            party: from,
+        EventKind::Message { id, uid, from, text, to, group, .. } => Facts {
             to: to.as_ref(),
-            state: None,
+            group: group.as_ref(),
             id: Some((id.to_string(), *uid)),
             text: Some(text),
+            ..bare(Kind::Message, from)
         },
-        EventKind::Receipt { id, uid, to, state, reason, .. } => Facts {
-            kind: Kind::Receipt,
-            party: to,
+        EventKind::Receipt { id, uid, to, state, reason, group } => Facts {
             to: Some(to),
+            group: group.as_ref(),
             state: Some(state.word()),
             id: Some((id.to_string(), *uid)),
             text: reason.as_deref(),
+            ..bare(Kind::Receipt, to)
         },
-        EventKind::Presence { user, online } => Facts {
-            kind: Kind::Presence,
-            party: user,
-            to: None,
-            state: Some(if *online { "online" } else { "offline" }),
-            id: None,
-            text: None,
-        },
-        EventKind::KeyChanged { user, .. } => {
-            Facts { kind: Kind::KeyChange, party: user, to: None, state: None, id: None, text: None }
+        EventKind::Member { group, user, change, by: _ } => {
+            Facts { group: Some(group), state: Some(change.word()), ..bare(Kind::Member, user) }
         }
-        EventKind::Connection { .. } | EventKind::Device { .. } | EventKind::Member { .. } => return None,
+        EventKind::Presence { user, online } => {
+            Facts { state: Some(if *online { "online" } else { "offline" }), ..bare(Kind::Presence, user) }
+        }
+        EventKind::KeyChanged { user, .. } => bare(Kind::KeyChange, user),
+        EventKind::Connection { .. } | EventKind::Device { .. } => return None,
     })
 }
 
@@ -111,6 +110,7 @@ impl Filters {
         // A receipt is from nobody: its party is its recipient.
         let from = self.from.as_ref().is_none_or(|from| facts.kind != Kind::Receipt && from == facts.party);
         let to = self.to.as_ref().is_none_or(|to| Some(to) == facts.to);
+        let in_group = self.in_group.as_ref().is_none_or(|group| Some(group) == facts.group);
         let state = self.state.as_deref().is_none_or(|wanted| {
             facts.state.is_some_and(|state| match facts.kind {
                 Kind::Receipt => reaches(wanted, state),
@@ -126,7 +126,7 @@ impl Filters {
             (Some(Text::Matching(pattern)), Some(text)) => pattern.is_match(text),
             (Some(_), None) => false,
         };
-        from && to && state && id && text && self.in_group.is_none()
+        from && to && in_group && state && id && text
     }
 }
 

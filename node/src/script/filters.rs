@@ -59,7 +59,7 @@ pub(super) fn expectation(rest: &str) -> Result<Expectation, Failure> {
         match keyword.to_uppercase().as_str() {
             "FROM" => once(&mut filters.from, name(value)?, "FROM")?,
             "TO" => once(&mut filters.to, name(value)?, "TO")?,
-            "IN" => once(&mut filters.in_group, name(value)?, "IN")?,
+            "IN" => once(&mut filters.in_group, name(value.strip_prefix('&').unwrap_or(value))?, "IN")?,
             "STATE" => once(&mut filters.state, restore(value).to_lowercase(), "STATE")?,
             "ID" => once(&mut filters.id, restore(value).to_lowercase(), "ID")?,
             "AS" => once(&mut bind, settable(&restore(value))?, "AS")?,
@@ -67,7 +67,7 @@ pub(super) fn expectation(rest: &str) -> Result<Expectation, Failure> {
             "AMOUNT" => return Err(usage("no event of this version has an amount")),
             _ => {
                 let keyword = restore(keyword);
-                let text = format!("`{keyword}` is no filter; FROM, TO, STATE, ID, \"text\", ~/regex/ and AS are");
+                let text = format!("`{keyword}` is no filter; FROM, TO, IN, STATE, ID, \"text\", ~/regex/ and AS are");
                 return Err(usage(text));
             }
         }

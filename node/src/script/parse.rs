@@ -10,10 +10,8 @@ use super::{
     filters::{Expectation, expectation},
     variables::{has_variables, settable},
 };
-use crate::language::{self, Expanded, Line, restore};
+use crate::language::{self, Expanded, Line, NoDuration, Target, restore};
 
-/// Longest duration: a year. Longer ones are slips.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Steps of one script, included files and all: far beyond what a person writes.
 pub(super) const STEPS_MAX: usize = 100_000;
 
@@ -72,6 +70,10 @@ pub(super) enum Body {
     },
     Sleep(Duration),
     AssertOnline(Name),
+    AssertMembers {
+        group: Name,
+        count: u32,
+    },
     AssertState {
         id: MessageRef,
         state: String,
@@ -224,10 +226,17 @@ pub(super) fn body(line: &Expanded) -> Result<Body, Failure> {
         },
         "ECHO" => Ok(Body::Echo(restore(rest))),
         _ => match language::parse_expanded(line)? {
+            Some(Line::To(target)) => Err(prompt_only(target.as_ref())),
             Some(command) => Ok(Body::Command(command)),
             None => Err(usage("there is no command on this line")),
         },
     }
+}
+
+/// What is said of TO in a script: there, each line says itself where it goes.
+fn prompt_only(target: Option<&Target>) -> Failure {
+    let example = target.map_or_else(|| "@bob hi".to_owned(), |target| format!("{target} hi"));
+    usage(format!("TO is for the prompt alone; a line of a script says itself where it goes, as in `{example}`"))
 }
 
 /// A path: in quotes, or with `\\ ` for a blank; bare blanks are its own as well, since nothing follows it.
@@ -304,28 +313,24 @@ fn assert(all: &[&str]) -> Result<Body, Failure> {
             let id = language::message_ref(&restore(id))?;
             Ok(Body::AssertState { id, state: state.to_lowercase() })
         }
-        [what, ..] if what.eq_ignore_ascii_case("BALANCE") || what.eq_ignore_ascii_case("MEMBERS") => {
-            Err(usage(format!("{} is not in this version; ASSERT ONLINE and ASSERT STATE are", what.to_uppercase())))
+        [what, group, count] if what.eq_ignore_ascii_case("MEMBERS") => {
+            let count = restore(count);
+            let read = count.parse().ok().filter(|_| count.bytes().all(|digit| digit.is_ascii_digit()));
+            let count = read.ok_or_else(|| usage(format!("`{count}` is no number; as in `ASSERT MEMBERS team 3`")))?;
+            Ok(Body::AssertMembers { group: name(group.strip_prefix('&').unwrap_or(group))?, count })
         }
-        _ => Err(usage("the form is: ASSERT ONLINE user, or ASSERT STATE id state")),
+        [what, ..] if what.eq_ignore_ascii_case("BALANCE") => {
+            Err(usage("BALANCE is not in this version; ASSERT ONLINE, ASSERT MEMBERS and ASSERT STATE are"))
+        }
+        _ => Err(usage("the form is: ASSERT ONLINE user, ASSERT MEMBERS group count, or ASSERT STATE id state")),
     }
 }
 
 /// An integer and ms, s, m, h or d.
 pub(super) fn duration(word: &str) -> Result<Duration, Failure> {
     let word = restore(word);
-    let bad = || usage(format!("`{word}` is no duration; as in `500ms`, `10s` or `2m`"));
-    let digits = word.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-    let (number, unit) = word.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(bad()),
-    };
-    let duration = number.checked_mul(ms).map(Duration::from_millis).ok_or_else(bad)?;
-    if duration > DURATION_MAX { Err(usage("that is longer than a year")) } else { Ok(duration) }
+    language::duration(&word).map_err(|error| match error {
+        NoDuration::Form => usage(format!("`{word}` is no duration; as in `500ms`, `10s` or `2m`")),
+        NoDuration::TooLong => usage("that is longer than a year"),
+    })
 }

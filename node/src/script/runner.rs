@@ -213,6 +213,13 @@ impl<S: Stage> Runner<S> {
                     _ => Err(not_met(format!("{user} is not online"))),
                 }
             }
+            Body::AssertMembers { group, count } => {
+                match self.ask(name, Command::AskMembers { group: group.clone() }, self.timeout).await? {
+                    Outcome::MemberCount(found) if found == count => Ok(()),
+                    Outcome::MemberCount(found) => Err(not_met(format!("{group} has {found} members, not {count}"))),
+                    _ => Err(not_met(format!("{group} has no members that could be counted"))),
+                }
+            }
             Body::AssertState { id, state } => match self.ask(name, Command::AskState { id }, self.timeout).await? {
                 Outcome::State(found) if found.word() == state => Ok(()),
                 Outcome::State(found) => Err(not_met(format!("the state is {}, not {state}", found.word()))),
@@ -273,7 +280,7 @@ impl<S: Stage> Runner<S> {
         self.see_all();
         self.output.result(&shown, verb, &result, number, now());
         let outcome = result?;
-        if let Outcome::Sent { uid, .. } = outcome
+        if let Outcome::Sent { uid, .. } | Outcome::SentGroup { uid, .. } = outcome
             && let Some(player) = self.players.get_mut(&name.map(str::to_owned))
         {
             player.last = Some(uid);
@@ -299,7 +306,7 @@ impl<S: Stage> Runner<S> {
                 Command::SignUp { name, password: self.password(password)?, invite }
             }
             Line::SignIn { name, password } => Command::SignIn { name, password: self.password(password)? },
-            Line::Help(_) | Line::Quit => Command::Status,
+            Line::Help(_) | Line::Quit | Line::To(_) => Command::Status,
         })
     }
 

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use node_core::{
-    command::{DeviceView, Failure, HistoryEntry, MemberView, Outcome, PersonView, StatusView},
+    command::{DeviceView, Failure, GroupView, HistoryEntry, MemberView, Outcome, PersonView, StatusView},
     event::{DeliveryState, Event, EventKind},
 };
 use protocol::{Name, Timestamp};
 use serde_json::{Value, json};
 
-use super::remote::is_unseen;
+use super::{
+    groups::{access_word, role_word},
+    remote::is_unseen,
+};
 
 /// Version of the format: it changes only if a field changes its meaning.
 const VERSION: u32 = 1;
@@ -66,17 +69,18 @@ fn moment(at: Timestamp) -> String {
 pub fn event_json(event: &Event, actor: &str) -> String {
     let object = Object::new().with_some("seq", event.seq).with("at", moment(event.at)).with("actor", actor);
     match &event.kind {
-        EventKind::Message { id, uid, from, text, sent_at, trust, gap, to, group } => object
+        EventKind::Message { id, uid, from, text, sent_at, trust, gap, to, group, muted } => object
             .with("event", "message")
             .with("id", id.to_string())
             .with("uid", uid.to_string())
             .with("from", from.as_str())
+            .with_some("group", group.as_ref().map(|group| group.as_str()))
             .with("text", text.as_str())
             .with("sent_at", moment(*sent_at))
             .with("trust", trust.word())
             .with_some("to", to.as_ref().map(|to| to.as_str()))
-            .with_some("group", group.as_ref().map(|group| group.as_str()))
-            .with_some("gap", gap.then_some(true)),
+            .with_some("gap", gap.then_some(true))
+            .with_some("muted", muted.then_some(true)),
         EventKind::Receipt { id, uid, to, state, reason, group } => object
             .with("event", "receipt")
             .with("id", id.to_string())
@@ -138,12 +142,13 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
                 .with("group", group.as_str())
                 .with("recipients", recipients.iter().map(row).collect::<Vec<_>>())
         }
-        Outcome::People { people, groups } => object
-            .with("people", people.iter().map(person).collect::<Vec<_>>())
-            .with("groups", groups.iter().map(|group| json!({ "name": group.name.as_str() })).collect::<Vec<_>>()),
+        Outcome::People { people, groups } => {
+            // CONTACTS are people; whoever asks for them learns of no groups.
+            let groups = (verb != "contacts").then(|| groups.iter().map(group).collect::<Vec<_>>());
+            object.with("people", people.iter().map(person).collect::<Vec<_>>()).with_some("groups", groups)
+        }
         Outcome::Members { group, members } => {
-            let row = |member: &MemberView| json!({ "name": member.name.as_str(), "online": member.online });
-            object.with("group", group.as_str()).with("members", members.iter().map(row).collect::<Vec<_>>())
+            object.with("group", group.as_str()).with("members", members.iter().map(member).collect::<Vec<_>>())
         }
         Outcome::MemberCount(count) => object.with("members", *count),
         Outcome::History { messages } => object.with("messages", messages.iter().map(message).collect::<Vec<_>>()),
@@ -200,6 +205,31 @@ fn person(person: &PersonView) -> Value {
     value
 }
 
+fn group(group: &GroupView) -> Value {
+    let mut value = json!({
+        "name": group.name.as_str(),
+        "members": group.members,
+        "access": access_word(group.access),
+    });
+    if let (Some(fields), Some(role)) = (value.as_object_mut(), group.role) {
+        fields.insert("role".into(), role_word(role).into());
+        fields.insert("unread".into(), group.unread.into());
+        fields.insert("muted".into(), group.muted.into());
+    }
+    value
+}
+
+fn member(member: &MemberView) -> Value {
+    json!({
+        "name": member.name.as_str(),
+        "role": role_word(member.role),
+        "online": member.online,
+        "trust": member.trust.word(),
+        "devices": member.devices,
+        "this": member.this,
+    })
+}
+
 fn device(device: &DeviceView) -> Value {
     let mut value = json!({
         "device": device.device,
@@ -214,11 +244,23 @@ fn device(device: &DeviceView) -> Value {
 }
 
 fn message(entry: &HistoryEntry) -> Value {
+    if let Some(member) = &entry.member {
+        return json!({
+            "id": entry.id.to_string(),
+            "uid": entry.uid.to_string(),
+            "group": entry.to.as_str(),
+            "user": member.user.as_str(),
+            "by": entry.from.as_str(),
+            "change": member.change.word(),
+            "at": moment(entry.at),
+        });
+    }
+    let place = if entry.in_group { "group" } else { "to" };
     let mut value = json!({
         "id": entry.id.to_string(),
         "uid": entry.uid.to_string(),
         "from": entry.from.as_str(),
-        "to": entry.to.as_str(),
+        place: entry.to.as_str(),
         "text": entry.text,
         "at": moment(entry.at),
         "sent_at": moment(entry.sent_at),

@@ -3,6 +3,7 @@
 //! Pure. Whatever came from elsewhere (messages, reasons) passes [`visible`] on its way to a screen, here and nowhere
 //! else; JSON carries it exactly.
 
+mod groups;
 mod json;
 mod picture;
 mod remote;

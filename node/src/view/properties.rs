@@ -38,7 +38,24 @@ fn message(text: &str) -> Event {
         gap: false,
         to: None,
         group: None,
+        muted: false,
     })
+}
+
+fn group_message(text: &str) -> Event {
+    let mut event = message(text);
+    if let EventKind::Message { group, .. } = &mut event.kind {
+        *group = Some(name("team"));
+    }
+    event
+}
+
+fn group_history(text: &str) -> Outcome {
+    let mut outcome = history(text);
+    if let Outcome::History { messages } = &mut outcome {
+        messages.iter_mut().for_each(|entry| entry.in_group = true);
+    }
+    outcome
 }
 
 fn failed(reason: &str) -> Event {
@@ -74,7 +91,9 @@ fn screens(text: &str, style: &Style) -> Vec<String> {
     vec![
         visible(text).into_owned(),
         event_text(&message(text), style).unwrap(),
+        event_text(&group_message(text), style).unwrap(),
         event_text(&failed(text), style).unwrap(),
+        outcome_text(&group_history(text), style),
         outcome_text(&history(text), style),
         failure_text(&Failure::new(FailureCode::Refused, text), style),
     ]
@@ -85,7 +104,9 @@ fn objects(text: &str) -> Vec<(String, &'static str)> {
     let failure = Failure::new(FailureCode::Refused, text);
     vec![
         (event_json(&message(text), "alice"), "/text"),
+        (event_json(&group_message(text), "alice"), "/text"),
         (event_json(&failed(text), "alice"), "/reason"),
+        (outcome_json(&group_history(text), "history", "alice", Some(1), Timestamp(0)), "/messages/0/text"),
         (outcome_json(&history(text), "history", "alice", Some(1), Timestamp(0)), "/messages/0/text"),
         (failure_json(&failure, "send", "alice", None, Timestamp(0)), "/error/message"),
     ]
@@ -120,7 +141,7 @@ proptest! {
     #[test]
     fn nothing_that_a_screen_gets_acts_upon_it_and_further_lines_are_indented(text in remote()) {
         for color in [false, true] {
-            let style = Style { color, zone: jiff::tz::TimeZone::UTC };
+            let style = Style { color, zone: jiff::tz::TimeZone::UTC, reader: None };
             for shown in screens(&text, &style) {
                 let shown = if color { COLOURS.replace_all(&shown, "").into_owned() } else { shown };
                 let mut lines = shown.split('\n');

@@ -5,15 +5,15 @@ use node_core::{
     command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
     event::{ConnectionState, DeliveryState, DeviceChange, Event, EventKind, Trust},
 };
-use protocol::Timestamp;
+use protocol::{Name, Timestamp};
 
-use super::{picture, remote::visible};
+use super::{groups, picture, remote::visible};
 
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
+pub(super) const BOLD: &str = "\x1b[1m";
+pub(super) const DIM: &str = "\x1b[2m";
+pub(super) const RED: &str = "\x1b[31m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
 /// Digits of a device's id that are shown.
 const DEVICE_DIGITS: usize = 8;
@@ -29,17 +29,24 @@ pub struct Style {
     pub color: bool,
     /// In whose hours and minutes times are shown.
     pub zone: TimeZone,
+    /// Who reads it, where that is known: they are spoken to rather than named.
+    pub reader: Option<Name>,
 }
 
 impl Style {
     /// In the system's time zone.
     #[must_use]
     pub fn local(color: bool) -> Self {
-        Self { color, zone: TimeZone::system() }
+        Self { color, zone: TimeZone::system(), reader: None }
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
+    pub(super) fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("{code}{text}{PLAIN}") } else { text.to_owned() }
+    }
+
+    /// What a person is called in a sentence.
+    pub(super) fn called<'a>(&self, name: &'a Name) -> &'a str {
+        if self.reader.as_ref() == Some(name) { "you" } else { name.as_str() }
     }
 
     fn time(&self, at: Timestamp, pattern: &str) -> String {
@@ -60,11 +67,12 @@ impl Style {
 pub fn event_text(event: &Event, style: &Style) -> Option<String> {
     let clock = style.clock(event.at);
     Some(match &event.kind {
-        EventKind::Message { id, from, text, to: Some(to), .. } => {
+        EventKind::Message { muted: true, .. } => return None,
+        EventKind::Message { id, from, text, to: Some(to), group: None, .. } => {
             let people = style.paint(BOLD, &format!("{from} → {to}"));
             format!("{clock} {people}: {} {}", visible(text), style.paint(DIM, &id.to_string()))
         }
-        EventKind::Message { id, from, text, trust, gap, .. } => {
+        EventKind::Message { id, from, text, trust, gap, group, .. } => {
             let mark = match trust {
                 Trust::Stranger => style.paint(YELLOW, " (a stranger)"),
                 Trust::Changed => style.paint(RED, " (key changed)"),
@@ -75,21 +83,25 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
             } else {
                 String::new()
             };
+            let place = group.as_ref().map_or_else(String::new, |group| format!("{} ", groups::mark(group)));
             let from = style.paint(BOLD, from.as_str());
-            format!("{gap}{clock} {from}{mark}: {} {}", visible(text), style.paint(DIM, &id.to_string()))
+            format!("{gap}{clock} {place}{from}{mark}: {} {}", visible(text), style.paint(DIM, &id.to_string()))
         }
-        EventKind::Receipt { id, to, state, reason, .. } => match (state, reason) {
-            (DeliveryState::Failed, reason) => {
-                let reason = reason.as_deref().map_or_else(String::new, |reason| format!(": {}", visible(reason)));
-                let text = format!("{id} to {to} failed{reason}; RESEND {id} tries again");
-                format!("{clock} {}", style.paint(RED, &text))
+        EventKind::Receipt { id, to, state, reason, group, .. } => {
+            let place = group.as_ref().map_or_else(String::new, |group| format!(" in {group}"));
+            match (state, reason) {
+                (DeliveryState::Failed, reason) => {
+                    let reason = reason.as_deref().map_or_else(String::new, |reason| format!(": {}", visible(reason)));
+                    let text = format!("{id} to {to}{place} failed{reason}; RESEND {id} tries again");
+                    format!("{clock} {}", style.paint(RED, &text))
+                }
+                (DeliveryState::Delivered | DeliveryState::Read, _) => {
+                    format!("{clock} {}", style.paint(DIM, &format!("{id} to {to}{place} {}", state.word())))
+                }
+                // Said by SEND itself already.
+                (DeliveryState::Queued | DeliveryState::Sent, _) => return None,
             }
-            (DeliveryState::Delivered | DeliveryState::Read, _) => {
-                format!("{clock} {}", style.paint(DIM, &format!("{id} to {to} {}", state.word())))
-            }
-            // Said by SEND itself already.
-            (DeliveryState::Queued | DeliveryState::Sent, _) => return None,
-        },
+        }
         EventKind::Presence { user, online } => {
             let text = format!("{user} is {}", if *online { "online" } else { "offline" });
             format!("{clock} {}", style.paint(DIM, &text))
@@ -112,8 +124,7 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
             format!("{clock} {}", style.paint(YELLOW, &text))
         }
         EventKind::Member { group, user, by, change } => {
-            let text = format!("{group}: {user} {} (by {by})", change.word());
-            format!("{clock} {}", style.paint(DIM, &text))
+            format!("{clock} {}", groups::change_event_text(group, user, by, *change, style))
         }
         EventKind::Connection { state } => {
             let (color, text) = match state {
@@ -157,17 +168,14 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             };
             style.paint(DIM, &format!("{id} to {to}: {state}"))
         }
-        Outcome::SentGroup { id, group, recipients, .. } => {
-            let states = recipients.iter().map(|(name, state)| format!("{name} {}", state.word()));
-            style.paint(DIM, &format!("{id} to {group}: {}", states.collect::<Vec<_>>().join(", ")))
-        }
-        Outcome::People { people, groups } => {
-            let groups = groups.iter().map(|group| format!("{}  {} members", group.name, group.members));
-            groups.chain([people_text(people, style)]).collect::<Vec<_>>().join("\n")
-        }
-        Outcome::Members { members, .. } => {
-            members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>().join("\n")
-        }
+        Outcome::SentGroup { id, group, recipients, .. } => groups::sent_text(*id, group, recipients, style),
+        Outcome::People { people, groups } => match (people.is_empty(), groups.is_empty()) {
+            (true, true) => "Nobody yet; SEND name text writes to somebody, CREATE name makes a group.".to_owned(),
+            (true, false) => groups::list_text(groups, style),
+            (false, true) => people_text(people, style),
+            (false, false) => format!("{}\n{}", groups::list_text(groups, style), people_text(people, style)),
+        },
+        Outcome::Members { members, .. } => groups::members_text(members, style),
         Outcome::MemberCount(count) => count.to_string(),
         Outcome::History { messages } if messages.is_empty() => "No messages.".to_owned(),
         Outcome::History { messages } => {
@@ -186,7 +194,8 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
         Outcome::Verified { user } => style.paint(GREEN, &format!("The key of {user} is verified.")),
         Outcome::Unread { people, groups } if people.is_empty() && groups.is_empty() => "Nothing unread.".to_owned(),
         Outcome::Unread { people, groups } => {
-            people.iter().chain(groups).map(|(name, count)| format!("{name}  {count}")).collect::<Vec<_>>().join("\n")
+            let people = people.iter().map(|(name, count)| format!("{name}  {count}"));
+            people.chain(groups.iter().map(|(name, count)| format!("&{name}  {count}"))).collect::<Vec<_>>().join("\n")
         }
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \
@@ -203,9 +212,6 @@ pub fn failure_text(failure: &Failure, style: &Style) -> String {
 }
 
 fn people_text(people: &[PersonView], style: &Style) -> String {
-    if people.is_empty() {
-        return "Nobody yet; SEND name text writes to somebody.".to_owned();
-    }
     let width = people.iter().map(|person| person.name.as_str().chars().count()).max().unwrap_or_default();
     let line = |person: &PersonView| {
         let presence = match (person.online, person.last_seen) {
@@ -253,7 +259,13 @@ fn history_line(entry: &HistoryEntry, style: &Style) -> String {
     let gap = if entry.gap { "(messages before this one are missing)\n" } else { "" };
     let state = entry.state.map_or_else(String::new, |state| format!(" [{}]", state.word()));
     let time = style.paint(DIM, &style.time(entry.at, "%Y-%m-%d %H:%M"));
-    format!("{gap}{} {time} {} → {}: {}{state}", entry.id, entry.from, entry.to, visible(&entry.text))
+    let (id, from, to) = (entry.id, &entry.from, &entry.to);
+    if let Some(member) = &entry.member {
+        let change = groups::change_text(to, &member.user, from, member.change, style);
+        return format!("{gap}{id} {time} {}", style.paint(DIM, &change));
+    }
+    let people = if entry.in_group { format!("{} {from}", groups::mark(to)) } else { format!("{from} → {to}") };
+    format!("{gap}{id} {time} {people}: {}{state}", visible(&entry.text))
 }
 
 fn status_text(status: &StatusView, style: &Style) -> String {

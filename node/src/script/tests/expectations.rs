@@ -1,9 +1,9 @@
 //! What EXPECT takes, and which cursor it moves.
 
-use node_core::event::{DeliveryState, EventKind};
+use node_core::event::{DeliveryState, EventKind, MemberChange};
 
 use super::{
-    fake::{message, name, receipt, uid},
+    fake::{group_message, member, message, name, receipt, uid},
     played::{Script, end},
 };
 
@@ -24,6 +24,37 @@ fn busy(script: &str) -> Script {
         receipt("bob", 7, DeliveryState::Failed),
         receipt("bob", 8, DeliveryState::Read),
     ];
+    seen(script, events.into())
+}
+
+/// What alice sees of two groups: people come and go, are heard, and hear her.
+fn busy_groups(script: &str) -> Script {
+    let mut in_team = receipt("carol", 9, DeliveryState::Delivered);
+    if let EventKind::Receipt { group, .. } = &mut in_team {
+        *group = Some(name("team"));
+    }
+    let mut from_phone = group_message("team", "alice", 5, "from my phone");
+    if let EventKind::Message { to, .. } = &mut from_phone {
+        *to = Some(name("team"));
+    }
+    let events = vec![
+        member("team", "alice", "alice", MemberChange::Joined),
+        member("team", "bob", "alice", MemberChange::Invited),
+        message("bob", 1, "hi"),
+        member("team", "bob", "bob", MemberChange::Joined),
+        group_message("team", "bob", 2, "hi"),
+        group_message("club", "bob", 3, "hi there"),
+        member("club", "carol", "bob", MemberChange::Removed),
+        member("team", "bob", "alice", MemberChange::Promoted),
+        in_team,
+        from_phone,
+        member("team", "bob", "alice", MemberChange::Demoted),
+        member("team", "bob", "bob", MemberChange::Left),
+    ];
+    seen(script, events)
+}
+
+fn seen(script: &str, events: Vec<EventKind>) -> Script {
     events.into_iter().fold(Script::new(script), |script, event| script.event("me", 0, event))
 }
 
@@ -77,6 +108,55 @@ async fn each_filter_takes_what_it_says_and_nothing_else() {
         let not = format!("EXPECT NOT {}", &script[script.len() - not..]);
         assert_eq!(end(busy(&not)).await.0, 9 - expected, "{not}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_in_groups_is_told_apart_by_group_person_and_change() {
+    for (script, met) in [
+        ("EXPECT MESSAGE IN team", true),
+        ("EXPECT MESSAGE FROM bob IN TEAM \"hi\"", true),
+        ("EXPECT MESSAGE IN &club ~/there/", true),
+        ("EXPECT MESSAGE IN club \"hi\"", false),
+        ("EXPECT MESSAGE IN nobody", false),
+        ("EXPECT MESSAGE FROM alice TO team IN team", true),
+        // Without IN it may be anywhere: the first is to alice herself.
+        ("EXPECT MESSAGE FROM bob \"hi\" ID m1", true),
+        ("EXPECT RECEIPT TO carol IN team STATE delivered", true),
+        ("EXPECT RECEIPT TO carol IN club", false),
+        ("EXPECT MEMBER", true),
+        ("EXPECT MEMBER FROM bob IN team STATE joined", true),
+        ("EXPECT MEMBER FROM bob IN team STATE Invited", true),
+        ("EXPECT MEMBER FROM bob STATE promoted", true),
+        ("EXPECT MEMBER FROM bob STATE demoted", true),
+        ("EXPECT MEMBER FROM bob STATE left", true),
+        ("EXPECT MEMBER FROM carol IN club STATE removed", true),
+        // A state is the change itself, and none that comes later.
+        ("EXPECT MEMBER FROM carol STATE invited", false),
+        ("EXPECT MEMBER FROM carol IN team", false),
+        ("EXPECT MEMBER FROM alice STATE joined", true),
+        // FROM is who it happens to, whoever does it.
+        ("EXPECT MEMBER FROM alice STATE invited", false),
+        ("EXPECT MEMBER \"bob\"", false),
+        ("EXPECT MEMBER TO bob", false),
+        // Each person has a cursor of their own, in all groups together.
+        ("EXPECT MEMBER FROM bob STATE joined\nEXPECT NOT MEMBER FROM bob STATE invited", true),
+        ("EXPECT MEMBER FROM bob STATE left\nEXPECT MEMBER FROM carol", true),
+        ("EXPECT MEMBER FROM bob STATE left\nEXPECT MESSAGE FROM bob IN team", true),
+    ] {
+        let expected = if met { 0 } else { 9 };
+        assert_eq!(end(busy_groups(script)).await.0, expected, "{script}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_to_a_group_has_an_id_like_any_other() {
+    let played = Script::new("SEND GROUP team hi all\nECHO ${_}\n&team again").play().await;
+    assert_eq!((played.code, played.words.as_str()), (0, ""));
+    let id = uid(1);
+    let shown =
+        format!("m1 to team: 1 of 2 delivered, carol queued\n{id}\nm2 to team: 1 of 2 delivered, carol queued\n");
+    assert_eq!(played.data, shown);
+    assert_eq!(played.asked[..2], ["me: send group team hi all", "me: send group team again"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,6 +251,10 @@ async fn what_is_no_expectation_is_refused_before_anything_runs() {
         ("EXPECT MESSAGE AS 1st", "is no name of a variable"),
         ("EXPECT MESSAGE AS _", "can't be set"),
         ("EXPECT PRESENCE AS p", "has none"),
+        ("EXPECT MEMBER AS p", "has none"),
+        ("TO bob", "as in `@bob hi`"),
+        ("TO &team", "as in `&team hi`"),
+        ("TO", "TO is for the prompt alone"),
         ("EXPECT NOT MESSAGE AS m", "has none"),
     ] {
         let played = Script::new(&format!("PING\n{line}")).play().await;

@@ -84,7 +84,13 @@ async fn a_failed_assertion_is_9() {
         ("ASSERT STATE 1 sent", 2),
         ("ASSERT ONLINE", 2),
         ("ASSERT BALANCE 5", 2),
-        ("ASSERT MEMBERS g 3", 2),
+        ("ASSERT MEMBERS team 3", 0),
+        ("assert members &TEAM 3", 0),
+        ("ASSERT MEMBERS team 4", 9),
+        ("ASSERT MEMBERS team", 2),
+        ("ASSERT MEMBERS team three", 2),
+        ("ASSERT MEMBERS team +3", 2),
+        ("ASSERT MEMBERS t 3", 2),
         ("ASSERT", 2),
     ] {
         let (ended, words) = end(Script::new(line)).await;

@@ -10,7 +10,7 @@ use std::{
 
 use node_core::{
     command::{Command, CommandResult, Failure, FailureCode, Outcome, Password, StatusView},
-    event::{DeliveryState, Event, EventKind, ShortId, Trust},
+    event::{DeliveryState, Event, EventKind, MemberChange, ShortId, Trust},
 };
 use protocol::{MessageId, Name, Timestamp};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -67,7 +67,22 @@ pub(super) fn message(from: &str, number: u8, text: &str) -> EventKind {
         gap: false,
         to: None,
         group: None,
+        muted: false,
     }
+}
+
+/// The same, said in a group.
+pub(super) fn group_message(group: &str, from: &str, number: u8, text: &str) -> EventKind {
+    let mut kind = message(from, number, text);
+    if let EventKind::Message { group: in_group, .. } = &mut kind {
+        *in_group = Some(name(group));
+    }
+    kind
+}
+
+/// What everybody in a group sees of somebody.
+pub(super) fn member(group: &str, user: &str, by: &str, change: MemberChange) -> EventKind {
+    EventKind::Member { group: name(group), user: name(user), by: name(by), change }
 }
 
 /// What an actor sees of a message of its own.
@@ -137,6 +152,14 @@ impl FakeActor {
                 Err(late(FailureCode::Timeout))
             }
             Command::AskOnline { user } => Ok(Outcome::Online(user == name("bob"))),
+            Command::AskMembers { .. } => Ok(Outcome::MemberCount(3)),
+            Command::SendGroup { group, .. } => {
+                let mut world = self.world.lock().unwrap();
+                world.sent += 1;
+                let (id, uid) = (ShortId::Message(world.sent.into()), uid(world.sent));
+                let recipients = vec![(name("bob"), DeliveryState::Delivered), (name("carol"), DeliveryState::Queued)];
+                Ok(Outcome::SentGroup { id, uid, group, recipients })
+            }
             Command::AskState { .. } => Ok(Outcome::State(DeliveryState::Delivered)),
             Command::Status => {
                 // Long enough that something can come meanwhile.
@@ -180,6 +203,7 @@ fn told(command: &NodeCommand) -> String {
         NodeCommand::SignUp { name, password, .. } => format!("signup {name} {}", word(password)),
         NodeCommand::SignIn { name, password } => format!("signin {name} {}", word(password)),
         NodeCommand::Core(Command::Send { to, text }) => format!("send {to} {text}"),
+        NodeCommand::Core(Command::SendGroup { group, text }) => format!("send group {group} {text}"),
         NodeCommand::Core(command) => format!("{command:?}"),
     }
 }

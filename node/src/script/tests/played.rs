@@ -150,7 +150,7 @@ impl Script {
 
 /// Text without colours, in UTC.
 pub(super) fn style() -> Style {
-    Style { color: false, zone: jiff::tz::TimeZone::UTC }
+    Style { color: false, zone: jiff::tz::TimeZone::UTC, reader: None }
 }
 
 /// Plays a script that ends well; what was asked of its actors.
