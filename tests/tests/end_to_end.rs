@@ -78,6 +78,11 @@ fn one_person_has_several_devices_and_decides_whom_to_trust() {
 }
 
 #[test]
+fn people_make_groups_talk_in_them_and_agree_on_who_is_in() {
+    Place::new().play("groups.txt", &[]);
+}
+
+#[test]
 fn whoever_is_away_misses_nothing() {
     Place::new().play("away.txt", &[]);
 }

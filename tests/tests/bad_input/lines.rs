@@ -10,7 +10,53 @@ use crate::{
 const SEND: &str = "SEND bob see you at eight";
 const BLANKS: &str = "leave it out to be asked";
 
+/// What people type about groups.
+fn groups() -> Vec<Row<String>> {
+    let line = |sent: &str, says: Says, next| row(sent.to_owned(), "usage", says, next);
+    vec![
+        line("creat team", &["there is no command \"creat\"", "did you mean CREATE?"], Type("CREATE team")),
+        line("invit team bob", &["there is no command", "did you mean INVITE?"], Type("INVITE team bob")),
+        line("CREATE", &["CREATE needs a group's name"], Type("CREATE team")),
+        line("CREATE GROUP team", &["CREATE", "without GROUP before it"], Type("CREATE team")),
+        line("CREATE team secret", &["OPEN or by INVITE", "\"secret\""], Type("CREATE team")),
+        line("CREATE team OPEN now", &["CREATE takes no \"now\""], Type("CREATE team")),
+        line("JOIN", &["JOIN needs a group's name"], Type("JOIN team")),
+        line("JOIN team bob", &["JOIN takes no \"bob\""], Type("JOIN team")),
+        line("LEAVE", &["LEAVE needs a group's name"], Type("LEAVE team")),
+        line("LEAVE team bob", &["LEAVE takes no \"bob\""], Type("LEAVE team")),
+        line("INVITE", &["INVITE needs a group's name"], Type("INVITE team bob")),
+        line("INVITE bob", &["INVITE needs a group and a person"], Type("INVITE team bob")),
+        line("KICK bob", &["KICK needs a group and a person"], Type("KICK team bob")),
+        line("KICK team bob carol", &["KICK takes no \"carol\""], Type("KICK team bob")),
+        line("PROMOTE bob", &["PROMOTE needs a group and a person"], Type("PROMOTE team bob")),
+        line("PROMOTE team bob owner", &["PROMOTE takes no \"owner\""], Type("PROMOTE team bob")),
+        line("DEMOTE team", &["DEMOTE needs a group and a person"], Type("DEMOTE team bob")),
+        line("MEMBERS", &["MEMBERS needs a group's name"], Type("MEMBERS team")),
+        line(
+            "SEND GROUP",
+            &["SEND GROUP needs a group's name and a text"],
+            Type("SEND GROUP team see you all at eight"),
+        ),
+        line("SEND GROUP team", &["there is no text"], Type("SEND GROUP team text")),
+        line("&team", &["there is no text"], Type("SEND GROUP team text")),
+        line("SEND GROUP team FILE x", &["files can't be sent yet"], Type("SEND GROUP team -- FILE …")),
+        line("READ", &["READ needs the name of a person or a group"], Type("READ bob")),
+        line("MUTE", &["MUTE needs the name of a person or a group"], Type("MUTE team 8h")),
+        line("MUTE team soon", &["\"soon\" is no duration"], Type("MUTE team 8h")),
+        line("MUTE team 5", &["\"5\" is no duration"], Type("MUTE team 8h")),
+        line("MUTE team 400d", &["longer than a year"], Type("MUTE team")),
+        line("MUTE team off", &["heard again"], Type("UNMUTE team")),
+        line("UNMUTE", &["UNMUTE needs the name of a person or a group"], Type("UNMUTE team")),
+        line("TO bob hi", &["TO takes no \"hi\""], Type("TO bob")),
+        line("TO GROUP", &["TO GROUP needs a group's name"], Type("TO bob")),
+    ]
+}
+
 pub(crate) fn rows() -> Vec<Row<String>> {
+    people().into_iter().chain(groups()).collect()
+}
+
+fn people() -> Vec<Row<String>> {
     let line = |sent: &str, says: Says, next| row(sent.to_owned(), "usage", says, next);
     let text = |sent: &str, length, says: Says, next| row(format!("{sent}{}", "x".repeat(length)), "usage", says, next);
     vec![

@@ -24,8 +24,9 @@ pub(crate) fn rows() -> Vec<Row<&'static str>> {
 fn a_name_that_is_none_is_refused_wherever_a_name_stands() {
     for row in rows() {
         let name = row.sent;
-        let lines = [format!("SIGNUP {name} correct-horse-1"), format!("SIGNIN {name}"), format!("@{name} hi")];
-        settle(lines.map(|line| {
+        let of_people = [format!("SIGNUP {name} correct-horse-1"), format!("SIGNIN {name}"), format!("@{name} hi")];
+        let of_groups = [format!("CREATE &{name}"), format!("INVITE team {name}"), format!("&{name} hi")];
+        settle(of_people.into_iter().chain(of_groups).map(|line| {
             let failure = node::language::parse(&line).unwrap_err();
             row.complaint(&line, failure.code.name(), &failure.message)
         }));

@@ -29,7 +29,7 @@ async fn converse(kind: Kind, control: UnixStream) -> i32 {
     let mut terminal = Terminal::start(kind, secret, false).unwrap();
     let mut told = follow(control, terminal.screen().clone());
     let mut terminated = signal(SignalKind::terminate()).unwrap();
-    terminal.ask_line(Some("alice"));
+    terminal.ask_line(Some("alice"), None);
     loop {
         tokio::select! {
             _ = terminated.recv() => return 143,
@@ -38,21 +38,24 @@ async fn converse(kind: Kind, control: UnixStream) -> i32 {
                 done.send(()).unwrap();
             }
             answer = terminal.answer() => match answer {
+                Answer::Line(line) if line.starts_with("to ") => {
+                    terminal.ask_line(Some("alice"), line.strip_prefix("to "));
+                }
                 Answer::Line(line) if *line == *"password" => terminal.ask_secret("Password: "),
                 Answer::Line(line) => {
                     match line.strip_prefix("signup bob ") {
                         Some(secret) => say_secret(&terminal, secret),
                         None => terminal.screen().print(format!("line: {:?}", *line)),
                     }
-                    terminal.ask_line(Some("alice"));
+                    terminal.ask_line(Some("alice"), None);
                 }
                 Answer::Secret(secret) => {
                     say_secret(&terminal, &secret);
-                    terminal.ask_line(Some("alice"));
+                    terminal.ask_line(Some("alice"), None);
                 }
                 Answer::Cleared => {
                     terminal.screen().print("cleared");
-                    terminal.ask_line(Some("alice"));
+                    terminal.ask_line(Some("alice"), None);
                 }
                 Answer::Leave => {
                     terminal.screen().print("left");

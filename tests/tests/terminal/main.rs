@@ -191,6 +191,21 @@ fn a_narrow_terminal_wraps_the_line_and_keeps_it() {
 }
 
 #[test]
+fn the_prompt_shows_where_bare_lines_go_beside_the_mark_of_the_connection() {
+    let mut terminal = Pseudo::start(80, "xterm-256color");
+    terminal.wait_for_line("alice ○ ›");
+    terminal.type_text("to &team\r");
+    terminal.wait_for_line("alice ○ &team ›");
+    terminal.tell("online");
+    terminal.tell("print connected");
+    terminal.wait_for_lines(&["connected", "alice ● &team ›"]);
+    let mut terminal = Pseudo::start(80, "dumb");
+    terminal.wait_for_line("alice>");
+    terminal.type_text("to @bob\n");
+    terminal.wait_for_line("alice @bob>");
+}
+
+#[test]
 fn a_dumb_terminal_gets_plain_lines_and_no_escape_code() {
     let mut terminal = Pseudo::start(80, "dumb");
     terminal.wait_for_line("alice>");

@@ -86,6 +86,62 @@ fn two_people_talk_and_what_arrives_leaves_the_typed_text_alone() {
 }
 
 #[test]
+fn bare_lines_go_where_to_says_and_the_prompt_shows_where_that_is() {
+    let place = Place::new();
+    let mut alice = place.sign_up("alice");
+    let mut bob = place.sign_up("bob");
+    alice.type_text("good evening\r");
+    alice.wait_for_text("there is no command \"good\"");
+    alice.type_text("to bob\r");
+    alice.wait_for_line("alice ● @bob ›");
+    alice.type_text("quit is what I say\r");
+    bob.wait_for_text("alice (a stranger): quit is what I say m1");
+    alice.type_text("//etc is a folder\r");
+    bob.wait_for_text("/etc is a folder m2");
+    alice.type_text("/whoami\r");
+    alice.wait_for_text("fingerprint");
+    alice.type_text("/TO &team\r");
+    alice.wait_for_line("alice ● &team ›");
+    alice.type_text("/to\r");
+    alice.wait_for_line("Lines are commands again.");
+    alice.wait_for_line("alice ● ›");
+    alice.type_text("frobnicate\r");
+    alice.wait_for_text("there is no command \"frobnicate\"");
+}
+
+#[test]
+fn what_happens_in_a_group_is_on_the_screen_and_what_is_muted_is_in_the_history() {
+    let place = Place::new();
+    let mut alice = place.sign_up("alice");
+    let mut bob = place.sign_up("bob");
+    alice.type_text("create team invite\r");
+    alice.wait_for_line("done");
+    bob.type_text("join team\r");
+    bob.wait_for_text("refused: team is by invitation only");
+    alice.type_text("invite team bob\r");
+    alice.wait_for_text("you invited bob to team");
+    bob.wait_for_text("alice invited you to team; JOIN team comes in, LEAVE team declines");
+    bob.type_text("join team\r");
+    bob.wait_for_text("you joined team");
+    alice.wait_for_text("bob joined team");
+    alice.type_text("to &team\r");
+    alice.wait_for_line("alice ● &team ›");
+    alice.type_text("hi \u{202e}all\r");
+    bob.wait_for_text("[team] alice: hi \\u{202e}all");
+    bob.type_text("mute team\r");
+    bob.wait_for_lines(&["bob ● › mute team", "done", "bob ● ›"]);
+    bob.type_text("list mine\r");
+    bob.wait_for_text("mine, member  1 unread  muted");
+    alice.type_text("ZQXJ ZQXJ\r");
+    alice.wait_for_text("m4 to team: ");
+    alice.type_text("/kick team bob\r");
+    bob.wait_for_text("alice kicked you from team");
+    assert!(!bob.everything_shown().contains("ZQXJ"), "{}", bob.everything_shown());
+    bob.type_text("history &team\r");
+    bob.wait_for_text("[team] alice: ZQXJ ZQXJ");
+}
+
+#[test]
 fn a_profile_asks_for_its_password_and_takes_only_the_right_one() {
     let place = Place::new();
     let mut alice = place.sign_up("alice");
