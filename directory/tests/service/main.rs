@@ -22,7 +22,6 @@ mod alike;
 mod circle;
 mod commits;
 mod creations;
-mod crowds;
 mod devices;
 mod group_commits;
 mod group_mail;

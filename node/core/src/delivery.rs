@@ -97,7 +97,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_held_back(&state.record) {
             return None;
         }
-        if !self.is_listed(entry.record.conversation) || !self.may_seal(entry.record.conversation) {
+        if !self.is_listed(entry.record.conversation) || !self.may_seal(entry) {
             return None;
         }
         let open = self.recipients(id).into_iter();
@@ -142,7 +142,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let entry = self.outbox.get(id)?;
         let conversation = entry.record.conversation;
         self.conversations.get(&conversation).filter(|state| state.is_active())?;
-        if !self.link.confirmed || !self.is_listed(conversation) || !self.may_seal(conversation) {
+        if !self.link.confirmed || !self.is_listed(conversation) || !self.may_seal(entry) {
             return None;
         }
         let entry = self.outbox.get(id)?;

@@ -27,6 +27,7 @@ use crate::{
     conversation::ConversationState,
     core::Core,
     link::Purpose,
+    outbox::OutboxEntry,
     records::{GroupRecord, Kind, Phase},
 };
 
@@ -128,11 +129,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.own_role(id).is_some_and(|role| role > Role::Invited)
     }
 
-    /// Whether what this device says in a conversation can be sealed now. In a group the people who will read it are on
-    /// the screen first: commits that wait at the directory are taken in, and what they changed was told.
-    pub(crate) fn may_seal(&self, id: ConversationId) -> bool {
+    /// Whether a message can be sealed now. In a group the people who will read it are on the screen first: commits that
+    /// waited at the directory when it was said are taken in, and what they changed was told.
+    pub(crate) fn may_seal(&self, entry: &OutboxEntry) -> bool {
+        let id = entry.record.conversation;
         let Some(group) = self.group(id) else { return true };
-        let looked = !self.is_online() || self.mail.is_drained();
+        let looked = !self.is_online() || self.mail.is_read_out(entry.looked_by);
         self.is_joined(id) && looked && group.untold.is_empty()
     }
 
@@ -184,6 +186,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             leaves: Vec::new(),
             untold: std::collections::VecDeque::new(),
             changed_at: self.now,
+            known: None,
         }))
     }
 

@@ -35,6 +35,10 @@ pub(crate) struct Mail {
     wanted: bool,
     from_start: bool,
     drain: Flow,
+    /// How often it was read.
+    reads: u64,
+    /// The last time that it was read to its end.
+    read_out: u64,
     swept: Timestamp,
     removable: BTreeSet<Cursor>,
     remove: Flow,
@@ -84,6 +88,16 @@ impl Mail {
     /// Whether everything that waited was taken in.
     pub(crate) fn is_drained(&self) -> bool {
         !self.wanted && !self.drain.is_busy()
+    }
+
+    /// The next reading that covers everything that waits now: none if nothing does.
+    pub(crate) fn covered_by(&self) -> u64 {
+        if self.is_drained() { 0 } else { self.reads + 1 }
+    }
+
+    /// Whether it was read to its end at that reading or a later one.
+    pub(crate) fn is_read_out(&self, reading: u64) -> bool {
+        self.read_out >= reading || self.is_drained()
     }
 
     pub(crate) fn has_seen(&self, id: MessageId) -> bool {
@@ -152,6 +166,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let after = if std::mem::take(&mut self.mail.from_start) { None } else { self.account.drained };
             let call = self.ask(Purpose::Drain, Request::Drain { after });
             self.mail.drain.start(call);
+            self.mail.reads += 1;
         }
         if !self.mail.removable.is_empty() && self.mail.remove.is_ready(self.now) {
             let cursors: Vec<Cursor> = self.mail.removable.iter().copied().take(REMOVE_MAX).collect();
@@ -206,6 +221,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         // A page that holds only what was taken in before is followed by what was not.
         self.mail.wanted |= more;
+        if !more {
+            self.mail.read_out = self.mail.reads;
+        }
         if self.mail.is_drained() {
             self.miss_commits();
         }

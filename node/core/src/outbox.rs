@@ -35,11 +35,13 @@ pub(crate) struct OutboxEntry {
     pub(crate) depositing: bool,
     /// Devices that it is kept from the mailbox for until this moment, after a refusal.
     pub(crate) not_before: Timestamp,
+    /// The reading of the mailbox that covers what waited there when it was said.
+    pub(crate) looked_by: u64,
 }
 
 impl OutboxEntry {
     fn new(record: OutboxRecord) -> Self {
-        Self { record, direct: Vec::new(), depositing: false, not_before: Timestamp(0) }
+        Self { record, direct: Vec::new(), depositing: false, not_before: Timestamp(0), looked_by: 0 }
     }
 
     /// Whether the mailbox has custody of a device's copy.
@@ -282,6 +284,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.changed = true;
         state.wanted = true;
         self.outbox.insert(record);
+        if let Some(entry) = self.outbox.touch(uid) {
+            entry.looked_by = self.mail.covered_by();
+        }
         Ok(())
     }
 

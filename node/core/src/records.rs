@@ -1,13 +1,13 @@
 //! The form of the core's own records on disk. Append-only: a field is added as a new variant of a versioned record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use protocol::{
     AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
     certificate::{Certificate, SignedDeviceList},
     directory::{CommitSubmission, Cursor, NewConversation, SignUp},
     frame::{self, FrameError},
-    policy::{Role, SignedLeave},
+    policy::{GroupPolicy, Role, SignedLeave},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -190,6 +190,15 @@ pub(crate) struct GroupRecord {
     pub(crate) untold: VecDeque<ChangeRecord>,
     /// When this account last came in or went, as far as this node knows: what merges books.
     pub(crate) changed_at: Timestamp,
+    /// Who was in it when this device fell out, until it is back and has told what became of them.
+    pub(crate) known: Option<Box<KnownRecord>>,
+}
+
+/// Who is in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownRecord {
+    pub(crate) policy: GroupPolicy,
+    pub(crate) accounts: BTreeSet<AccountId>,
 }
 
 /// Something that a person wants to be changed in a group.

@@ -1,6 +1,11 @@
 //! Whoever was away, or has another device: it comes in by itself.
 
-use node_core::event::MemberChange::Left;
+use node_core::event::MemberChange::{Left, Promoted};
+use protocol::{
+    AccountId, Bounded, DeviceId, Signature,
+    directory::{Cursor, MailItem, Reply},
+    policy::{Leave, SignedLeave},
+};
 use tests::table::password_of;
 
 use super::*;
@@ -63,6 +68,8 @@ fn whoever_was_away_for_a_month_comes_back_and_talks() {
     assert_eq!(heard(&table, carol).last(), Some(&pair("alice", "welcome back")));
     assert_eq!(heard(&table, bob).last(), Some(&pair("carol", "where was I")));
     assert_eq!(members(&mut table, carol), members(&mut table, alice));
+    // Who did it nobody can tell carol any more.
+    assert_eq!(changes(&table, carol).last(), Some(&told("bob", "bob", Promoted)));
     let gap = table.events(carol).into_iter().any(|kind| matches!(kind, EventKind::Message { gap: true, .. }));
     assert!(gap, "what could not be read is told");
 }
@@ -106,4 +113,71 @@ fn a_profile_that_was_copied_never_speaks_with_its_old_keys_in_a_group() {
     must(&mut table, copy, "SAY team two");
     table.pass(5_000);
     assert_eq!(heard(&table, seats[0]), [pair("bob", "one"), pair("bob", "two")]);
+}
+
+#[test]
+fn whoever_does_not_get_a_commit_comes_back_by_itself_and_misses_nothing_that_was_said_since() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob", "carol"]);
+    // The directory keeps a commit from carol, for good.
+    let (carol, mut kept_back) = (seats[2], None);
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) if seat == carol => {
+            let given = items.into_iter().filter(|(_, item)| match item {
+                MailItem::Commit { epoch, .. } => *kept_back.get_or_insert(*epoch) != *epoch,
+                _ => true,
+            });
+            Ok(Reply::Mail { items: Bounded::new(given.collect()).unwrap_or_default(), more })
+        }
+        answer => answer,
+    }));
+    must(&mut table, seats[0], "PROMOTE team bob");
+    must(&mut table, seats[1], "SAY team can you read this");
+    table.pass(30_000);
+    assert_eq!(heard(&table, carol), [pair("bob", "can you read this")]);
+    assert_eq!(changes(&table, carol).last(), Some(&told("bob", "bob", Promoted)));
+    must(&mut table, carol, "SAY team I can");
+    table.pass(5_000);
+    assert_eq!(heard(&table, seats[0]).last(), Some(&pair("carol", "I can")));
+}
+
+#[test]
+fn nobody_is_let_go_who_did_not_ask_to_leave() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob"]);
+    let Ok(Outcome::WhoAmI { account, device, .. }) = table.command(seats[1], Command::WhoAmI) else {
+        panic!("nobody")
+    };
+    let (account, device) = (AccountId(bytes(&account)), DeviceId(bytes(&device)));
+    // The directory writes bob's request to leave itself.
+    let (alice, mut forge) = (seats[0], true);
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) if seat == alice && forge => {
+            let mut items = items.into_inner();
+            let message = items.iter().find_map(|(cursor, item)| match item {
+                MailItem::Message { envelope, .. } => Some((cursor.0, envelope.conversation, envelope.epoch)),
+                _ => None,
+            });
+            if let Some((cursor, conversation, epoch)) = message {
+                forge = false;
+                let leave = Leave { conversation, account, device, epoch };
+                let leave = SignedLeave { leave: SignedLeave::bytes(&leave).unwrap(), signature: Signature([7; 64]) };
+                items.push((Cursor(cursor + 1), MailItem::Leave { conversation, leave }));
+            }
+            Ok(Reply::Mail { items: Bounded::new(items).unwrap_or_default(), more })
+        }
+        answer => answer,
+    }));
+    must(&mut table, seats[1], "SAY team here I am");
+    table.pass(30_000);
+    assert_eq!(table.misbehaviour(alice), ["a request to leave is not signed by a member's device"]);
+    table.be_honest();
+    assert_eq!(members(&mut table, alice).len(), 2);
+    assert_eq!(heard(&table, alice), [pair("bob", "here I am")]);
+}
+
+/// What a hexadecimal id stands for.
+fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+    let byte = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+    std::array::from_fn(byte)
 }

@@ -179,6 +179,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn drop_group(&mut self, id: ConversationId, phase: Phase) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
+        state.remember_members();
         state.group = None;
         state.touched = false;
         state.record.refresh = None;

@@ -1,21 +1,48 @@
 //! What happened to whom in a group: told in the order of its commits, as soon as the people's names are known.
 
 use mls_rs::CryptoProvider;
-use protocol::{ConversationId, MessageId, Name};
+use protocol::{ConversationId, MessageId, Name, policy::Committer};
 
 use crate::{
     command::{HistoryEntry, MemberLine},
+    conversation::ConversationState,
     core::Core,
-    crypto::mls::{Applied, Changed},
+    crypto::mls::{Applied, Changed, People, changes},
     event::{EventKind, MemberChange},
-    records::ChangeRecord,
+    records::{ChangeRecord, KnownRecord, Phase},
     stored::Change,
 };
 
 /// Changes that wait for a name in one group; the oldest go untold beyond that.
 const UNTOLD_MAX: usize = 4_096;
 
+impl<C: CryptoProvider + Clone> ConversationState<C> {
+    /// This device falls out of a group: who was in it is kept, so that it can tell what has changed when it is back.
+    pub(crate) fn remember_members(&mut self) {
+        let Some(policy) = self.policy().cloned().filter(|_| self.record.phase == Phase::Active) else { return };
+        let accounts = self.members().map(|member| member.account).collect();
+        if let Some(group) = self.record.group_mut() {
+            group.known = Some(Box::new(KnownRecord { policy, accounts }));
+        }
+    }
+}
+
 impl<C: CryptoProvider + Clone> Core<C> {
+    /// This device is back in a group that it had fallen out of: what became of its people is told. In which order and by
+    /// whom nobody can say here any more, so each is told as of the person whom it befell.
+    pub(super) fn tell_what_was_missed(&mut self, id: ConversationId) {
+        let Some(known) = self.edit_group(id).and_then(|group| group.known.take()) else { return };
+        let Some((own, state)) = self.own().zip(self.conversations.get(&id)) else { return };
+        let Some(policy) = state.policy() else { return };
+        let accounts = state.members().map(|member| member.account).collect();
+        let before = People { policy: &known.policy, accounts: &known.accounts };
+        let after = People { policy, accounts: &accounts };
+        let missed = changes(before, after, Committer::Member(own.account));
+        let missed: Vec<Changed> =
+            missed.into_iter().map(|changed| Changed { by: changed.account, ..changed }).collect();
+        self.note_changes(id, &missed);
+    }
+
     /// A commit was applied in a group.
     pub(crate) fn on_group_changed(&mut self, id: ConversationId, epoch: u64, applied: &Applied) {
         if !self.is_group(id) {

@@ -228,6 +228,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if joined {
             group.changed_at = now;
         }
+        self.tell_what_was_missed(id);
         if joined && !founded {
             self.note_own_change(id, MemberChange::Joined);
         }

@@ -213,6 +213,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.working.grant_at = Timestamp(0);
         if let Some(group) = state.record.group_mut() {
             group.leaves.clear();
+            group.known = None;
             group.changed_at = now;
         }
         state.changed = true;
