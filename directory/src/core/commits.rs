@@ -17,13 +17,16 @@ use crate::store::{Audience, CommitOutcome, ConversationRecord, Handout, Roster,
 use super::{
     Answer, Service, ServiceEffect, Stop,
     creations::check_current,
-    handouts::{COMMIT, Owed, WELCOME},
+    handouts::{COMMIT, LEAVES, Owed, WELCOME},
     malformed,
     observer::{Followed, check_welcome, claimed_author, damaged, is_external, leaves, message, read_welcome},
 };
 
 /// How often a commit is looked at again because somebody asked to leave meanwhile. Each time at least one more is leaving.
 const LOOKS_MAX: usize = 8;
+
+/// Requests to leave that whoever comes in is told of: more are granted by those who were there.
+const LEAVES_TOLD_MAX: usize = 32;
 
 /// Who submits what.
 struct Submitted<'a> {
@@ -189,7 +192,8 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// What a commit owes: itself to whoever was there before, and its Welcome to whom it adds.
+    /// What a commit owes: itself to whoever was there before, its Welcome to whom it adds, and to whoever is new the
+    /// requests to leave that nobody has granted yet.
     fn owed(
         &self,
         now: Timestamp,
@@ -204,9 +208,18 @@ impl<S: Store> Service<S> {
         let item = MailItem::Commit { conversation, epoch: submission.epoch, commit };
         let owed = Owed { conversation, epoch: next.epoch, number: COMMIT, author, devices: before, item: &item };
         let mut owed = vec![owed.handout(now)?];
+        let come = |device: &&DeviceId| !roster.members.contains_key(device);
+        let new: BTreeSet<DeviceId> = next.members.keys().filter(come).copied().collect();
+        if !new.is_empty() {
+            // There are at most as many as were ever asked, so that later ones have other numbers.
+            for (number, leave) in (LEAVES + 1..).zip(next.leaving.values().take(LEAVES_TOLD_MAX)) {
+                let item = MailItem::Leave { conversation, leave: leave.clone() };
+                let (epoch, devices) = (next.epoch, new.clone());
+                owed.push(Owed { conversation, epoch, number, author, devices, item: &item }.handout(now)?);
+            }
+        }
         if let Some(welcome) = submission.welcome.clone() {
-            let come = |device: &&DeviceId| !roster.members.contains_key(device);
-            let devices: BTreeSet<DeviceId> = next.members.keys().filter(come).copied().collect();
+            let devices = new.clone();
             self.check_room(author, &devices.iter().copied().collect::<Vec<_>>())?;
             let tree = followed.group.export_tree().map_err(|error| damaged(&error))?;
             let too_long = |_| Stop::Store(StoreError::Damaged("a conversation beyond its limits".to_owned()));

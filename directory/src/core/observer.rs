@@ -1,6 +1,8 @@
 //! Following conversations by their public half: what members verify of a commit, the directory verifies too, with the same
 //! rules, and knows nothing of what they say.
 
+mod verified;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -27,6 +29,8 @@ use protocol::{AccountId, DeviceId, Timestamp, certificate::DeviceEntry, directo
 
 use crate::store::StoreError;
 
+use self::verified::VerifiedLeaves;
+
 use super::{Stop, malformed};
 
 type Config = WithMlsRules<
@@ -38,7 +42,11 @@ type Config = WithMlsRules<
 pub(super) type Group = mls_rs::external_client::ExternalGroup<Config>;
 
 /// The MLS library's client for whoever is no member: it verifies and draws nothing at random.
-pub(super) struct Observer(ExternalClient<Config>);
+pub(super) struct Observer {
+    client: ExternalClient<Config>,
+    /// For a state that must be the same as one that was verified.
+    again: ExternalClient<WithIdentityProvider<VerifiedLeaves, Config>>,
+}
 
 /// A commit that was followed.
 pub(super) struct Followed {
@@ -52,30 +60,31 @@ pub(super) struct Followed {
 
 impl Observer {
     pub(super) fn new() -> Self {
-        let client = ExternalClient::builder()
-            .crypto_provider(AwsLcCryptoProvider::default())
-            .identity_provider(DeviceIdentityProvider)
-            .mls_rules(ConversationRules)
-            .extension_type(POLICY_EXTENSION_TYPE)
-            .custom_proposal_types([LEAVE_PROPOSAL_TYPE])
-            .build();
-        Self(client)
+        let builder = || {
+            ExternalClient::builder()
+                .crypto_provider(AwsLcCryptoProvider::default())
+                .identity_provider(DeviceIdentityProvider)
+                .mls_rules(ConversationRules)
+                .extension_type(POLICY_EXTENSION_TYPE)
+                .custom_proposal_types([LEAVE_PROPOSAL_TYPE])
+        };
+        Self { client: builder().build(), again: builder().identity_provider(VerifiedLeaves).build() }
     }
 
     /// Checks a key package's signature, lifetime and capabilities.
     pub(super) fn validate(&self, message: MlsMessage, time: MlsTime) -> Result<KeyPackage, MlsError> {
-        self.0.validate_key_package(message, Some(time))
+        self.client.validate_key_package(message, Some(time))
     }
 
     /// The conversation of a GroupInfo and its tree, all of which is verified.
     pub(super) fn observe(&self, now: Timestamp, info: MlsMessage, tree: ExportedTree<'_>) -> Result<Group, Stop> {
-        self.0.observe_group(info, Some(tree), Some(mls_time(now))).map_err(|error| refused(&error))
+        self.client.observe_group(info, Some(tree), Some(mls_time(now))).map_err(|error| refused(&error))
     }
 
     /// A conversation as it was kept.
     pub(super) fn load(&self, snapshot: &[u8]) -> Result<Group, Stop> {
         let snapshot = ExternalSnapshot::from_bytes(snapshot).map_err(|error| damaged(&error))?;
-        self.0.load_group(snapshot).map_err(|error| damaged(&error))
+        self.client.load_group(snapshot).map_err(|error| damaged(&error))
     }
 
     /// Applies a commit to the public state, and checks that the GroupInfo that it brings is of the state after it.
@@ -96,10 +105,12 @@ impl Observer {
         if tree.len() > TREE_MAX {
             return Err(malformed("the conversation's tree would be longer than anybody could be given"));
         }
-        let observed = self.observe(now, info, read_tree(&tree)?)?;
+        let tree = read_tree(&tree)?;
+        let observed =
+            self.again.observe_group(info, Some(tree), Some(mls_time(now))).map_err(|error| refused(&error))?;
         // All of the state, the confirmation tag too, which nobody outside can compute: so at least it is the same in both.
         let snapshot = snapshot(&group)?;
-        if self::snapshot(&observed)? != snapshot {
+        if observed.snapshot().to_bytes().map_err(|error| damaged(&error))? != snapshot {
             return Err(malformed("the GroupInfo is of another state than the commit leads to"));
         }
         Ok(Followed { group, snapshot, author: author.device })

@@ -337,7 +337,7 @@ impl Person {
 }
 
 /// A root key's word for all devices.
-fn device_list(root: &SigningKey, version: u64, certificates: Vec<Certificate>) -> SignedDeviceList {
+pub(crate) fn device_list(root: &SigningKey, version: u64, certificates: Vec<Certificate>) -> SignedDeviceList {
     let list = DeviceList {
         root_key: public_key(root),
         version,
@@ -354,7 +354,7 @@ pub(crate) fn certify(root: &SigningKey, entry: &DeviceEntry) -> Certificate {
     Certificate { signature: sign(root, DEVICE_ENTRY_LABEL, &entry), entry }
 }
 
-fn client(certificate: &Certificate, mls: &SigningKey) -> Client<Config> {
+pub(crate) fn client(certificate: &Certificate, mls: &SigningKey) -> Client<Config> {
     Client::builder()
         .crypto_provider(AwsLcCryptoProvider::default())
         .identity_provider(DeviceIdentityProvider)

@@ -17,6 +17,7 @@ use crate::{
 over_both!(
     whoever_leaves_gets_nothing_more_and_the_others_are_told,
     a_request_to_leave_is_granted_by_anybody_while_it_stands,
+    whoever_comes_in_is_told_who_is_leaving,
     whoever_comes_in_again_takes_the_request_back,
     an_invitation_is_declined,
     the_last_owner_stays_while_others_remain,
@@ -75,8 +76,8 @@ fn whoever_leaves_gets_nothing_more_and_the_others_are_told(hall: Hall<impl Stor
 
 /// The last commit in a mailbox.
 fn item_of_last(hall: &Hall<impl Store>, person: &mut Person) -> MailItem {
-    let commits = hall.mail(person).into_iter().filter(|item| matches!(item, MailItem::Commit { .. }));
-    commits.last().unwrap()
+    let mut commits = hall.mail(person).into_iter().filter(|item| matches!(item, MailItem::Commit { .. }));
+    commits.next_back().unwrap()
 }
 
 fn a_request_to_leave_is_granted_by_anybody_while_it_stands(hall: Hall<impl Store>) {
@@ -97,6 +98,26 @@ fn a_request_to_leave_is_granted_by_anybody_while_it_stands(hall: Hall<impl Stor
     assert_eq!(hall.find(&mut alice, "team").map(|group| group.members), Some(2));
     let rest = hall.change(&mut alices, None, |builder| builder);
     assert_eq!(hall.submit(&mut alice, &rest), Ok(Reply::CommitAccepted));
+}
+
+fn whoever_comes_in_is_told_who_is_leaving(hall: Hall<impl Store>) {
+    let [mut alice, mut bob, mut carol] = arrivals(&hall);
+    let (mut dave, erin) = (hall.arrive("dave", 4), hall.arrive("erin", 5));
+    let [mut alices, _, mut carols] = team(&hall, [&mut alice, &mut bob, &mut carol]);
+    let request = leave(&bob, id_of(&alices), alices.current_epoch());
+    assert_eq!(hall.ask_to_leave(&mut bob, &request), Ok(Reply::Done));
+    let mut daves = hall.enter(&mut dave, &mut [&mut alices, &mut carols]);
+    assert_eq!(hall.mail(&mut dave).last(), Some(&asked(&alices, &request)));
+    let second = leave(&carol, id_of(&carols), carols.current_epoch());
+    assert_eq!(hall.ask_to_leave(&mut carol, &second), Ok(Reply::Done), "in the same epoch");
+    assert_eq!(hall.mail(&mut dave)[1..], [asked(&alices, &request), asked(&alices, &second)]);
+    let invitation = hall.invitation(&mut daves, &[&erin]);
+    hall.settle(&mut dave, (&mut daves, &invitation), &mut [&mut alices]);
+    let (items, _) = hall.service.store().drain(erin.device(), None, 9, usize::MAX).unwrap();
+    assert_eq!(items.len(), 3, "a Welcome and two requests");
+    // Whoever has just come in grants it as well as anybody.
+    let granted = hall.grant(&mut daves, &bob, &request);
+    assert_eq!(hall.submit(&mut dave, &granted), Ok(Reply::CommitAccepted));
 }
 
 fn whoever_comes_in_again_takes_the_request_back(hall: Hall<impl Store>) {

@@ -22,6 +22,7 @@ mod alike;
 mod circle;
 mod commits;
 mod creations;
+mod crowds;
 mod devices;
 mod group_commits;
 mod group_mail;

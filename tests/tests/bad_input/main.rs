@@ -10,6 +10,7 @@
 mod accounts;
 mod files;
 mod frames;
+mod groups;
 mod lines;
 mod names;
 mod processes;
@@ -129,6 +130,7 @@ fn the_table_has_its_rows() {
         scripts::rows().len(),
         processes::rows().len(),
         accounts::rows().len(),
+        groups::rows().len(),
         frames::decoded().len() + frames::asked().len(),
         files::profiles().len() + files::folders().len(),
     ];
