@@ -3,6 +3,8 @@
 //! Who gets a message is settled when it is first sealed. Whoever comes later gets it never, whoever goes before it has
 //! arrived has missed it, and nobody's failure holds up anybody else.
 
+use std::collections::BTreeSet;
+
 use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{AccountId, ConversationId, DeviceId, MessageId, policy::Role};
@@ -103,10 +105,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn advance_rows(&mut self, message: MessageId, id: ConversationId, devices: &[DeviceId]) {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.working.deposits_refused = 0;
+        let devices: BTreeSet<DeviceId> = devices.iter().copied().collect();
         let meant = |member: &&VerifiedDevice| devices.contains(&member.entry.device);
-        let mut accounts: Vec<AccountId> = state.members().filter(meant).map(|member| member.account).collect();
-        accounts.sort_unstable();
-        accounts.dedup();
+        let accounts: BTreeSet<AccountId> = state.members().filter(meant).map(|member| member.account).collect();
         for account in accounts {
             self.advance_row(message, account, DeliveryState::Sent, None);
         }

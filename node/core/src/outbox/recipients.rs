@@ -13,7 +13,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn recipients(&self, id: MessageId) -> Vec<DeviceId> {
         let mut awaited = self.awaited(id);
         if let Some(entry) = self.outbox.get(id) {
-            awaited.retain(|device| !entry.is_in_mailbox(*device));
+            let waiting: BTreeSet<DeviceId> = entry.record.in_mailbox.iter().map(|(device, _)| *device).collect();
+            awaited.retain(|device| !waiting.contains(device));
         }
         awaited
     }
