@@ -6,7 +6,7 @@ use tests::world::{
 };
 
 /// Seeds that a fault may need before it shows.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 120;
 
 /// The promises that seeds break with this fault planted in one node, by name.
 fn broken_by(fault: Fault) -> Vec<String> {
