@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use crate::{
-    hall::{BEGIN, Hall, Person, mail_for, nobodys_key},
+    hall::{BEGIN, Hall, Person, key, mail_for},
     talk::{Made, is_malformed, policy},
 };
 
@@ -59,7 +59,8 @@ fn a_creation_that_does_not_hold_is_refused(hall: Hall<impl Store>) {
     let id = conversation_id(&with_bob);
     let good = |packages: &[_]| hall.make(&alice, &with_bob, id, packages).new;
     let renamed = NewConversation { conversation: ConversationId([1; 32]), ..good(&[package(&bob)]) };
-    let with_nobody = membership::direct_policy(alice.entry.root_key, nobodys_key(), 0);
+    let nobodys_key = membership::signing::public_key(&key(250, 9));
+    let with_nobody = membership::direct_policy(alice.entry.root_key, nobodys_key, 0);
     let cases = [
         ("an id that does not follow", hall.make(&alice, &with_bob, ConversationId([1; 32]), &[package(&bob)]).new),
         ("another id than the group's", renamed),

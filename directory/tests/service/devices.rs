@@ -21,6 +21,7 @@ over_both!(
     a_list_is_taken_once_and_its_repetition_is_answered_alike,
     a_revoked_device_has_neither_session_nor_packages_nor_a_way_back,
     a_new_password_and_the_end_need_a_proof_that_is_used_up,
+    the_old_password_opens_nothing_once_the_new_one_is_taken_with_a_proof,
     a_recovery_counts_with_the_root_keys_signature_on_its_own_connection_only,
     whoever_is_blocked_leaves_nothing_and_learns_no_address_until_that_is_taken_back,
 );
@@ -143,6 +144,24 @@ fn a_new_password_and_the_end_need_a_proof_that_is_used_up(hall: Hall<impl Store
     assert_eq!((handled.answer, handled.effects), (Ok(Reply::Done), vec![]));
     assert_eq!(hall.ask(&mut alice, Request::Account), Err(Refusal::NotSignedIn));
     assert_eq!(hall.ask(&mut bob, Request::TakeKeyPackages { account: alice.account }), Err(Refusal::Unknown));
+}
+
+fn the_old_password_opens_nothing_once_the_new_one_is_taken_with_a_proof(hall: Hall<impl Store>) {
+    let mut alice = hall.arrive("alice", 1);
+    let begin = |registration| Request::PasswordStart { registration };
+    let registration = hall.register(&mut alice, "another password", begin).unwrap();
+    let root_backup = bytes(&[9; 64]);
+    let change = Request::ChangePassword { registration, root_backup };
+    assert_eq!(hall.ask(&mut alice, change.clone()), Err(Refusal::PasswordNeeded));
+    assert!(hall.sign_in(&mut alice).is_ok(), "nothing has changed");
+    assert_eq!(hall.ask(&mut alice, change.clone()), Ok(Reply::Done));
+    assert_eq!(hall.ask(&mut alice, change), Err(Refusal::PasswordNeeded), "the proof is used up");
+    let (name, old) = (alice.name.to_string(), alice.password.clone());
+    assert_eq!(hall.start_sign_in(&mut alice, &name, &old).1, None, "the old password makes nothing of the answer");
+    "another password".clone_into(&mut alice.password);
+    let signed_in = hall.sign_in(&mut alice);
+    let Ok(Reply::SignedIn { root_backup, .. }) = signed_in else { panic!("{signed_in:?}") };
+    assert_eq!(*root_backup, [9; 64]);
 }
 
 fn a_recovery_counts_with_the_root_keys_signature_on_its_own_connection_only(hall: Hall<impl Store>) {

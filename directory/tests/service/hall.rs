@@ -28,9 +28,9 @@ use opaque_ke::{
 };
 use p256::ecdsa::SigningKey;
 use protocol::{
-    AccountId, Bounded, BoundedBytes, DeviceId, Name, PublicKey, Timestamp,
+    AccountId, Bounded, BoundedBytes, DeviceId, Name, Timestamp,
     certificate::{Certificate, DEVICE_ENTRY_LABEL, DEVICE_LIST_LABEL, DeviceEntry, DeviceList, SignedDeviceList},
-    directory::{KeyPackageBytes, Push, Refusal, Registration, Reply, Request, SignUp},
+    directory::{KeyPackageBytes, OpaqueMessage, Push, Refusal, Registration, Reply, Request, SignUp},
     frame,
     limits::{CERTIFICATE_LIFETIME_MS, DIRECTORY_FRAME_MAX, KEY_PACKAGE_LIFETIME_S},
 };
@@ -150,22 +150,31 @@ impl<S: Store> Hall<S> {
         person
     }
 
-    pub(crate) fn sign_up(&self, person: &mut Person) -> Answer {
-        let password = person.password.clone();
+    /// What registers a password, once the directory has answered this request.
+    pub(crate) fn register(
+        &self,
+        person: &mut Person,
+        password: &str,
+        begin: impl FnOnce(OpaqueMessage) -> Request,
+    ) -> Result<OpaqueMessage, Refusal> {
         let start = ClientRegistration::<Suite>::start(&mut person.rng, password.as_bytes()).unwrap();
-        let registration = bytes(&start.message.serialize());
-        let name = person.name.clone();
-        let response = match self.ask(person, Request::SignUpStart { name, invite: None, registration })? {
+        let response = match self.ask(person, begin(bytes(&start.message.serialize())))? {
             Reply::SignUpStarted { registration } => RegistrationResponse::deserialize(&registration).unwrap(),
             other => panic!("{other:?}"),
         };
         let stretching = cheap_stretching();
         let parameters = ClientRegistrationFinishParameters::new(Identifiers::default(), Some(&stretching));
         let finish = start.state.finish(&mut person.rng, password.as_bytes(), response, parameters).unwrap();
+        Ok(bytes(&finish.message.serialize()))
+    }
+
+    pub(crate) fn sign_up(&self, person: &mut Person) -> Answer {
+        let (name, password) = (person.name.clone(), person.password.clone());
+        let begin = |registration| Request::SignUpStart { name, invite: None, registration };
         let sign_up = SignUp {
             name: person.name.clone(),
             invite: None,
-            registration: bytes(&finish.message.serialize()),
+            registration: self.register(person, &password, begin)?,
             devices: person.devices.clone(),
             root_backup: bytes(&[1; 64]),
             recovery_backup: bytes(&[2; 64]),
@@ -387,9 +396,4 @@ pub(crate) fn bytes<const MAX: usize>(bytes: &[u8]) -> BoundedBytes<MAX> {
 
 pub(crate) fn mail_for(device: DeviceId) -> ServiceEffect {
     ServiceEffect::Push { device, push: Push::Mail }
-}
-
-/// A public key that belongs to nobody here.
-pub(crate) fn nobodys_key() -> PublicKey {
-    public_key(&key(250, 9))
 }
