@@ -123,6 +123,8 @@ fn what_happens_in_a_group_is_on_the_screen_and_what_is_muted_is_in_the_history(
     bob.wait_for_text("alice invited you to team; JOIN team comes in, LEAVE team declines");
     bob.type_text("join team\r");
     bob.wait_for_text("you joined team");
+    // It is done when the others have it too.
+    bob.wait_for_line("done");
     alice.wait_for_text("bob joined team");
     alice.type_text("to &team\r");
     alice.wait_for_line("alice ● &team ›");

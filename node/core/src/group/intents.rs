@@ -35,6 +35,11 @@ pub(super) enum Standing {
     Refused(Failure),
 }
 
+/// How long an invitation waits for somebody's key packages, in milliseconds, and how often: a device publishes them
+/// within moments of its first connection.
+const PACKAGES_WAIT_MS: u64 = 100;
+const PACKAGES_WAITS_MAX: u32 = 50;
+
 impl<C: CryptoProvider + Clone> Core<C> {
     /// How an intent stands; nothing while this device is not in the group.
     pub(super) fn standing(&self, id: ConversationId, what: Intent) -> Option<Standing> {
@@ -134,10 +139,20 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 let packages: Vec<KeyPackageBytes> = packages.into_iter().map(|(_, package)| package).collect();
                 if let Some(state) = self.conversations.get_mut(&id) {
                     state.working.packages = Some((account, packages));
+                    state.working.waited = 0;
                 }
                 self.reconcile_conversation(id);
             }
             Some(Reply::KeyPackages(_)) => {
+                // Whoever has just signed up is about to publish them.
+                let at = self.now.plus_ms(PACKAGES_WAIT_MS);
+                if let Some(state) = self.conversations.get_mut(&id) {
+                    if state.working.waited < PACKAGES_WAITS_MAX {
+                        state.working.waited += 1;
+                        return state.flow.wait_until(at);
+                    }
+                    state.working.waited = 0;
+                }
                 let text = format!("{} has no device that could be invited; try again later", self.called(account));
                 self.end_intent(id, intent.number, Err(Failure::new(FailureCode::Refused, text)), None);
             }
