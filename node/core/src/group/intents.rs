@@ -139,19 +139,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 let packages: Vec<KeyPackageBytes> = packages.into_iter().map(|(_, package)| package).collect();
                 if let Some(state) = self.conversations.get_mut(&id) {
                     state.working.packages = Some((account, packages));
-                    state.working.waited = 0;
                 }
                 self.reconcile_conversation(id);
             }
             Some(Reply::KeyPackages(_)) => {
                 // Whoever has just signed up is about to publish them.
                 let at = self.now.plus_ms(PACKAGES_WAIT_MS);
-                if let Some(state) = self.conversations.get_mut(&id) {
-                    if state.working.waited < PACKAGES_WAITS_MAX {
-                        state.working.waited += 1;
-                        return state.flow.wait_until(at);
-                    }
-                    state.working.waited = 0;
+                let state = self.conversations.get_mut(&id);
+                if let Some(state) = state.filter(|state| state.working.waited < PACKAGES_WAITS_MAX) {
+                    state.working.waited += 1;
+                    return state.flow.wait_until(at);
                 }
                 let text = format!("{} has no device that could be invited; try again later", self.called(account));
                 self.end_intent(id, intent.number, Err(Failure::new(FailureCode::Refused, text)), None);
@@ -285,6 +282,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.changed = true;
         state.working.packages = None;
         state.working.refused = 0;
+        state.working.waited = 0;
         let Some(group) = state.record.group_mut() else { return };
         group.intents.retain(|intent| intent.number != number);
         self.finish_group_command(id, number, result, ended);
