@@ -4,5 +4,6 @@
 
 pub mod entropy;
 pub mod provider;
+pub mod seeds;
 pub mod table;
 pub mod world;

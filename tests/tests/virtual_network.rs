@@ -4,17 +4,12 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "what a test is made of")]
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
+use tests::{
+    seeds::play_all,
+    world::{
+        coverage::{Coverage, LEAST},
+        run::{Story, play},
     },
-    thread,
-};
-
-use tests::world::{
-    coverage::{Coverage, LEAST},
-    run::{Report, Story, play},
 };
 
 /// Seeds of one run of the test.
@@ -27,7 +22,7 @@ fn every_promise_holds_for_every_seed_and_every_seed_repeats_itself() {
     if let Ok(seed) = std::env::var("SEED") {
         return replay(seed.parse().expect("SEED is a number"));
     }
-    let reports = play_all();
+    let reports = play_all(SEEDS, |seed| play(seed, false));
     let mut coverage = Coverage::default();
     let mut broken = Vec::new();
     for (first, second) in &reports {
@@ -43,29 +38,6 @@ fn every_promise_holds_for_every_seed_and_every_seed_repeats_itself() {
     println!("{SEEDS} seeds, {messages} messages\n{coverage}");
     assert!(broken.is_empty(), "{} of {SEEDS} seeds failed:\n{}", broken.len(), broken.join("\n"));
     assert_eq!(coverage.missing(), [], "cases met fewer than {LEAST} times");
-}
-
-fn play_all() -> Vec<(Report, Report)> {
-    let next = AtomicU64::new(0);
-    let reports = Mutex::new(Vec::new());
-    let threads = thread::available_parallelism().map_or(2, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= SEEDS {
-                        return;
-                    }
-                    let pair = (play(seed, false), play(seed, false));
-                    reports.lock().expect("no thread panics with the lock").push(pair);
-                }
-            });
-        }
-    });
-    let mut reports = reports.into_inner().expect("no thread panics with the lock");
-    reports.sort_by_key(|(first, _)| first.seed);
-    reports
 }
 
 fn replay(seed: u64) {
