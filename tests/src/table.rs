@@ -335,6 +335,10 @@ impl Table {
                 let entries = Ok(self.guests[seat].disk.history(with.as_ref(), count));
                 self.queue.push_back((seat, Input::HistoryRead { token, entries }));
             }
+            Effect::Search { token, words, with, since, count } => {
+                let entries = Ok(self.guests[seat].disk.search(&words, with.as_ref(), since, count));
+                self.queue.push_back((seat, Input::HistoryRead { token, entries }));
+            }
             Effect::FindMessage { token, id } => {
                 let entry = Ok(self.guests[seat].disk.find(id));
                 self.queue.push_back((seat, Input::MessageFound { token, entry }));

@@ -83,6 +83,34 @@ fn people_make_groups_talk_in_them_and_agree_on_who_is_in() {
 }
 
 #[test]
+fn what_was_said_is_found_by_its_words() {
+    let place = Place::new();
+    let output = place.play("search.txt", &["--json"]);
+    let results = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>();
+    let searches = results.iter().filter(|line: &&serde_json::Value| line["result"] == "search" && line["ok"] == true);
+    let found = searches.map(|line| {
+        let messages = line["messages"].as_array().unwrap().iter();
+        messages.map(|message| message["text"].as_str().unwrap()).collect::<Vec<_>>()
+    });
+    let (direct, answer) = ("I bring the biscuits", "\"Biscuits\"? it's café au lait OR nothing");
+    let (group, blocked) = ("biscuits for everybody at eight", "carol reads no biscuits of mine");
+    let expected: [&[&str]; 11] = [
+        &[direct, answer, group, blocked],
+        &[group, blocked],
+        &[direct, answer],
+        &[answer],
+        &[direct, answer],
+        &[],
+        &[answer],
+        &["meet me in town"],
+        &[group],
+        &[group],
+        &[group],
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn whoever_is_away_misses_nothing() {
     Place::new().play("away.txt", &[]);
 }

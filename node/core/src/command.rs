@@ -2,7 +2,7 @@
 
 mod outcome;
 
-use protocol::{MessageId, Name, policy::Access};
+use protocol::{MessageId, Name, Timestamp, policy::Access};
 use zeroize::Zeroizing;
 
 pub use self::outcome::{DeviceView, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView, StatusView};
@@ -95,6 +95,15 @@ pub enum Command {
         with: Option<Name>,
         /// How many messages at most.
         count: usize,
+    },
+    /// Finds what was said by the words in it.
+    Search {
+        /// The words, with blanks between; each counts by its beginning.
+        text: String,
+        /// With whom, or in which group; everywhere if absent.
+        with: Option<Name>,
+        /// Stored here at this moment or later.
+        since: Option<Timestamp>,
     },
     /// The state of connection, outbox and profile.
     Status,

@@ -55,6 +55,8 @@ pub(crate) enum Waiting {
     Find { resend: bool },
     /// For the timeline.
     History,
+    /// For what is found in the timeline.
+    Search,
     /// For the answer to a request, which has a purpose of its own.
     Answer,
     /// For the name's account, to go on with this.
@@ -157,6 +159,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::List { what } => self.list(token, what),
             Command::Contacts => self.show_people(token, Vec::new(), Vec::new(), |view| view.contact),
             Command::History { with, count } => self.history(token, with, count),
+            Command::Search { text, with, since } => self.search(token, &text, with, since),
             Command::Status => self.status(token),
             Command::AskOnline { user } => self.ask_online(token, user),
             Command::WaitOnline { user, online } => {

@@ -92,7 +92,7 @@ pub enum Input {
         /// Its result.
         done: StretchDone,
     },
-    /// What [`crate::output::Effect::ReadHistory`] asked for.
+    /// What [`crate::output::Effect::ReadHistory`] or [`crate::output::Effect::Search`] asked for.
     HistoryRead {
         /// Names the command.
         token: CommandToken,

@@ -86,6 +86,19 @@ pub enum Effect {
         /// How many at most, the latest.
         count: usize,
     },
+    /// Search the timeline; the answer is `HistoryRead`.
+    Search {
+        /// Names the command.
+        token: CommandToken,
+        /// All of these are in the text, each as the beginning of a word.
+        words: Vec<String>,
+        /// With whom, or in which group; everywhere if absent.
+        with: Option<Name>,
+        /// Stored here at this moment or later.
+        since: Option<Timestamp>,
+        /// How many at most, the latest.
+        count: usize,
+    },
     /// Find one message of the timeline; the answer is `MessageFound`.
     FindMessage {
         /// Names the command.

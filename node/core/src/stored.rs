@@ -1,7 +1,8 @@
 //! What the core keeps on disk: records in tables, changed by one transaction at a time.
 //!
 //! The core alone knows what the values mean. The store keeps them, hands all records back at opening, and answers the
-//! one question that is too large for memory: what was said ([`crate::output::Effect::ReadHistory`]).
+//! one question that is too large for memory: what was said ([`crate::output::Effect::ReadHistory`], and by its words
+//! [`crate::output::Effect::Search`]).
 
 use protocol::{ConversationId, MessageId};
 use serde::{Deserialize, Serialize};

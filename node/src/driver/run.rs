@@ -238,6 +238,7 @@ impl<K: Machine> Driver<K> {
         let State::Live(session) = &mut self.state else { return };
         match happened {
             Happened::Timer => session.on_timer(),
+            Happened::Nothing => session.on_quiet(),
             Happened::Stretched(done) => session.feed(Input::Stretched { done }),
             Happened::Peers(events) => events.into_iter().for_each(|event| session.on_peer(event)),
             Happened::Directory(events) => events.into_iter().for_each(|event| self.on_directory(event)),

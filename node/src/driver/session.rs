@@ -33,6 +33,8 @@ use crate::{
 const BATCH_MAX: usize = 64;
 /// Password stretchings at once: each takes 64 MiB.
 const STRETCHES_MAX: usize = 2;
+/// How long nothing has happened before SEARCH's index follows what was said: under load nothing is indexed.
+const QUIET: Duration = Duration::from_secs(2);
 /// The longest time until the clock is looked at again, whatever the timer says: it may be set, or the machine asleep.
 const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
@@ -66,6 +68,8 @@ pub(super) enum Happened {
     Peers(Vec<PeerEvent>),
     Stretched(StretchDone),
     Timer,
+    /// Nothing, for a while.
+    Nothing,
 }
 
 /// What stays the same from one session of a node to the next.
@@ -90,6 +94,10 @@ pub(super) struct Session<K> {
     network: Network,
     inputs: VecDeque<Input>,
     timer: Option<Timestamp>,
+    /// Whether all that was said is in SEARCH's index.
+    indexed: bool,
+    /// Whether there is time to bring it there.
+    quiet: bool,
     /// The connection to the directory that the core knows of.
     connected: Option<u64>,
     stretching: Arc<Semaphore>,
@@ -122,6 +130,8 @@ impl<K: Machine> Session<K> {
             network,
             inputs: VecDeque::new(),
             timer: None,
+            indexed: false,
+            quiet: false,
             connected: None,
             stretching: common.stretching.clone(),
             stretched: mpsc::channel(STRETCHES_MAX),
@@ -138,7 +148,7 @@ impl<K: Machine> Session<K> {
 
     /// Whether the core has something to do.
     pub(super) fn has_work(&self) -> bool {
-        !self.inputs.is_empty()
+        !self.inputs.is_empty() || self.quiet
     }
 
     /// Whether the directory is connected, as the core knows it.
@@ -153,15 +163,26 @@ impl<K: Machine> Session<K> {
         }
     }
 
-    /// Handles one batch: the core, then the commit, then what follows.
+    /// Handles one batch: the core, then the commit, then what follows. Where there is nothing to handle, the index follows
+    /// what was said.
     ///
     /// # Errors
     /// [`CommitError`]: nothing followed, and the core must be dropped.
     pub(super) fn step(&mut self) -> Result<Vec<ForDriver>, CommitError> {
+        if std::mem::take(&mut self.quiet) && self.inputs.is_empty() {
+            self.indexed = self.store.as_mut().index()?;
+            return Ok(Vec::new());
+        }
         let batch = self.inputs.drain(..self.inputs.len().min(BATCH_MAX)).collect();
         let Outputs { persist, after } = self.core.handle(now(), batch);
         if let Some(transaction) = persist {
             self.store.as_mut().commit(transaction)?;
+            self.indexed = false;
+        }
+        if after.iter().any(|effect| matches!(effect, Effect::Search { .. })) {
+            while !self.indexed {
+                self.indexed = self.store.as_mut().index()?;
+            }
         }
         Ok(self.perform(after))
     }
@@ -181,6 +202,7 @@ impl<K: Machine> Session<K> {
             1.. = self.network.directory_events.recv_many(&mut directory, BATCH_MAX) => Happened::Directory(directory),
             1.. = self.network.peer_events.recv_many(&mut peers, BATCH_MAX) => Happened::Peers(peers),
             () = timer => Happened::Timer,
+            () = tokio::time::sleep(QUIET), if !self.indexed => Happened::Nothing,
         }
     }
 
@@ -190,6 +212,11 @@ impl<K: Machine> Session<K> {
             self.timer = None;
             self.feed(Input::Tick);
         }
+    }
+
+    /// Nothing has happened for a while.
+    pub(super) const fn on_quiet(&mut self) {
+        self.quiet = true;
     }
 
     pub(super) fn on_connected(&mut self, generation: u64, input: Input) {
@@ -249,6 +276,10 @@ impl<K: Machine> Session<K> {
             Effect::ReadHistory { token, with, count } => {
                 let entries = self.store.as_mut().history(with.as_ref(), count).map_err(|error| error.to_string());
                 self.feed(Input::HistoryRead { token, entries });
+            }
+            Effect::Search { token, words, with, since, count } => {
+                let found = self.store.as_mut().search(&words, with.as_ref(), since, count);
+                self.feed(Input::HistoryRead { token, entries: found.map_err(|error| error.to_string()) });
             }
             Effect::FindMessage { token, id } => {
                 let entry = self.store.as_mut().message(id).map_err(|error| error.to_string());

@@ -1,6 +1,7 @@
 //! The command language: one line of text to one command, or a sentence that says what is wrong with it.
 //!
-//! Pure: it reads nothing but the line. It does not know who is signed in, nor whether a name exists.
+//! Pure: it reads nothing but the line, and the system's time zone where a line names a day. It does not know who is
+//! signed in, nor whether a name exists.
 
 mod account;
 mod groups;
@@ -141,6 +142,7 @@ fn understood(verb: Verb, words: &mut Words<'_>) -> Result<Line, Failure> {
         Verb::Mute => groups::mute(words)?,
         Verb::Unmute => Command::Mute { target: groups::target(words, verb)?, for_ms: Some(0) },
         Verb::History => looking::history(words)?,
+        Verb::Search => looking::search(words)?,
         Verb::Unread => Command::Unread,
         Verb::Read => Command::Read { target: groups::target(words, verb)? },
         Verb::Status => Command::Status,
@@ -177,7 +179,7 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 /// Verbs that are reserved for what this version does not do.
 const LATER: &[&str] = &[
     "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE",
-    "PAYMENTS", "SEARCH", "WHY", "SET", "EXPORT", "CLEAR",
+    "PAYMENTS", "WHY", "SET", "EXPORT", "CLEAR",
 ];
 
 fn is_later(word: &str) -> bool {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::{civil::Date, tz::TimeZone};
 use node_core::{
     command::{Failure, MessageRef},
     event::ShortId,
 };
-use protocol::{MessageId, Name};
+use protocol::{MessageId, Name, Timestamp};
 
 use super::{restore, usage};
 
@@ -66,4 +67,14 @@ pub(crate) fn duration(word: &str) -> Result<Duration, NoDuration> {
     let count = number(count).ok_or(NoDuration::Form)?;
     let duration = count.checked_mul(ms).map(Duration::from_millis).ok_or(NoDuration::Form)?;
     if duration > DURATION_MAX { Err(NoDuration::TooLong) } else { Ok(duration) }
+}
+
+/// The beginning of a day that is given as its year, month and day, where this machine is: what HISTORY shows as that day.
+pub(super) fn day(word: &str) -> Option<Timestamp> {
+    let [year, month, day] = word.split('-').collect::<Vec<_>>().try_into().ok()?;
+    let digits = |part: &str, count: usize| number(part).filter(|_| part.len() == count);
+    let year = i16::try_from(digits(year, 4)?).ok()?;
+    let (month, day) = (i8::try_from(digits(month, 2)?).ok()?, i8::try_from(digits(day, 2)?).ok()?);
+    let begins = Date::new(year, month, day).ok()?.to_zoned(TimeZone::system()).ok()?;
+    Some(Timestamp(u64::try_from(begins.timestamp().as_millisecond()).unwrap_or_default()))
 }

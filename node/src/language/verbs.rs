@@ -39,6 +39,7 @@ pub(super) enum Verb {
     Mute,
     Unmute,
     History,
+    Search,
     Unread,
     Read,
     Status,

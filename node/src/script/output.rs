@@ -160,6 +160,7 @@ pub(super) fn verb(line: &Line) -> &'static str {
             Command::Mute { .. } => "mute",
             Command::Contacts => "contacts",
             Command::History { .. } => "history",
+            Command::Search { .. } => "search",
             Command::Status => "status",
             Command::Unread => "unread",
             Command::Read { .. } => "read",

@@ -1,8 +1,8 @@
 //! One suite over both implementations: what a profile promises, whoever keeps it.
 
 use node_core::{
-    command::{HistoryEntry, MessageRef},
-    event::{ConnectionState, DeliveryState, Event, EventKind, ShortId},
+    command::{HistoryEntry, MemberLine, MessageRef},
+    event::{ConnectionState, DeliveryState, Event, EventKind, MemberChange, ShortId},
     stored::{Change, Stored, Table, Transaction},
     stretch::StretchParameters,
 };
@@ -116,6 +116,71 @@ fn history_gives_the_latest_with_one_person_or_with_all_oldest_first() {
         assert_eq!(store.history(Some(&name("bob")), 2).unwrap(), with_bob[1..]);
         assert_eq!(store.history(Some(&name("dave")), 100).unwrap(), []);
         assert_eq!(store.history(None, 0).unwrap(), []);
+    });
+}
+
+/// Words, with whom, since when, how many at most; and which entries are found.
+type Sought = (&'static str, Option<&'static str>, Option<u64>, usize, &'static [usize]);
+
+#[test]
+fn a_search_finds_the_beginnings_of_words_in_the_latest_texts_that_have_them_all() {
+    let texts = [
+        ("alice", "bob", false, "I bring the biscuits, you bring tea"),
+        ("bob", "alice", false, "BISCUIT? it's \"eight\" o'clock"),
+        ("carol", "alice", false, "no dogs OR cats"),
+        ("bob", "team", true, "biscuits for everybody"),
+        ("alice", "team", true, "well-known"),
+    ];
+    let entries: Vec<HistoryEntry> = (1..)
+        .zip(texts)
+        .map(|(number, (from, to, in_group, text))| HistoryEntry {
+            text: text.to_owned(),
+            in_group,
+            ..entry(number, from, to, None)
+        })
+        .collect();
+    // A change of members has no text, and is not found.
+    let member = Some(MemberLine { user: name("biscuit"), change: MemberChange::Joined });
+    let change = HistoryEntry { text: String::new(), in_group: true, member, ..entry(6, "bob", "team", None) };
+    let rows: [Sought; 26] = [
+        ("biscuit", None, None, 9, &[0, 1, 3]),
+        ("Biscuits", None, None, 9, &[0, 3]),
+        ("biscuit", None, None, 2, &[1, 3]),
+        ("biscuit", None, None, 0, &[]),
+        ("biscuit", Some("bob"), None, 9, &[0, 1]),
+        ("biscuit", Some("team"), None, 9, &[3]),
+        ("biscuit", Some("dave"), None, 9, &[]),
+        ("biscuit", None, Some(1_002), 9, &[1, 3]),
+        ("biscuit", Some("bob"), Some(1_002), 9, &[1]),
+        ("biscuit", None, Some(u64::MAX), 9, &[]),
+        ("tea bring", None, None, 9, &[0]),
+        ("tea coffee", None, None, 9, &[]),
+        ("iscuit", None, None, 9, &[]),
+        // Whatever a question could mean to the index, here it is words.
+        ("dogs OR", None, None, 9, &[2]),
+        ("tea OR dogs", None, None, 9, &[]),
+        ("NOT tea", None, None, 9, &[]),
+        ("\"eight", None, None, 9, &[1]),
+        ("eight\"\" o'clock", None, None, 9, &[1]),
+        ("it's", None, None, 9, &[1]),
+        ("its", None, None, 9, &[]),
+        ("text:tea", None, None, 9, &[]),
+        ("bis*", None, None, 9, &[0, 1, 3]),
+        ("well-kn", None, None, 9, &[4]),
+        ("tea :-)", None, None, 9, &[0]),
+        (":-) \"", None, None, 9, &[]),
+        ("te\0a", None, None, 9, &[]),
+    ];
+    on_both(|store| {
+        let said = entries.iter().cloned().chain([change.clone()]);
+        store.commit(commit(said.map(timeline).collect())).unwrap();
+        assert!(matches!(store.index(), Ok(true)));
+        for (text, with, since, count, expected) in rows {
+            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            let found = store.search(&words, with.map(name).as_ref(), since.map(Timestamp), count).unwrap();
+            let expected: Vec<HistoryEntry> = expected.iter().map(|index| entries[*index].clone()).collect();
+            assert_eq!(found, expected, "{text:?} with {with:?} since {since:?}");
+        }
     });
 }
 

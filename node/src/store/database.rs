@@ -1,5 +1,7 @@
 //! The profile's database: one `SQLite` file, encrypted page by page (SQLCipher), written by one transaction at a time.
 
+mod search;
+
 use std::{fmt::Write as _, path::Path};
 
 use node_core::{
@@ -22,7 +24,8 @@ use super::{
 };
 
 /// The columns of a [`HistoryEntry`], in the order in which [`entry`] reads them.
-const ENTRY: &str = "number, uid, sender, recipient, text, at, sent_at, state, gap, in_group, member, member_change";
+const ENTRY: &str = "message.number, uid, sender, recipient, message.text, at, sent_at, state, gap, in_group, member, \
+                     member_change";
 
 /// Why a database could not be opened.
 #[derive(Debug)]

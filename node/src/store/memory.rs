@@ -8,7 +8,7 @@ use node_core::{
     event::Event,
     stored::{Change, Stored, Table, Transaction},
 };
-use protocol::Name;
+use protocol::{Name, Timestamp};
 
 use super::{
     EVENTS_KEPT, ProfileStore, READ_MAX,
@@ -97,12 +97,33 @@ impl ProfileStore for MemoryProfile {
         if self.refusing {
             return Err(ReadError::NotOpen);
         }
-        let concerns =
-            |entry: &&HistoryEntry| with.is_none_or(|name| !entry.in_group && entry.from == *name || entry.to == *name);
-        let mut latest: Vec<_> =
-            self.durable.timeline.iter().rev().filter(concerns).take(count.min(READ_MAX)).cloned().collect();
+        let entries = self.durable.timeline.iter().rev().filter(|entry| concerns(entry, with));
+        let mut latest: Vec<_> = entries.take(count.min(READ_MAX)).cloned().collect();
         latest.reverse();
         Ok(latest)
+    }
+
+    fn search(
+        &mut self,
+        words: &[String],
+        with: Option<&Name>,
+        since: Option<Timestamp>,
+        count: usize,
+    ) -> Result<Vec<HistoryEntry>, ReadError> {
+        if self.refusing {
+            return Err(ReadError::NotOpen);
+        }
+        let found = |entry: &&HistoryEntry| {
+            concerns(entry, with) && since.is_none_or(|since| entry.at >= since) && has_words(&entry.text, words)
+        };
+        let mut latest: Vec<_> =
+            self.durable.timeline.iter().rev().filter(found).take(count.min(READ_MAX)).cloned().collect();
+        latest.reverse();
+        Ok(latest)
+    }
+
+    fn index(&mut self) -> Result<bool, CommitError> {
+        if self.refusing { Err(CommitError::Refused) } else { Ok(true) }
     }
 
     fn message(&mut self, id: MessageRef) -> Result<Option<HistoryEntry>, ReadError> {
@@ -126,5 +147,32 @@ impl ProfileStore for MemoryProfile {
         }
         let follows = |event: &&Event| event.seq.is_some_and(|number| number > seq);
         Ok(self.durable.events.iter().filter(follows).take(max.min(READ_MAX)).cloned().collect())
+    }
+}
+
+/// Whether an entry is of what was said with a person or in a group.
+fn concerns(entry: &HistoryEntry, with: Option<&Name>) -> bool {
+    with.is_none_or(|name| !entry.in_group && entry.from == *name || entry.to == *name)
+}
+
+/// Whether a text has all these words, as [`ProfileStore::search`] tells.
+#[must_use]
+pub fn has_words(text: &str, words: &[String]) -> bool {
+    let text = tokens(text);
+    let sought: Vec<Vec<String>> = words.iter().map(|word| tokens(word)).filter(|word| !word.is_empty()).collect();
+    let has = |word: &Vec<String>| text.windows(word.len()).any(|place| begins(place, word));
+    !sought.is_empty() && sought.iter().all(has)
+}
+
+fn tokens(text: &str) -> Vec<String> {
+    let pieces = text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty());
+    pieces.map(str::to_lowercase).collect()
+}
+
+/// Whether these are the words in their order, of the last one at least the beginning.
+fn begins(place: &[String], word: &[String]) -> bool {
+    match (place.split_last(), word.split_last()) {
+        (Some((end, before)), Some((last, first))) => before == first && end.starts_with(last.as_str()),
+        _ => false,
     }
 }

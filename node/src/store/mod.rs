@@ -21,10 +21,10 @@ use node_core::{
     event::Event,
     stored::{Stored, Transaction},
 };
-use protocol::Name;
+use protocol::{Name, Timestamp};
 
 pub use error::{CommitError, EventsError, ProfileError, ReadError};
-pub use memory::MemoryProfile;
+pub use memory::{MemoryProfile, has_words};
 pub use profile::Profile;
 
 /// How many events a profile keeps. A consumer that comes back within a busy month still gets all that it missed, and
@@ -59,6 +59,27 @@ pub trait ProfileStore: Send {
     /// # Errors
     /// [`ReadError`] if the disk fails or the file is damaged.
     fn history(&mut self, with: Option<&Name>, count: usize) -> Result<Vec<HistoryEntry>, ReadError>;
+
+    /// The latest `count` messages, at most [`READ_MAX`], in whose text each of `words` begins a word (or, where it is
+    /// several words itself, begins them in a row), whatever the case of their letters; with one person or in one group
+    /// or everywhere, stored at a moment or later; oldest first. What has neither letters nor digits is not looked for, and
+    /// what is not indexed yet may not be found.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the disk fails or the file is damaged.
+    fn search(
+        &mut self,
+        words: &[String],
+        with: Option<&Name>,
+        since: Option<Timestamp>,
+        count: usize,
+    ) -> Result<Vec<HistoryEntry>, ReadError>;
+
+    /// Brings what [`ProfileStore::search`] finds nearer to what was said, in a moment; tells whether it is there.
+    ///
+    /// # Errors
+    /// As [`ProfileStore::commit`].
+    fn index(&mut self) -> Result<bool, CommitError>;
 
     /// The message with this id. A full id that two people drew alike names the older message.
     ///

@@ -8,7 +8,7 @@ use node_core::{
     stored::{Stored, Transaction},
     stretch::StretchParameters,
 };
-use protocol::Name;
+use protocol::{Name, Timestamp};
 
 use super::{
     ProfileStore,
@@ -160,6 +160,25 @@ impl ProfileStore for Profile {
 
     fn history(&mut self, with: Option<&Name>, count: usize) -> Result<Vec<HistoryEntry>, ReadError> {
         self.readable()?.history(with, count)
+    }
+
+    fn search(
+        &mut self,
+        words: &[String],
+        with: Option<&Name>,
+        since: Option<Timestamp>,
+        count: usize,
+    ) -> Result<Vec<HistoryEntry>, ReadError> {
+        self.readable()?.search(words, with, since, count)
+    }
+
+    fn index(&mut self) -> Result<bool, CommitError> {
+        let result = self.database.as_mut().ok_or(CommitError::Refused)?.index();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the profile's index could not be written");
+            self.database = None;
+        }
+        result
     }
 
     fn message(&mut self, id: MessageRef) -> Result<Option<HistoryEntry>, ReadError> {

@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5455_506e;
 type Migration = fn(&SqlTransaction<'_>) -> rusqlite::Result<()>;
 
 /// What leads from version `i` to version `i + 1`. Append-only: a step that has shipped never changes.
-const MIGRATIONS: &[Migration] = &[tables];
+const MIGRATIONS: &[Migration] = &[tables, words];
 
 /// The version that this program writes.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of migrations")]
@@ -22,12 +22,24 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 /// Brings a database from its version to [`VERSION`], each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
     for (migration, version) in MIGRATIONS.iter().zip(1_u32..).skip(from as usize) {
-        let transaction = connection.transaction()?;
-        migration(&transaction)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
+        step(connection, *migration, version)?;
     }
     Ok(())
+}
+
+/// A database as an earlier version of this program made it.
+#[cfg(test)]
+pub(super) fn migrate_to(connection: &mut Connection, until: u32) {
+    for (migration, version) in MIGRATIONS.iter().zip(1..=until) {
+        step(connection, *migration, version).unwrap();
+    }
+}
+
+fn step(connection: &mut Connection, migration: Migration, version: u32) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    migration(&transaction)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
 }
 
 fn tables(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
@@ -64,5 +76,29 @@ fn tables(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
             seq INTEGER PRIMARY KEY,
             event BLOB NOT NULL
         ) STRICT;",
+    )
+}
+
+/// The words of what was said, so that SEARCH need not read it all. The index holds no text, only where each word is. It
+/// follows the table up to a place that is kept beside it, since indexing costs as much as storing does; what is deleted
+/// there leaves nothing here, and gives its place away only if that is indexed again.
+fn words(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "CREATE VIRTUAL TABLE message_words USING fts5 (
+            text,
+            content = 'message',
+            content_rowid = 'place',
+            columnsize = 0,
+            tokenize = 'unicode61 remove_diacritics 2'
+        );
+        INSERT INTO message_words (message_words, rank) VALUES ('secure-delete', 1);
+        CREATE TABLE message_words_until (place INTEGER NOT NULL) STRICT;
+        INSERT INTO message_words_until VALUES (0);
+        CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
+            INSERT INTO message_words (message_words, rowid, text)
+                SELECT 'delete', old.place, old.text FROM message_words_until WHERE old.place <= place;
+            UPDATE message_words_until
+                SET place = min(place, (SELECT coalesce(max(message.place), 0) FROM message));
+        END;",
     )
 }

@@ -152,6 +152,9 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
         }
         Outcome::MemberCount(count) => object.with("members", *count),
         Outcome::History { messages } => object.with("messages", messages.iter().map(message).collect::<Vec<_>>()),
+        Outcome::Found { messages, more } => object
+            .with("messages", messages.iter().map(message).collect::<Vec<_>>())
+            .with_some("more", more.then_some(true)),
         Outcome::Status(status) => status_fields(object, status),
         Outcome::Online(online) => object.with("online", *online),
         Outcome::State(state) => object.with("state", state.word()),

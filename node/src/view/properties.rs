@@ -86,6 +86,11 @@ fn history(text: &str) -> Outcome {
     Outcome::History { messages: vec![entry] }
 }
 
+fn found(text: &str) -> Outcome {
+    let Outcome::History { messages } = group_history(text) else { return Outcome::Done };
+    Outcome::Found { messages, more: false }
+}
+
 /// Everything that a screen gets of a text.
 fn screens(text: &str, style: &Style) -> Vec<String> {
     vec![
@@ -95,6 +100,7 @@ fn screens(text: &str, style: &Style) -> Vec<String> {
         event_text(&failed(text), style).unwrap(),
         outcome_text(&group_history(text), style),
         outcome_text(&history(text), style),
+        outcome_text(&found(text), style),
         failure_text(&Failure::new(FailureCode::Refused, text), style),
     ]
 }
@@ -108,6 +114,7 @@ fn objects(text: &str) -> Vec<(String, &'static str)> {
         (event_json(&failed(text), "alice"), "/reason"),
         (outcome_json(&group_history(text), "history", "alice", Some(1), Timestamp(0)), "/messages/0/text"),
         (outcome_json(&history(text), "history", "alice", Some(1), Timestamp(0)), "/messages/0/text"),
+        (outcome_json(&found(text), "search", "alice", Some(1), Timestamp(0)), "/messages/0/text"),
         (failure_json(&failure, "send", "alice", None, Timestamp(0)), "/error/message"),
     ]
 }

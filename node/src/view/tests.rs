@@ -116,6 +116,21 @@ fn a_history_entry_says_its_state_and_its_gap_in_both_forms() {
     assert_eq!(json["messages"][0]["sent_at"].as_str().unwrap().len(), "2026-01-31T10:42:07.120Z".len());
 }
 
+#[test]
+fn what_was_found_looks_as_in_the_history_and_says_whether_there_is_more() {
+    let found = |more| Outcome::Found { messages: vec![HistoryEntry { gap: false, ..entry("hi") }], more };
+    let line = "m3 1970-01-01 00:00 alice → bob: hi [sent]";
+    assert_eq!(outcome_text(&found(false), &style()), line);
+    let rest = "There are older ones than these 1; more words, or IN and a name, lead to them.";
+    assert_eq!(outcome_text(&found(true), &style()), format!("{line}\n{rest}"));
+    let nothing = Outcome::Found { messages: Vec::new(), more: false };
+    assert_eq!(outcome_text(&nothing, &style()), "Nothing was found.");
+    assert_eq!(json(&found(false), "search").get("more"), None);
+    assert_eq!(json(&found(true), "search")["more"], true);
+    assert_eq!(json(&found(true), "search")["messages"][0]["text"], "hi");
+    assert_eq!(json(&nothing, "search")["messages"].as_array().map(Vec::len), Some(0));
+}
+
 fn sent_to(team: &[(&str, DeliveryState)]) -> Outcome {
     let recipients = team.iter().map(|(to, state)| (name(to), *state)).collect();
     Outcome::SentGroup { id: ShortId::Message(12), uid: MessageId([0xab; 16]), group: name("team"), recipients }

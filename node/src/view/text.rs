@@ -181,6 +181,15 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
         Outcome::History { messages } => {
             messages.iter().map(|entry| history_line(entry, style)).collect::<Vec<_>>().join("\n")
         }
+        Outcome::Found { messages, .. } if messages.is_empty() => "Nothing was found.".to_owned(),
+        Outcome::Found { messages, more } => {
+            let lines = messages.iter().map(|entry| history_line(entry, style)).collect::<Vec<_>>().join("\n");
+            let rest = format!(
+                "There are older ones than these {}; more words, or IN and a name, lead to them.",
+                messages.len()
+            );
+            if *more { format!("{lines}\n{}", style.paint(YELLOW, &rest)) } else { lines }
+        }
         Outcome::Status(status) => status_text(status, style),
         Outcome::Online(online) => if *online { "online" } else { "offline" }.to_owned(),
         Outcome::State(state) => state.word().to_owned(),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use node::store::has_words;
 use node_core::{
     command::{HistoryEntry, MessageRef},
     event::Event,
     stored::{Change, Stored, Table, Transaction},
 };
-use protocol::{ConversationId, Name};
+use protocol::{ConversationId, Name, Timestamp};
 
 use super::witness::Violation;
 
@@ -83,6 +84,20 @@ impl Disk {
             |entry: &&HistoryEntry| with.is_none_or(|with| !entry.in_group && entry.from == *with || entry.to == *with);
         let entries: Vec<&HistoryEntry> = self.timeline().filter(of).collect();
         entries[entries.len().saturating_sub(count)..].iter().map(|entry| (*entry).clone()).collect()
+    }
+
+    /// The latest messages that have these words.
+    #[must_use]
+    pub fn search(
+        &self,
+        words: &[String],
+        with: Option<&Name>,
+        since: Option<Timestamp>,
+        count: usize,
+    ) -> Vec<HistoryEntry> {
+        let mut found = self.history(with, usize::MAX);
+        found.retain(|entry| since.is_none_or(|since| entry.at >= since) && has_words(&entry.text, words));
+        found.split_off(found.len().saturating_sub(count))
     }
 
     /// One message.

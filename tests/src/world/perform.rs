@@ -161,6 +161,10 @@ impl World {
                 let entries = Ok(self.nodes[index].disk.history(with.as_ref(), count));
                 self.later_input(index, Span::ms(1), Input::HistoryRead { token, entries });
             }
+            Effect::Search { token, words, with, since, count } => {
+                let entries = Ok(self.nodes[index].disk.search(&words, with.as_ref(), since, count));
+                self.later_input(index, Span::ms(1), Input::HistoryRead { token, entries });
+            }
             Effect::FindMessage { token, id } => {
                 let entry = Ok(self.nodes[index].disk.find(id));
                 self.later_input(index, Span::ms(1), Input::MessageFound { token, entry });

@@ -28,6 +28,8 @@ pub(crate) fn rows() -> Vec<Row<Sent>> {
         conflict(("alice", "MEMBERS nowhere"), &["there is no group nowhere"], which),
         conflict(("alice", "KICK nowhere bob"), &["there is no group nowhere"], which),
         conflict(("alice", "MUTE nowhere"), &["called nowhere"], Type("LIST")),
+        conflict(("alice", "SEARCH hi IN nowhere"), &["called nowhere"], Type("LIST")),
+        conflict(("alice", "SEARCH see you in town"), &["called town"], Type("SEARCH -- TEXT")),
         conflict(("alice", "INVITE team nobody"), &["nobody here is called nobody"], Type("LIST")),
         conflict(("bob", "CREATE team"), &["the name team is taken"], Do("choose another one")),
         conflict(("dave", "CREATE alice"), &["the name alice is taken"], Do("choose another one")),

@@ -86,6 +86,13 @@ fn people() -> Vec<Row<String>> {
         line("resend 12", &["begins with its letter"], Type("RESEND m12")),
         line("resend twelve", &["\"twelve\" is no message's id"], Type("HISTORY")),
         line("history bob 0", &["\"0\" is no number of messages", "10000"], Type("HISTORY")),
+        line("SEARCH", &["SEARCH needs words to look for"], Type("SEARCH biscuits")),
+        line("search -- ", &["SEARCH needs words to look for"], Type("SEARCH biscuits")),
+        line("search :-)", &["SEARCH needs letters or digits"], Type("SEARCH biscuits")),
+        line("search milk since monday", &["\"monday\" is no date", "2026-01-31"], Type("SEARCH -- TEXT")),
+        line("search milk since 2026-02-30", &["\"2026-02-30\" is no date"], Type("SEARCH -- TEXT")),
+        line("search milk since 2026-2-3", &["\"2026-2-3\" is no date"], Type("SEARCH -- TEXT")),
+        line("search milk in 7up", &["\"7up\" is no name"], Type("SEARCH -- TEXT")),
         line("list everything", &["LIST takes no \"everything\""], Type("LIST")),
         line("help send me", &["HELP takes no \"me\""], Type("HELP")),
     ]

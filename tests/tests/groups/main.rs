@@ -5,6 +5,7 @@
 mod agreeing;
 mod away;
 mod refused;
+mod searching;
 mod talking;
 
 use node_core::{

@@ -89,6 +89,13 @@ pub enum Outcome {
         /// Oldest first.
         messages: Vec<HistoryEntry>,
     },
+    /// SEARCH.
+    Found {
+        /// The latest that were found, oldest first.
+        messages: Vec<HistoryEntry>,
+        /// Whether there are older ones.
+        more: bool,
+    },
     /// STATUS.
     Status(StatusView),
     /// AskOnline.

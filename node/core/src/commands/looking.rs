@@ -2,7 +2,7 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, Name,
+    Bounded, Name, Timestamp,
     directory::{GroupListing, Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
@@ -20,6 +20,11 @@ use crate::{
     output::Effect,
     people::Found,
 };
+
+/// Messages that SEARCH shows at most: a few screens. Whoever seeks an older one says more of it.
+const FOUND_MAX: usize = 100;
+/// Words that are looked for at a time at most: each costs a walk through the index.
+const SOUGHT_MAX: usize = 32;
 
 impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn unread(&mut self, token: CommandToken) {
@@ -58,11 +63,31 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_history_read(&mut self, token: CommandToken, entries: Result<Vec<HistoryEntry>, String>) {
-        if self.waiters.take(token).is_none() {
-            return;
-        }
-        let result = entries.map(|messages| Outcome::History { messages });
+        let Some(waiting) = self.waiters.take(token) else { return };
+        let result = entries.map(|mut messages| match waiting {
+            Waiting::Search => {
+                let older = messages.len().saturating_sub(FOUND_MAX);
+                messages.drain(..older);
+                Outcome::Found { messages, more: older > 0 }
+            }
+            _ => Outcome::History { messages },
+        });
         self.done(token, result.map_err(|error| Failure::new(FailureCode::Other, error)));
+    }
+
+    /// Looks for words in what was said. It marks nothing read: what is found is a line here and there.
+    pub(super) fn search(&mut self, token: CommandToken, text: &str, with: Option<Name>, since: Option<Timestamp>) {
+        if let Some(name) = with.as_ref().filter(|name| self.named_conversation(name).is_none()) {
+            return self.done(token, Err(nowhere(name)));
+        }
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if words.len() > SOUGHT_MAX {
+            let text = format!("a search has at most {SOUGHT_MAX} words, this one has {}; leave some out", words.len());
+            return self.done(token, Err(Failure::new(FailureCode::Usage, text)));
+        }
+        self.wait(token, Waiting::Search);
+        // One more than is shown tells that there are more.
+        self.batch.effect(Effect::Search { token, words, with, since, count: FOUND_MAX + 1 });
     }
 
     pub(super) fn list(&mut self, token: CommandToken, what: ListWhat) {
@@ -247,4 +272,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
     }
+}
+
+/// Nothing was ever said with or in what has this name.
+fn nowhere(name: &Name) -> Failure {
+    let text = format!(
+        "nobody and no group here is called {name}; LIST shows who is, and SEARCH -- TEXT looks for IN and SINCE as words"
+    );
+    Failure::new(FailureCode::Conflict, text)
 }

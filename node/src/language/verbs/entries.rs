@@ -14,7 +14,7 @@ pub(super) struct Entry {
 }
 
 /// Every verb, in the order of HELP.
-pub(super) const ENTRIES: [Entry; 35] = [
+pub(super) const ENTRIES: [Entry; 36] = [
     Entry {
         verb: Verb::SignUp,
         word: "SIGNUP",
@@ -260,6 +260,14 @@ pub(super) const ENTRIES: [Entry; 35] = [
         syntax: "HISTORY [target] [count]",
         about: "shows what was said: by a person, in a group, or all",
         examples: &["HISTORY", "HISTORY bob 50", "HISTORY &team"],
+    },
+    Entry {
+        verb: Verb::Search,
+        word: "SEARCH",
+        older: &[],
+        syntax: "SEARCH text [IN target] [SINCE date]",
+        about: "finds what was said by the beginnings of its words",
+        examples: &["SEARCH biscuits", "SEARCH see you IN &team SINCE 2026-01-31", "SEARCH -- sign IN sheet"],
     },
     Entry {
         verb: Verb::Unread,
