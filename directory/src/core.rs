@@ -340,6 +340,7 @@ impl<S: Store> Service<S> {
             Request::ListGroups { after } => self.list_groups(account, after.as_ref()),
             Request::FindGroup { name } => self.find_group(account, &name),
             Request::Leave { leave } => self.leave_group(now, (account, device), &leave, effects),
+            Request::Ledger(_) => Err(Refusal::Unavailable.into()),
             // Answered before anybody is signed in.
             Request::Ping
             | Request::SignUpStart { .. }

@@ -47,15 +47,16 @@ fn dependencies(manifest: &str, heading: &str) -> BTreeSet<String> {
 
 #[test]
 fn crates_depend_on_each_other_only_along_the_arrows() {
-    let rows: [(&str, &[&str]); 6] = [
+    let rows: [(&str, &[&str]); 7] = [
         ("directory/protocol/Cargo.toml", &[]),
         ("directory/membership/Cargo.toml", &["protocol"]),
-        ("directory/Cargo.toml", &["protocol", "membership"]),
-        ("node/core/Cargo.toml", &["protocol", "membership"]),
+        ("directory/settlement/Cargo.toml", &["protocol", "membership"]),
+        ("directory/Cargo.toml", &["protocol", "membership", "settlement"]),
+        ("node/core/Cargo.toml", &["protocol", "membership", "settlement"]),
         ("node/Cargo.toml", &["protocol", "node-core", "membership"]),
-        ("tests/Cargo.toml", &["protocol", "membership", "directory", "node-core", "node"]),
+        ("tests/Cargo.toml", &["protocol", "membership", "settlement", "directory", "node-core", "node"]),
     ];
-    let own = ["protocol", "membership", "directory", "node-core", "node"];
+    let own = ["protocol", "membership", "settlement", "directory", "node-core", "node"];
     for (manifest, allowed) in rows {
         for name in dependencies(manifest, "dependencies").iter().filter(|name| own.contains(&name.as_str())) {
             assert!(allowed.contains(&name.as_str()), "{manifest} must not depend on {name}");
@@ -66,14 +67,26 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
 #[test]
 fn the_cores_know_neither_runtime_nor_sockets_nor_clocks() {
     let forbidden = ["tokio", "quinn", "rustls", "rusqlite", "jiff", "time", "chrono", "getrandom"];
-    for manifest in ["directory/protocol/Cargo.toml", "directory/membership/Cargo.toml", "node/core/Cargo.toml"] {
+    let manifests = [
+        "directory/protocol/Cargo.toml",
+        "directory/membership/Cargo.toml",
+        "directory/settlement/Cargo.toml",
+        "node/core/Cargo.toml",
+    ];
+    for manifest in manifests {
         let found: Vec<String> = dependencies(manifest, "dependencies")
             .into_iter()
             .filter(|name| forbidden.contains(&name.as_str()))
             .collect();
         assert!(found.is_empty(), "{manifest} depends on {found:?}");
     }
-    let cores = ["directory/protocol/src/", "directory/membership/src/", "node/core/src/", "directory/src/core"];
+    let cores = [
+        "directory/protocol/src/",
+        "directory/membership/src/",
+        "directory/settlement/src/",
+        "node/core/src/",
+        "directory/src/core",
+    ];
     for name in rust().filter(|name| cores.iter().any(|core| name.starts_with(core))) {
         for word in ["SystemTime", "Instant::now", "std::net::Udp", "std::net::Tcp", "std::fs", "OsRng", "thread_rng"] {
             assert!(!read(&name).contains(word), "{name} has {word}");

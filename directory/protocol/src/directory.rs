@@ -8,6 +8,7 @@
 //! Before a device has signed up or in, only [`Request::Ping`] and the `SignUp…` and `SignIn…` requests are answered.
 //! Afterwards the device's TLS key says who asks; reconnecting needs no password.
 
+mod ledger;
 mod refusal;
 mod reply;
 
@@ -28,6 +29,9 @@ use crate::{
 };
 
 pub use self::{
+    ledger::{
+        LedgerRefusal, LedgerReply, LedgerRequest, LimitKind, OwnEntry, PaymentLimits, RequestChange, RequestState,
+    },
     refusal::Refusal,
     reply::{DeviceAddresses, DeviceSeen, GroupListing, MailItem, Person, Push, Registration, Reply},
 };
@@ -224,6 +228,8 @@ pub enum Request {
         /// Signed by a device of the account that is in the group.
         leave: SignedLeave,
     },
+    /// Asks something of the ledger. Answers [`Reply::Ledger`].
+    Ledger(Box<LedgerRequest>),
 }
 
 /// Everything that recovers an account.

@@ -95,6 +95,22 @@ bytes_newtype!(
     /// SHA-256 of a public key in SEC1 uncompressed form: what people pin and compare.
     Fingerprint, 32
 );
+bytes_newtype!(
+    /// One ledger, for as long as it lives: what every order, request and checkpoint names.
+    LedgerId, 32
+);
+bytes_newtype!(
+    /// One payment order, drawn at random by its payer before anything is sent.
+    OrderId, 16
+);
+bytes_newtype!(
+    /// One payment request, drawn at random by its payee.
+    RequestId, 16
+);
+bytes_newtype!(
+    /// What a memo and the names beside it were when they were signed (see [`crate::money::MemoOpening`]).
+    MemoCommitment, 32
+);
 
 /// Label under which a root key is hashed into an [`AccountId`].
 pub const ACCOUNT_ID_LABEL: &[u8] = b"tuppence account id v1";

@@ -14,13 +14,15 @@ pub mod directory;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod money;
 pub mod name;
 pub mod peer;
 pub mod policy;
 
 pub use bounded::{Bounded, BoundedBytes, BoundedText};
 pub use ids::{
-    AccountId, CommitHash, ConversationId, DeviceId, Fingerprint, MessageId, PublicKey, Signature, Timestamp,
+    AccountId, CommitHash, ConversationId, DeviceId, Fingerprint, LedgerId, MemoCommitment, MessageId, OrderId,
+    PublicKey, RequestId, Signature, Timestamp,
 };
 pub use name::Name;
 

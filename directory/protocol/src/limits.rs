@@ -104,3 +104,15 @@ pub const KEY_PACKAGE_LIFETIME_S: u64 = 84 * 24 * 3_600;
 pub const CERTIFICATE_LIFETIME_MS: u64 = 400 * 24 * 3_600 * 1_000;
 /// Strangers' envelopes that wait for one recipient from one sender within an hour.
 pub const STRANGER_ENVELOPES_PER_HOUR: u32 = 20;
+/// Entries of one's own in one page: each up to some four kibibytes with its proof.
+pub const ENTRIES_PAGE_MAX: usize = 128;
+/// Changes of requests in one page.
+pub const REQUESTS_PAGE_MAX: usize = 256;
+/// Requests from one account that are open at a time: two for everybody in a full group.
+pub const REQUESTS_OPEN_MAX: usize = 2 * GROUP_MEMBERS_MAX;
+/// Requests from one account to one other that are open at a time.
+pub const REQUESTS_OPEN_PAIR_MAX: usize = 64;
+/// Orders that were refused after their id was taken, from one account within an hour: each stays in the ledger's journal.
+pub const REFUSED_ORDERS_PER_HOUR: u32 = 600;
+/// Longest reason in words of a request's end.
+pub const CLOSING_REASON_MAX: usize = 1_024;

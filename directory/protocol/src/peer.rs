@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Timestamp,
+    AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, RequestId, Timestamp,
     certificate::{Certificate, SignedDeviceList, SignedReceipt},
-    limits::{CIPHERTEXT_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
+    limits::{CIPHERTEXT_MAX, CLOSING_REASON_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
+    money::{Amount, ClosingKind, MemoOpening, SettledEntry, SignedCheckpoint, SignedOrder, SignedRequest},
 };
 
 /// One frame from a peer.
@@ -96,6 +97,9 @@ pub struct Content {
     pub seen: Bounded<MessageId, SEEN_MAX>,
     /// The sender's clock: a label, no more.
     pub sent_at: Timestamp,
+    /// The latest checkpoint of the ledger that the sender knows, if it was not told in this conversation before: so two
+    /// people notice when they were shown different ledgers.
+    pub checkpoint: Option<SignedCheckpoint>,
     /// What it says.
     pub body: Body,
 }
@@ -110,6 +114,64 @@ pub enum Body {
     Devices(SignedDeviceList),
     /// To one's own other devices: everything of these devices below these numbers was read. Not shown.
     Read(Bounded<ReadMark, READ_MARKS_MAX>),
+    /// The sender pays, or has paid, the recipient.
+    Payment(Box<PaymentNotice>),
+    /// The sender asks the recipient for money.
+    Request(Box<RequestNotice>),
+    /// The sender ended a request of or to the recipient, and why: the ledger knows no reasons.
+    Closed(ClosedNotice),
+}
+
+/// A payment, told by its payer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentNotice {
+    /// The order. Whoever gets it may hand it to the ledger too: it settles once.
+    pub order: SignedOrder,
+    /// What its commitment commits to.
+    pub opening: MemoOpening,
+    /// The certificate of the device that signed.
+    pub certificate: Certificate,
+    /// That it was settled, if the payer knows already.
+    pub receipt: Option<SettledEntry>,
+}
+
+/// A request, told by its payee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestNotice {
+    /// The request.
+    pub request: SignedRequest,
+    /// What its commitment commits to.
+    pub opening: MemoOpening,
+    /// The certificate of the device that signed.
+    pub certificate: Certificate,
+    /// The group that a larger sum was split over, if it was.
+    pub share: Option<GroupShare>,
+}
+
+/// What a request is a share of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupShare {
+    /// Names the whole, the same for each share.
+    pub whole: RequestId,
+    /// The group.
+    pub group: Name,
+    /// The sum that was split.
+    pub total: Amount,
+    /// Over how many, the asker included.
+    pub shares: u32,
+}
+
+/// The end of a request without a payment, told by whoever ended it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedNotice {
+    /// The request's payee.
+    pub payee: AccountId,
+    /// The request.
+    pub request: RequestId,
+    /// How it ended.
+    pub kind: ClosingKind,
+    /// Why; empty for nothing.
+    pub reason: BoundedText<CLOSING_REASON_MAX>,
 }
 
 /// How far a device's messages in one conversation were read.

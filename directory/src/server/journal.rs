@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{
     AccountId, DeviceId, MessageId, Name,
-    directory::{Deposit, DepositResult, Refusal, Reply, Request},
+    directory::{Deposit, DepositResult, LedgerRequest, Refusal, Reply, Request},
 };
 
 const SIGN_OUT: &str = "sign-out";
@@ -68,6 +68,7 @@ impl Entry {
             Request::ListGroups { .. } => ("list groups", Detail::Nothing),
             Request::FindGroup { name } => ("find group", Detail::Name(name.clone())),
             Request::Leave { .. } => ("leave", Detail::Nothing),
+            Request::Ledger(request) => (ledger(request), Detail::Nothing),
         };
         Self { kind, detail }
     }
@@ -125,5 +126,18 @@ fn deposit(item: &Deposit) -> (Option<MessageId>, usize) {
     match item {
         Deposit::Message { envelope, recipients } => (Some(envelope.id), recipients.len()),
         Deposit::Receipt { .. } => (None, 1),
+    }
+}
+
+fn ledger(request: &LedgerRequest) -> &'static str {
+    match request {
+        LedgerRequest::Terms => "ledger terms",
+        LedgerRequest::Settle { .. } => "settle",
+        LedgerRequest::OpenRequest { .. } => "open request",
+        LedgerRequest::CloseRequest { .. } => "close request",
+        LedgerRequest::Balance => "balance",
+        LedgerRequest::Consistency { .. } => "consistency",
+        LedgerRequest::Entries { .. } => "entries",
+        LedgerRequest::Requests { .. } => "requests",
     }
 }

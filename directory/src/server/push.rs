@@ -27,6 +27,7 @@ struct Waiting {
     mail: bool,
     key_packages_low: bool,
     account: bool,
+    ledger: bool,
     closing: bool,
     presence: VecDeque<Push>,
 }
@@ -41,6 +42,7 @@ impl PushQueue {
                 Push::KeyPackagesLow => waiting.key_packages_low = true,
                 Push::Closing => waiting.closing = true,
                 Push::Account => waiting.account = true,
+                Push::Ledger => waiting.ledger = true,
                 Push::Presence { .. } if waiting.presence.len() < PRESENCE_WAITING_MAX => {
                     waiting.presence.push_back(push);
                 }
@@ -68,6 +70,8 @@ impl PushQueue {
             Some(Push::Closing)
         } else if std::mem::take(&mut waiting.account) {
             Some(Push::Account)
+        } else if std::mem::take(&mut waiting.ledger) {
+            Some(Push::Ledger)
         } else if std::mem::take(&mut waiting.key_packages_low) {
             Some(Push::KeyPackagesLow)
         } else {

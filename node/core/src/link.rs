@@ -186,6 +186,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Push::Account => self.link.want_account(),
             // The connection will end by itself; the driver dials again.
             Push::Closing => {}
+            // Whoever looks at its money asks.
+            Push::Ledger => {}
         }
     }
 

@@ -256,6 +256,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             previous: state.record.last_content,
             seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
             sent_at: now,
+            checkpoint: None,
             body,
         };
         let bytes = records::encode(&content)?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LedgerRefusal;
 use crate::{peer::Reason, policy::PolicyRefusal};
 
 /// Why the directory refuses a request: data, not an error. Listed in their precedence, with these exceptions: whoever asks
@@ -68,4 +69,7 @@ pub enum Refusal {
     /// The recipient takes nothing from the asker. Stands before [`Refusal::StrangerLimit`].
     #[error("the recipient has blocked you")]
     Blocked,
+    /// The ledger's rules forbid it.
+    #[error("the ledger refuses: {0}")]
+    Ledger(LedgerRefusal),
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cursor, DepositResult, HandshakeBytes, KeyPackageBytes, OpaqueMessage, TreeBytes};
+use super::{Cursor, DepositResult, HandshakeBytes, KeyPackageBytes, LedgerReply, OpaqueMessage, TreeBytes};
 use crate::{
     AccountId, Bounded, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
     certificate::{SignedDeviceList, SignedReceipt},
@@ -128,6 +128,8 @@ pub enum Reply {
     },
     /// To [`super::Request::ListGroups`] and [`super::Request::FindGroup`].
     Groups(Bounded<GroupListing, LIST_MAX>),
+    /// To [`super::Request::Ledger`].
+    Ledger(Box<LedgerReply>),
 }
 
 /// What the directory tells of a group.
@@ -261,4 +263,6 @@ pub enum Push {
     Closing,
     /// One's own devices or book changed.
     Account,
+    /// One's own money or requests changed.
+    Ledger,
 }

@@ -47,7 +47,25 @@ fn table() -> String {
     push_all(&mut table, "body", &samples::bodies());
     push_all(&mut table, "mail-item", &samples::mail_items());
     push_all(&mut table, "role", &samples::roles());
+    push_money(&mut table);
     table
+}
+
+fn push_money(table: &mut String) {
+    use samples::money;
+    push_all(table, "ledger-request", &money::ledger_requests());
+    push_all(table, "ledger-reply", &money::ledger_replies());
+    push_all(table, "ledger-refusal", &money::ledger_refusals());
+    push_all(table, "request-state", &money::request_states());
+    push_all(table, "limit-kind", &money::limit_kinds());
+    push_all(table, "closing-kind", &money::closing_kinds());
+    push_all(table, "order", &[money::order()]);
+    push_all(table, "payment-request", &[money::request()]);
+    push_all(table, "closing", &[money::closing()]);
+    push_all(table, "memo-opening", &[money::memo_opening()]);
+    push_all(table, "entry", &money::entries());
+    push_all(table, "checkpoint", &[money::checkpoint()]);
+    push_all(table, "receipt-key", &[money::receipt_key()]);
 }
 
 #[test]
@@ -96,7 +114,8 @@ fn the_samples_name_every_variant() {
         | Request::Settling { .. }
         | Request::ListGroups { .. }
         | Request::FindGroup { .. }
-        | Request::Leave { .. } => 33,
+        | Request::Leave { .. }
+        | Request::Ledger(_) => 34,
     };
     let requests = samples::requests();
     assert_eq!(requests.len(), requests.first().map_or(0, last));
@@ -121,7 +140,8 @@ fn the_samples_name_every_variant() {
         | Reply::Book(_)
         | Reply::RecoveryStarted { .. }
         | Reply::Settling { .. }
-        | Reply::Groups(_) => 21,
+        | Reply::Groups(_)
+        | Reply::Ledger(_) => 22,
     };
     assert_eq!(samples::replies().len(), reply(&Reply::Done));
     let refusal = |refusal: &Refusal| match refusal {
@@ -142,11 +162,12 @@ fn the_samples_name_every_variant() {
         | Refusal::Policy(_)
         | Refusal::Unavailable
         | Refusal::PasswordNeeded
-        | Refusal::Blocked => 18,
+        | Refusal::Blocked
+        | Refusal::Ledger(_) => 19,
     };
     assert_eq!(samples::refusals().len(), refusal(&Refusal::Unknown));
     let push = |push: &Push| match push {
-        Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing | Push::Account => 5,
+        Push::Mail | Push::Presence { .. } | Push::KeyPackagesLow | Push::Closing | Push::Account | Push::Ledger => 6,
     };
     assert_eq!(samples::pushes().len(), push(&Push::Mail));
     let item = |item: &MailItem| match item {

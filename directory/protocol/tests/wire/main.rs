@@ -6,5 +6,6 @@
 
 mod bounds;
 mod golden;
+mod money;
 mod samples;
 mod trips;

@@ -1,5 +1,8 @@
 //! One value of each variant that crosses a wire, with every field distinguishable.
 
+#[path = "samples/money.rs"]
+pub(crate) mod money;
+
 use std::net::SocketAddr;
 
 use protocol::{
@@ -7,8 +10,9 @@ use protocol::{
     Signature, Timestamp,
     certificate::{Certificate, DeviceEntry, DeviceList, Receipt, SignedDeviceList, SignedReceipt},
     directory::{
-        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, DeviceSeen, GroupListing, MailItem,
-        NewConversation, Person, Push, Recovery, Refusal, Registration, Reply, Request, SignUp, Who,
+        CommitSubmission, Cursor, Deposit, DepositResult, DeviceAddresses, DeviceSeen, GroupListing, LedgerRefusal,
+        LedgerReply, LedgerRequest, MailItem, NewConversation, Person, Push, Recovery, Refusal, Registration, Reply,
+        Request, SignUp, Who,
     },
     peer::{Body, Content, Envelope, Hello, PeerFrame, PeerRefusal, ReadMark},
     policy::{Access, GroupPolicy, Leave, Policy, PolicyRefusal, Role, SignedLeave},
@@ -30,11 +34,11 @@ pub(crate) fn list<T, const MAX: usize>(items: Vec<T>) -> Bounded<T, MAX> {
     Bounded::new(items).ok().unwrap()
 }
 
-fn key(byte: u8) -> PublicKey {
+pub(crate) fn key(byte: u8) -> PublicKey {
     PublicKey([byte; 65])
 }
 
-fn signature() -> Signature {
+pub(crate) fn signature() -> Signature {
     Signature([0x5a; 64])
 }
 
@@ -42,12 +46,12 @@ fn address() -> SocketAddr {
     "127.0.0.1:7000".parse().unwrap()
 }
 
-const ACCOUNT: AccountId = AccountId([0xa1; 32]);
-const DEVICE: DeviceId = DeviceId([0xd1; 16]);
+pub(crate) const ACCOUNT: AccountId = AccountId([0xa1; 32]);
+pub(crate) const DEVICE: DeviceId = DeviceId([0xd1; 16]);
 const CONVERSATION: ConversationId = ConversationId([0xc1; 32]);
 const MESSAGE: MessageId = MessageId([0xe1; 16]);
 
-fn certificate() -> Certificate {
+pub(crate) fn certificate() -> Certificate {
     Certificate { entry: bytes(&[1, 2, 3]), signature: signature() }
 }
 
@@ -129,6 +133,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::ListGroups { after: Some(name("team")) },
         Request::FindGroup { name: name("team") },
         Request::Leave { leave: leave() },
+        Request::Ledger(Box::new(LedgerRequest::Terms)),
     ]
 }
 
@@ -193,6 +198,7 @@ pub(crate) fn replies() -> Vec<Reply> {
             members: 300,
             role: Some(Role::Admin),
         }])),
+        Reply::Ledger(Box::new(LedgerReply::Done)),
     ]
 }
 
@@ -231,6 +237,7 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Unavailable,
         Refusal::PasswordNeeded,
         Refusal::Blocked,
+        Refusal::Ledger(LedgerRefusal::Oneself),
     ]
 }
 
@@ -264,6 +271,7 @@ pub(crate) fn pushes() -> Vec<Push> {
         Push::KeyPackagesLow,
         Push::Closing,
         Push::Account,
+        Push::Ledger,
     ]
 }
 
@@ -283,7 +291,14 @@ pub(crate) fn peer_frames() -> Vec<PeerFrame> {
 
 pub(crate) fn bodies() -> Vec<Body> {
     let mark = ReadMark { device: DEVICE, below: 300 };
-    vec![Body::Text(text("héllo")), Body::Devices(devices()), Body::Read(list(vec![mark]))]
+    vec![
+        Body::Text(text("héllo")),
+        Body::Devices(devices()),
+        Body::Read(list(vec![mark])),
+        Body::Payment(Box::new(money::payment_notice())),
+        Body::Request(Box::new(money::request_notice())),
+        Body::Closed(money::closed_notice()),
+    ]
 }
 
 pub(crate) fn content() -> Content {
@@ -294,6 +309,7 @@ pub(crate) fn content() -> Content {
         previous: [0x11; 32],
         seen: list(vec![MESSAGE]),
         sent_at: Timestamp(1_000_000),
+        checkpoint: Some(money::signed_checkpoint()),
         body: Body::Text(text("héllo")),
     }
 }

@@ -42,6 +42,17 @@ fn every_variant_comes_back_whole_and_neither_short_nor_long() {
     check(&samples::policies());
     check(&[samples::leave()]);
     check(&samples::mail_items());
+    check(&samples::bodies());
+    check(&samples::money::ledger_requests());
+    check(&samples::money::ledger_replies());
+    check(&samples::money::ledger_refusals());
+    check(&[samples::money::order()]);
+    check(&[samples::money::request()]);
+    check(&[samples::money::closing()]);
+    check(&[samples::money::memo_opening()]);
+    check(&samples::money::entries());
+    check(&[samples::money::checkpoint()]);
+    check(&[samples::money::receipt_key()]);
 }
 
 #[test]
@@ -91,6 +102,7 @@ proptest! {
             previous,
             seen: samples::list(vec![MessageId(id)]),
             sent_at: Timestamp(at),
+            checkpoint: None,
             body: Body::Text(samples::text(&text)),
         };
         let bytes = frame::encode_body(&content, LIMIT).unwrap();
@@ -115,5 +127,8 @@ proptest! {
         let _ = frame::decode_body::<protocol::directory::Reply>(&bytes, LIMIT);
         let _ = frame::decode_body::<PeerFrame>(&bytes, LIMIT);
         let _ = frame::decode_body::<Content>(&bytes, LIMIT);
+        let _ = frame::decode_body::<protocol::money::Order>(&bytes, LIMIT);
+        let _ = frame::decode_body::<protocol::money::Entry>(&bytes, LIMIT);
+        let _ = frame::decode_body::<protocol::directory::LedgerReply>(&bytes, LIMIT);
     }
 }
