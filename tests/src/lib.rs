@@ -2,7 +2,9 @@
 //!
 //! Nothing here is part of a program that is shipped.
 
+pub mod client;
 pub mod entropy;
+pub mod fixture;
 pub mod provider;
 pub mod seeds;
 pub mod table;

@@ -2,10 +2,6 @@
 //! a name. Asked of the rules themselves, without a network that would blur it: for each store, ten thousand sign-ins with a
 //! wrong password and ten thousand of names that nobody has, in random order. Build it in release.
 
-#[path = "bench-messages/fixture.rs"]
-#[allow(dead_code, reason = "the accounts' keys, which nobody signs in with here")]
-mod fixture;
-
 use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
@@ -21,11 +17,12 @@ use node_core::{
     stretch::{StretchParameters, start_login},
 };
 use protocol::{
-    Name, PublicKey, Timestamp,
+    Name, PublicKey,
     directory::{OpaqueMessage, Refusal, Reply, Request},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
+use tests::fixture::{self, Failed, now};
 
 /// Sign-ins of either kind that are measured.
 const TRIALS: usize = 10_000;
@@ -40,8 +37,6 @@ const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, l
 /// Share of all times that the second statistic leaves out at the top: what the machine did meanwhile.
 const CROPPED: f64 = 0.05;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
 fn main() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     say("store       name      mean µs   median µs      p99 µs")?;
@@ -51,11 +46,6 @@ fn main() -> Result<(), Failed> {
 
 fn say(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn measure<S: Store>(what: &str, store: S) -> Result<(), Failed> {

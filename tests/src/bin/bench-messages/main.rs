@@ -1,7 +1,6 @@
 //! `scripts/bench messages`: messages between two real nodes, against the MLS library's own rates and bare QUIC frames, in
 //! one run on one machine, as ratios; and sign-ins at a directory that holds thousands of accounts. Build it in release.
 
-mod fixture;
 mod sign_ins;
 
 use std::{
@@ -34,6 +33,7 @@ use node_core::{
 use protocol::{DeviceId, MessageId, Name, Timestamp};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use tests::fixture::{self, Failed, now};
 
 /// A text of a usual length.
 const TEXT: usize = 200;
@@ -55,13 +55,6 @@ const SIGNING_IN: usize = 64;
 const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
 /// A folder in memory, where the system has one: what is written there is not durable and waits for no disk.
 const IN_MEMORY: &str = "/dev/shm";
-
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
 
 fn mls(seed: u64) -> Result<(Mls<AwsLcCryptoProvider>, protocol::PublicKey), Failed> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);

@@ -10,25 +10,17 @@ use std::{
     time::Instant,
 };
 
-use node::net::{
-    endpoint::{NodeEndpoint, bind},
-    tls::{AcceptedPeers, DeviceIdentity, Tls},
-};
 use node_core::{
     command::{CommandToken, Password},
     stretch::{StretchDone, StretchJob, start_login},
 };
-use protocol::{
-    directory::{Refusal, Reply, Request},
-    frame::{self, HEADER_LENGTH},
-    limits::DIRECTORY_FRAME_MAX,
-};
+use protocol::directory::{Reply, Request};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-use super::{
-    Failed,
-    fixture::{Account, PASSWORD, address},
+use tests::{
+    client::{Client, ask},
+    fixture::{Account, Failed, PASSWORD, address},
 };
 
 /// What OPAQUE is bound to.
@@ -61,35 +53,24 @@ pub(super) async fn per_second(
 }
 
 async fn sign_in(directory: SocketAddr, index: usize, account: &Account) -> Result<(), Failed> {
-    let identity = DeviceIdentity::new(account.keys.tls_pkcs8())?;
-    let endpoint = NodeEndpoint::new(bind(address(index))?, Tls::new(identity), AcceptedPeers::default())?;
-    let (connection, _) = endpoint.connect_directory(directory, None).await?;
+    let client = Client::connect(directory, account, address(index)).await?;
+    let connection = &client.connection;
     let mut exporter = [0; 32];
     connection.export_keying_material(&mut exporter, EXPORTER, b"").map_err(|_| "no exporter")?;
     let password = Password::new(PASSWORD.to_owned());
     let mut rng = ChaCha20Rng::seed_from_u64(index as u64);
     let (state, credential) = start_login(&password, &mut rng)?;
     let start = Request::SignInStart { name: account.name.clone(), credential };
-    let Reply::SignInStarted { credential } = ask(&connection, &start).await? else {
+    let Reply::SignInStarted { credential } = ask(connection, &start).await? else {
         return Err("a sign-in does not start".into());
     };
     let job = StretchJob::login(CommandToken(1), state, password, credential, exporter, account.stretch, [9; 32]);
     let StretchDone::LoggedIn { finalization, .. } = tokio::task::spawn_blocking(|| job.run()).await? else {
         return Err("the password is not the account's".into());
     };
-    let Reply::SignedIn { .. } = ask(&connection, &Request::SignInFinish { credential: finalization }).await? else {
+    let Reply::SignedIn { .. } = ask(connection, &Request::SignInFinish { credential: finalization }).await? else {
         return Err("a sign-in does not finish".into());
     };
     connection.close(0_u32.into(), b"");
     Ok(())
-}
-
-/// One request on a stream of its own.
-async fn ask(connection: &quinn::Connection, request: &Request) -> Result<Reply, Failed> {
-    let (mut send, mut receive) = connection.open_bi().await?;
-    send.write_all(&frame::encode(request, DIRECTORY_FRAME_MAX)?).await?;
-    send.finish()?;
-    let bytes = receive.read_to_end(HEADER_LENGTH + DIRECTORY_FRAME_MAX).await?;
-    let body = bytes.get(HEADER_LENGTH..).ok_or("no answer")?;
-    Ok(frame::decode_body::<Result<Reply, Refusal>>(body, DIRECTORY_FRAME_MAX)??)
 }

@@ -1,4 +1,4 @@
-//! Accounts for benches, written into a directory's store by the directory's own rules, before a directory is started on
+//! Accounts for benches and soaks, written into a directory's store by the directory's own rules, before a directory is started on
 //! it: thousands of real sign-ups would be minutes of Argon2 and of round trips.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,42 +13,65 @@ use node_core::{
     stretch::{StretchDone, StretchJob, StretchParameters, start_registration},
 };
 use protocol::{
-    BoundedBytes, DeviceId, Name, Timestamp,
+    AccountId, BoundedBytes, DeviceId, Name, Timestamp,
+    certificate::Certificate,
     directory::{Registration, Reply, Request, SignUp},
     limits::CERTIFICATE_LIFETIME_MS,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 
-use super::{Failed, now};
+/// Whatever went wrong: a bench or a soak ends with it.
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// The password of every account of the fixture.
-pub(super) const PASSWORD: &str = "correct-horse-1";
+pub const PASSWORD: &str = "correct-horse-1";
 
 /// An account with one device, signed in.
-pub(super) struct Account {
-    pub(super) name: Name,
-    pub(super) keys: DeviceKeys,
-    pub(super) stretch: StretchParameters,
+pub struct Account {
+    /// Its name.
+    pub name: Name,
+    /// Its id.
+    pub id: AccountId,
+    /// Its device.
+    pub device: DeviceId,
+    /// Its device's keys.
+    pub keys: DeviceKeys,
+    /// What its root key says of its device.
+    pub certificate: Certificate,
+    /// What its password was stretched with.
+    pub stretch: StretchParameters,
+}
+
+impl std::fmt::Debug for Account {
+    /// Without its keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Puts accounts into the store.
-pub(super) fn write<S: Store>(store: S, count: usize, stretch: StretchParameters) -> Result<Vec<Account>, Failed> {
+///
+/// # Errors
+/// Whatever the directory refuses.
+pub fn write<S: Store>(store: S, count: usize, stretch: StretchParameters) -> Result<Vec<Account>, Failed> {
     fill(&open(store)?, count, stretch)
 }
 
 /// The directory's rules over a store.
-pub(super) fn open<S: Store>(store: S) -> Result<Service<S>, Failed> {
+///
+/// # Errors
+/// The store's.
+pub fn open<S: Store>(store: S) -> Result<Service<S>, Failed> {
     let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed: [7; 32] };
     Ok(Service::new(store, config, abort)?)
 }
 
 /// Makes accounts.
-pub(super) fn fill<S: Store>(
-    service: &Service<S>,
-    count: usize,
-    stretch: StretchParameters,
-) -> Result<Vec<Account>, Failed> {
+///
+/// # Errors
+/// Whatever the directory refuses.
+pub fn fill<S: Store>(service: &Service<S>, count: usize, stretch: StretchParameters) -> Result<Vec<Account>, Failed> {
     // Accounts of different costs are different people.
     let mut rng = ChaCha20Rng::seed_from_u64(u64::from(stretch.memory_kib));
     (0..count).map(|index| sign_up(service, &mut rng, index, stretch)).collect()
@@ -74,7 +97,7 @@ fn sign_up<S: Store>(
     let root = RootKey::generate(rng);
     let certificate = root.certify(&keys, DeviceId(device), not_after)?;
     let tls_key = certificate.entry()?.tls_key;
-    let devices = root.device_list(1, vec![certificate], not_after)?;
+    let devices = root.device_list(1, vec![certificate.clone()], not_after)?;
     // Everybody from an address of their own: the limits of one address are not what is measured.
     let mut caller = Caller::new(tls_key, [0; 32], address(index));
     let password = Password::new(PASSWORD.to_owned());
@@ -100,11 +123,20 @@ fn sign_up<S: Store>(
         recovery_backup: backup,
     };
     service.handle(now, &mut caller, Request::SignUpFinish(Box::new(sign_up))).answer?;
-    Ok(Account { name, keys, stretch })
+    let id = membership::account_id(&root.public());
+    Ok(Account { name, id, device: DeviceId(device), keys, certificate, stretch })
 }
 
 /// An address of this machine's own, one for each of some thousand clients.
-pub(super) fn address(index: usize) -> SocketAddr {
+#[must_use]
+pub fn address(index: usize) -> SocketAddr {
     let [.., high, low] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 0))
+}
+
+/// The system's clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
