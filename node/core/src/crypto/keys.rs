@@ -251,6 +251,12 @@ impl DeviceKeys {
     pub fn mls_key(&self) -> &SigningKey {
         &self.mls
     }
+
+    /// The key of payment orders, requests and their ends.
+    #[must_use]
+    pub fn order_key(&self) -> &SigningKey {
+        &self.order
+    }
 }
 
 #[cfg(test)]
