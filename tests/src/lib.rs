@@ -2,6 +2,7 @@
 //!
 //! Nothing here is part of a program that is shipped.
 
+pub mod bank;
 pub mod client;
 pub mod entropy;
 pub mod fixture;
