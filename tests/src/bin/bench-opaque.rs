@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::tests::fixture::{self, Failed, now};
 use directory::{
     core::{Caller, Service},
     store::{Store, memory::MemoryStore, sqlite::SqliteStore},
@@ -22,7 +23,6 @@ use protocol::{
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
-use tests::fixture::{self, Failed, now};
 
 /// Sign-ins of either kind that are measured.
 const TRIALS: usize = 10_000;
