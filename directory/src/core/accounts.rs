@@ -120,6 +120,7 @@ impl<S: Store> Service<S> {
         if let Some(old) = old {
             // It is closed: its devices are shut out before anybody else is there under its name.
             self.forget_revoked(now, old, effects)?;
+            self.leave_every_group(old)?;
         }
         // The making signs in; a repetition, perhaps much later, gives back no session that has ended since.
         if let Some(session) = self.session_of(now, &caller.tls_key)?.filter(|session| session.device == device.device)

@@ -212,7 +212,7 @@ impl<S: Store> Service<S> {
         let new: BTreeSet<DeviceId> = next.members.keys().filter(come).copied().collect();
         if !new.is_empty() {
             // There are at most as many as were ever asked, so that later ones have other numbers.
-            for (number, leave) in (LEAVES + 1..).zip(next.leaving.values().take(LEAVES_TOLD_MAX)) {
+            for (number, leave) in (LEAVES + 1..).zip(next.leaving.values().flatten().take(LEAVES_TOLD_MAX)) {
                 let item = MailItem::Leave { conversation, leave: leave.clone() };
                 let (epoch, devices) = (next.epoch, new.clone());
                 owed.push(Owed { conversation, epoch, number, author, devices, item: &item }.handout(now)?);
@@ -264,7 +264,7 @@ fn concerned(roster: &Roster, submitted: &Submitted<'_>) -> BTreeSet<DeviceId> {
 fn check_granted(roster: &Roster, before: &GroupPolicy, after: &GroupPolicy) -> Result<(), Stop> {
     let granted = after.left.iter().filter(|entry| !before.left.contains(entry));
     let stands = |account: &AccountId, epoch: u64| {
-        let leave = roster.leaving.get(account).and_then(|leave| leave.leave().ok());
+        let leave = roster.leaving.get(account).and_then(|leave| leave.as_ref()?.leave().ok());
         leave.is_some_and(|leave| leave.epoch == epoch)
     };
     for (account, epoch) in granted {

@@ -250,7 +250,12 @@ impl<S: Store> Service<S> {
         if caller.proven.take() != Some(account) {
             return Err(Refusal::PasswordNeeded.into());
         }
+        self.check_not_needed(account)?;
+        // First the groups: whoever is interrupted in between closes the account by asking again, and finds none left. What
+        // another device has come into meanwhile is left afterwards.
+        self.leave_every_group(account)?;
         self.store.close_account(account)?;
+        self.leave_every_group(account)?;
         let own = caller.session.take().map(|session| session.device);
         self.forget_revoked(now, account, effects)?;
         // Whoever closes an account hangs up by itself: its answer must not be cut off.

@@ -90,22 +90,21 @@ impl<S: Store> Service<S> {
         effects: &mut Vec<ServiceEffect>,
     ) -> Result<Option<Reply>, Stop> {
         let policy = roster.audience.group().ok_or(Refusal::Unknown)?;
-        if roster.leaving.get(&leave.account) == Some(signed) || has_left(roster, policy, leave) {
+        if roster.leaving.get(&leave.account).and_then(Option::as_ref) == Some(signed)
+            || has_left(roster, policy, leave)
+        {
             self.hand_out_of(roster.id, effects)?;
             return Ok(Some(Reply::Done));
         }
         self.check_leave(roster, policy, leave, signed)?;
         let remaining = self.remaining(roster, leave.account)?;
         if remaining.is_empty() {
-            return Ok(self.store.close_conversation(roster, signed)?.then_some(Reply::Done));
+            return Ok(self.store.close_conversation(roster, Some(signed))?.then_some(Reply::Done));
         }
-        let owns = |account: &AccountId| policy.role(*account) == Role::Owner;
-        if owns(&leave.account) && !remaining.iter().any(owns) {
+        if is_last_owner(policy, leave.account, &remaining) {
             return Err(Refusal::Policy(PolicyRefusal::LastOwner).into());
         }
-        let mut next = roster.clone();
-        next.leaving.insert(leave.account, signed.clone());
-        next.leaves += 1;
+        let next = without(roster, leave.account, Some(signed.clone()));
         let told = next.members.iter().filter(|(_, account)| !next.leaving.contains_key(account));
         let owed = Owed {
             conversation: roster.id,
@@ -148,6 +147,50 @@ impl<S: Store> Service<S> {
         }
     }
 
+    /// Refuses to let an account be closed that somebody else needs as the owner of a group.
+    pub(super) fn check_not_needed(&self, account: AccountId) -> Result<(), Stop> {
+        self.each_group_of(account, |roster| {
+            let remaining = self.remaining(roster, account)?;
+            let needed = |policy| !remaining.is_empty() && is_last_owner(policy, account, &remaining);
+            match roster.audience.group().is_some_and(needed) {
+                true => Err(Refusal::Policy(PolicyRefusal::LastOwner).into()),
+                false => Ok(()),
+            }
+        })
+    }
+
+    /// An account ends, which is as good as leaving every group: a group that nobody else has joined is closed. Its devices
+    /// stay in the others' trees until somebody removes them, and get nothing more.
+    pub(super) fn leave_every_group(&self, account: AccountId) -> Result<(), Stop> {
+        self.each_group_of(account, |roster| {
+            let mut roster = roster.clone();
+            for _ in 0..LOOKS_MAX {
+                let gone = match self.remaining(&roster, account)?.is_empty() {
+                    true => self.store.close_conversation(&roster, None)?,
+                    false => self.store.ask_to_leave(&without(&roster, account, None), &[])?,
+                };
+                let now = self.store.roster(roster.id)?.filter(|now| !gone && now.role(account).is_some());
+                let Some(now) = now else { return Ok(()) };
+                roster = now;
+            }
+            Err(Refusal::Unavailable.into())
+        })
+    }
+
+    fn each_group_of(&self, account: AccountId, each: impl Fn(&Roster) -> Result<(), Stop>) -> Result<(), Stop> {
+        let mut after = None;
+        loop {
+            let page = self.store.groups_of(account, after, LIST_MAX)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in page {
+                if let Some(roster) = self.store.roster(id)?.filter(|roster| roster.role(account).is_some()) {
+                    each(&roster)?;
+                }
+            }
+        }
+    }
+
     /// Who has joined and stays when an account leaves. Nobody stays whose account is closed.
     fn remaining(&self, roster: &Roster, without: AccountId) -> Result<BTreeSet<AccountId>, Stop> {
         let joined =
@@ -162,4 +205,18 @@ impl<S: Store> Service<S> {
 fn has_left(roster: &Roster, policy: &GroupPolicy, leave: &Leave) -> bool {
     let gone = !roster.members.values().any(|account| *account == leave.account);
     gone && policy.left.contains(&(leave.account, leave.epoch))
+}
+
+/// Whether a group would have no owner without this account.
+fn is_last_owner(policy: &GroupPolicy, account: AccountId, remaining: &BTreeSet<AccountId>) -> bool {
+    let owns = |account: &AccountId| policy.role(*account) == Role::Owner;
+    owns(&account) && !remaining.iter().any(owns)
+}
+
+/// A roster after an account has left, by this request or by none.
+fn without(roster: &Roster, account: AccountId, request: Option<SignedLeave>) -> Roster {
+    let mut next = roster.clone();
+    next.leaving.insert(account, request);
+    next.leaves += 1;
+    next
 }

@@ -62,6 +62,7 @@ conformance!(
     who_is_in_a_conversation_and_where_it_stands_is_read_without_its_state,
     a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
     a_closed_conversation_is_gone_for_good,
+    whoever_left_without_a_request_is_gone_from_the_lists_all_the_same,
 );
 
 use changes::{
@@ -77,6 +78,7 @@ use groups::{
     a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
     groups_are_listed_by_name_to_whom_they_concern,
     who_is_in_a_conversation_and_where_it_stands_is_read_without_its_state,
+    whoever_left_without_a_request_is_gone_from_the_lists_all_the_same,
 };
 use handouts::what_a_change_owes_is_kept_with_it_until_it_is_handed_out;
 use packages::{

@@ -42,9 +42,9 @@ pub struct Roster {
     pub epoch: u64,
     /// Devices of the current epoch, and whose each is.
     pub members: BTreeMap<DeviceId, AccountId>,
-    /// Accounts that have asked to leave, and how.
-    pub leaving: BTreeMap<AccountId, SignedLeave>,
-    /// How often anybody has asked to leave: with the epoch it says whether the roster is still the one that was looked at.
+    /// Accounts that have left and are still in the tree: by which request, or by none where the account was closed.
+    pub leaving: BTreeMap<AccountId, Option<SignedLeave>>,
+    /// How often anybody has left: with the epoch it says whether the roster is still the one that was looked at.
     pub leaves: u64,
 }
 
@@ -112,7 +112,7 @@ pub struct Standing {
     pub epoch: u64,
     /// Of the devices asked for, in their order, whose each is; `None` for one that is no member.
     pub whose: Vec<Option<AccountId>>,
-    /// Accounts that have asked to leave.
+    /// Accounts that have left.
     pub leaving: BTreeSet<AccountId>,
 }
 
@@ -159,12 +159,19 @@ pub trait Conversations {
     /// still the one before it; tells whether it was.
     fn ask_to_leave(&self, next: &Roster, handouts: &[Handout]) -> Stored<bool>;
     /// Closes a conversation for good, if its roster is still this one; tells whether it was. It is as if it had never
-    /// been, but for its id and the request to leave that closed it.
-    fn close_conversation(&self, roster: &Roster, by: &SignedLeave) -> Stored<bool>;
+    /// been, but for its id and the request to leave that closed it, if it was one.
+    fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool>;
     /// The request to leave that closed a conversation.
     fn closed_by(&self, id: ConversationId) -> Stored<Option<SignedLeave>>;
     /// Groups by name, after `after`, at most so many: open ones, and those that the asker's account is in.
     fn groups(&self, asker: AccountId, after: Option<&Name>, at_most: usize) -> Stored<Vec<GroupListing>>;
+    /// Groups that an account is in, by id, after `after`, at most so many.
+    fn groups_of(
+        &self,
+        account: AccountId,
+        after: Option<ConversationId>,
+        at_most: usize,
+    ) -> Stored<Vec<ConversationId>>;
     /// A group, as an account is told of it.
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>>;
 }

@@ -54,7 +54,7 @@ struct Inner {
     conversations: BTreeMap<ConversationId, ConversationRecord>,
     commits: BTreeMap<(ConversationId, u64), CommitHash>,
     handouts: BTreeMap<(ConversationId, u64, u64), Handout>,
-    closed_conversations: BTreeMap<ConversationId, SignedLeave>,
+    closed_conversations: BTreeMap<ConversationId, Option<SignedLeave>>,
     boxes: BTreeMap<DeviceId, MailboxOf>,
     secrets: BTreeMap<String, Vec<u8>>,
     closed: BTreeSet<AccountId>,

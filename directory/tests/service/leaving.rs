@@ -3,7 +3,8 @@
 
 use directory::store::Store;
 use protocol::{
-    directory::{DepositResult, MailItem, Refusal, Reply, Request},
+    BoundedText,
+    directory::{DepositResult, MailItem, Refusal, Reply, Request, SignUp},
     limits::LEAVE_EPOCHS,
     policy::{Access, GroupPolicy, PolicyRefusal, Role, SignedLeave},
 };
@@ -23,6 +24,9 @@ over_both!(
     the_last_owner_stays_while_others_remain,
     the_last_one_closes_the_group_for_good,
     nobody_stays_whose_account_is_closed,
+    whoever_closes_an_account_is_out_of_every_group,
+    whoever_owns_a_group_alone_stays_until_another_one_does,
+    a_name_that_is_given_anew_takes_its_old_account_out_of_every_group,
     a_request_to_leave_that_does_not_hold_is_refused,
     a_request_that_was_granted_counts_once,
 );
@@ -230,6 +234,84 @@ fn nobody_stays_whose_account_is_closed(hall: Hall<impl Store>) {
     let request = leave(&alice, id, alices.current_epoch());
     assert_eq!(hall.ask_to_leave(&mut alice, &request), Ok(Reply::Done), "nobody else is left to own it");
     assert_eq!(hall.find(&mut alice, "team"), None);
+}
+
+/// What closing an account comes to, its password proven.
+fn close(hall: &Hall<impl Store>, person: &mut Person) -> Result<Reply, Refusal> {
+    assert!(matches!(hall.sign_in(person), Ok(Reply::SignedIn { .. })));
+    hall.ask(person, Request::CloseAccount)
+}
+
+fn whoever_closes_an_account_is_out_of_every_group(hall: Hall<impl Store>) {
+    let [mut alice, mut bob, mut carol] = arrivals(&hall);
+    let [mut alices, _, _] = team(&hall, [&mut alice, &mut bob, &mut carol]);
+    let mut alone = hall.found(&mut bob, "lonely", Access::Open);
+    let invitation = hall.invitation(&mut alone, &[&carol]);
+    hall.settle(&mut bob, (&mut alone, &invitation), &mut []);
+    let mut club = hall.found(&mut alice, "club", Access::Invite);
+    let invitation = hall.invitation(&mut club, &[&bob]);
+    hall.settle(&mut alice, (&mut club, &invitation), &mut []);
+    let before = hall.mail(&mut bob).len();
+    assert_eq!(close(&hall, &mut bob), Ok(Reply::Done));
+    assert_eq!(hall.list(&mut carol, None), ["team"], "nobody else had joined the other one");
+    assert_eq!(hall.find(&mut carol, "lonely"), None);
+    assert_eq!(hall.find(&mut alice, "team").map(|group| group.members), Some(2));
+    let roles = hall.service.store().roster(id_of(&club)).unwrap().unwrap().accounts();
+    assert_eq!(roles, [(alice.account, Role::Owner)].into(), "nor is the invitation good any more");
+    // The others go on, whoever comes in is told of no request, and bob's device gets nothing.
+    let refresh = hall.change(&mut alices, None, |builder| builder);
+    assert_eq!(hall.submit(&mut alice, &refresh), Ok(Reply::CommitAccepted));
+    alices.apply_pending_commit().unwrap();
+    let mut dave = hall.arrive("dave", 4);
+    hall.enter(&mut dave, &mut [&mut alices]);
+    let told = hall.mail(&mut dave);
+    assert!(matches!(told.as_slice(), [MailItem::Commit { .. }]), "{told:?}");
+    assert_eq!(hall.find(&mut dave, "team").map(|group| group.members), Some(3));
+    let (items, _) = hall.service.store().drain(bob.device(), None, 99, usize::MAX).unwrap();
+    assert!(items.len() <= before, "{items:?}");
+}
+
+fn whoever_owns_a_group_alone_stays_until_another_one_does(hall: Hall<impl Store>) {
+    let [mut alice, mut bob, mut carol] = arrivals(&hall);
+    let [mut alices, mut bobs, mut carols] = team(&hall, [&mut alice, &mut bob, &mut carol]);
+    hall.found(&mut alice, "aside", Access::Open);
+    assert_eq!(close(&hall, &mut alice), Err(Refusal::Policy(PolicyRefusal::LastOwner)));
+    assert_eq!(hall.list(&mut alice, None), ["aside", "team"], "nothing has happened");
+    assert!(hall.ask(&mut alice, Request::Account).is_ok());
+    for role in [Role::Admin, Role::Owner] {
+        let next = policy_of(&alices).with_role(bob.account, role).unwrap();
+        let promotion = hall.change(&mut alices, Some(next), |builder| builder);
+        hall.settle(&mut alice, (&mut alices, &promotion), &mut [&mut bobs, &mut carols]);
+    }
+    assert_eq!(close(&hall, &mut alice), Ok(Reply::Done));
+    assert_eq!(hall.list(&mut bob, None), ["team"]);
+    assert_eq!(close(&hall, &mut bob), Err(Refusal::Policy(PolicyRefusal::LastOwner)), "carol is there");
+    assert_eq!(close(&hall, &mut carol), Ok(Reply::Done));
+    assert_eq!(close(&hall, &mut bob), Ok(Reply::Done));
+    assert_eq!(hall.list(&mut hall.arrive("dave", 4), None), Vec::<String>::new());
+}
+
+fn a_name_that_is_given_anew_takes_its_old_account_out_of_every_group(hall: Hall<impl Store>) {
+    let [mut alice, mut bob, mut carol] = arrivals(&hall);
+    team(&hall, [&mut alice, &mut bob, &mut carol]);
+    hall.found(&mut bob, "lonely", Access::Open);
+    assert!(hall.service.store().offer_reset(&bob.name, "code").unwrap());
+    let mut anew = Person::new("bob", 9, hall.now);
+    let invite = || Some(BoundedText::new("code".to_owned()).unwrap());
+    let (name, password) = (anew.name.clone(), anew.password.clone());
+    let begin = |registration| Request::SignUpStart { name, invite: invite(), registration };
+    let sign_up = SignUp {
+        name: anew.name.clone(),
+        invite: invite(),
+        registration: hall.register(&mut anew, &password, begin).unwrap(),
+        devices: anew.devices.clone(),
+        root_backup: vec![1; 64].try_into().unwrap(),
+        recovery_backup: vec![2; 64].try_into().unwrap(),
+    };
+    assert!(hall.ask(&mut anew, Request::SignUpFinish(Box::new(sign_up))).is_ok());
+    assert_eq!(hall.find(&mut alice, "team").map(|group| group.members), Some(2));
+    assert_eq!(hall.list(&mut anew, None), ["team"]);
+    assert_eq!(hall.find(&mut anew, "team").and_then(|group| group.role), None);
 }
 
 fn a_request_to_leave_that_does_not_hold_is_refused(hall: Hall<impl Store>) {

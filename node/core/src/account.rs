@@ -52,6 +52,8 @@ enum Stage {
     Stretching(CommandToken),
     /// For the directory to say that the password is right.
     Proving(CallId),
+    /// For the account to be out of its groups.
+    Leaving,
     /// For the directory's last answer.
     Finishing(CallId),
 }
@@ -201,8 +203,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Whoever asked waits no longer. What the directory has perhaps heard of goes on by itself.
     pub(crate) fn abandon_account(&mut self, token: CommandToken) -> bool {
         let own = self.account_flow.command.as_ref().is_some_and(|command| command.token == token);
-        if own {
-            self.account_flow.command = None;
+        if own
+            && let Some(command) = self.account_flow.command.take()
+            && matches!(command.kind, Kind::Close { .. })
+        {
+            self.stay_in_groups();
         }
         own
     }
@@ -374,6 +379,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.account_flow.retry_at = None;
             self.resume_account();
         }
+        self.close_once_left();
     }
 
     pub(crate) fn account_timer(&self) -> Option<Timestamp> {

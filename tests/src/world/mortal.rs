@@ -290,6 +290,7 @@ impl Conversations for MortalStore {
         closed_by(id: ConversationId) -> Option<SignedLeave>;
         groups(asker: AccountId, after: Option<&Name>, at_most: usize) -> Vec<GroupListing>;
         group(asker: AccountId, id: ConversationId) -> Option<GroupListing>;
+        groups_of(account: AccountId, after: Option<ConversationId>, at_most: usize) -> Vec<ConversationId>;
     }
 
     fn create_conversation(&self, record: &ConversationRecord, handouts: &[Handout]) -> Stored<ConversationMade> {
@@ -307,7 +308,7 @@ impl Conversations for MortalStore {
         self.change(&bytes, |inner| inner.ask_to_leave(next, handouts))
     }
 
-    fn close_conversation(&self, roster: &Roster, by: &SignedLeave) -> Stored<bool> {
+    fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool> {
         self.change(&[], |inner| inner.close_conversation(roster, by))
     }
 }

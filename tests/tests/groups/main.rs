@@ -4,6 +4,7 @@
 
 mod agreeing;
 mod away;
+mod closing;
 mod refused;
 mod searching;
 mod talking;

@@ -37,7 +37,7 @@ pub(super) fn leave(n: u8) -> SignedLeave {
 pub(super) fn left(roster: &Roster, accounts: &[u8]) -> Roster {
     let mut next = roster.clone();
     for n in accounts {
-        next.leaving.insert(account(*n), leave(*n));
+        next.leaving.insert(account(*n), Some(leave(*n)));
         next.leaves += 1;
     }
     next
@@ -136,6 +136,32 @@ pub(super) fn a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_loo
     assert!(store.ask_to_leave(&left(&granted.roster, &[3]), &[]).unwrap());
 }
 
+pub(super) fn whoever_left_without_a_request_is_gone_from_the_lists_all_the_same(store: &impl Store) {
+    let ids = [0, 1, 2].map(|id| ConversationId([id; 32]));
+    for (id, accounts) in [(0, [1, 2, 3].as_slice()), (1, &[1, 2]), (2, &[1])] {
+        store.create_conversation(&group(id, 1, Access::Open, accounts), &[]).unwrap();
+    }
+    store.create_conversation(&conversation(9, 1, 9), &[]).unwrap();
+    let of = |n: u8, after, at_most| store.groups_of(account(n), after, at_most).unwrap();
+    assert_eq!((of(1, None, 9), of(2, None, 9), of(8, None, 9)), (ids.to_vec(), ids[..2].to_vec(), vec![]));
+    assert_eq!(
+        (of(1, None, 2), of(1, Some(ids[0]), 1), of(1, Some(ids[2]), 9)),
+        (ids[..2].to_vec(), vec![ids[1]], vec![])
+    );
+    let roster = store.roster(ids[0]).unwrap().unwrap();
+    let mut next = left(&roster, &[2]);
+    next.leaving.insert(account(2), None);
+    assert!(store.ask_to_leave(&next, &[]).unwrap());
+    assert_eq!(store.roster(ids[0]).unwrap(), Some(next));
+    assert_eq!(of(2, None, 9), [ids[1]]);
+    assert_eq!(store.group(account(2), ids[0]).unwrap(), Some(listed(0, Access::Open, 1, None)));
+    let last = store.roster(ids[2]).unwrap().unwrap();
+    assert!(store.close_conversation(&last, None).unwrap());
+    assert_eq!((store.closed_by(ids[2]).unwrap(), of(1, None, 9)), (None, ids[..2].to_vec()));
+    let again = group(2, 1, Access::Open, &[1]);
+    assert_eq!(store.create_conversation(&again, &[]).unwrap(), ConversationMade::Closed);
+}
+
 pub(super) fn a_closed_conversation_is_gone_for_good(store: &impl Store) {
     let id = ConversationId([0; 32]);
     let record = group(0, 1, Access::Open, &[1, 2]);
@@ -143,14 +169,14 @@ pub(super) fn a_closed_conversation_is_gone_for_good(store: &impl Store) {
     store.create_conversation(&record, &[handout(0, 1)]).unwrap();
     let next = group(0, 2, Access::Open, &[1]);
     store.commit(CommitHash([1; 32]), &next, &[handout(0, 2)]).unwrap();
-    assert!(!store.close_conversation(&record.roster, &leave(1)).unwrap(), "somebody was faster");
+    assert!(!store.close_conversation(&record.roster, Some(&leave(1))).unwrap(), "somebody was faster");
     assert_eq!(store.closed_by(id).unwrap(), None);
-    assert!(store.close_conversation(&next.roster, &leave(1)).unwrap());
+    assert!(store.close_conversation(&next.roster, Some(&leave(1))).unwrap());
     assert_eq!((store.conversation(id).unwrap(), store.roster(id).unwrap()), (None, None));
     assert_eq!((store.commit_of(id, 1).unwrap(), store.handouts(Some(id), 9).unwrap()), (None, vec![]));
     assert_eq!((store.group(account(1), id).unwrap(), store.groups(account(1), None, 9).unwrap()), (None, vec![]));
     assert_eq!(store.closed_by(id).unwrap(), Some(leave(1)));
-    assert!(!store.close_conversation(&next.roster, &leave(1)).unwrap());
+    assert!(!store.close_conversation(&next.roster, Some(&leave(1))).unwrap());
     assert_eq!(store.create_conversation(&record, &[]).unwrap(), ConversationMade::Closed);
     assert_eq!(store.name_of_group(&group_name(0)).unwrap(), Some(id), "its name stays its own");
     assert_eq!(store.counts().unwrap().conversations, 0);

@@ -122,12 +122,15 @@ fn step(store: &impl Store, seed: u64) -> String {
         37 if d == 0 => {
             let id = ConversationId([group; 32]);
             let roster = store.roster(id).unwrap();
-            let closed = roster.map(|roster| store.close_conversation(&roster, &groups::leave(b)));
+            let request = (b > 0).then(|| groups::leave(b));
+            let closed = roster.map(|roster| store.close_conversation(&roster, request.as_ref()));
             format!("{closed:?} {:?}", store.closed_by(id))
         }
         37 => {
             let listed = store.groups(account(a), (b > 0).then(|| groups::group_name(b)).as_ref(), usize::from(c) + 1);
-            format!("{listed:?} {:?}", store.group(account(d), ConversationId([c + 10; 32])))
+            let after = (c > 0).then_some(ConversationId([c + 9; 32]));
+            let of = store.groups_of(account(b), after, usize::from(d) + 1);
+            format!("{listed:?} {:?} {of:?}", store.group(account(d), ConversationId([c + 10; 32])))
         }
         _ => format!("{:?}", store.has_blocked(&[(account(a), account(b)), (account(c), account(d))])),
     }

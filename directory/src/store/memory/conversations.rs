@@ -93,7 +93,7 @@ impl Conversations for MemoryStore {
         Ok(true)
     }
 
-    fn close_conversation(&self, roster: &Roster, by: &SignedLeave) -> Stored<bool> {
+    fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool> {
         let mut inner = self.lock();
         if inner.unchanged(roster.id, roster.epoch, roster.leaves).is_none() {
             return Ok(false);
@@ -101,12 +101,12 @@ impl Conversations for MemoryStore {
         inner.conversations.remove(&roster.id);
         inner.commits.retain(|(of, _), _| *of != roster.id);
         inner.handouts.retain(|(of, ..), _| *of != roster.id);
-        inner.closed_conversations.insert(roster.id, by.clone());
+        inner.closed_conversations.insert(roster.id, by.cloned());
         Ok(true)
     }
 
     fn closed_by(&self, id: ConversationId) -> Stored<Option<SignedLeave>> {
-        Ok(self.lock().closed_conversations.get(&id).cloned())
+        Ok(self.lock().closed_conversations.get(&id).cloned().flatten())
     }
 
     fn groups(&self, asker: AccountId, after: Option<&Name>, at_most: usize) -> Stored<Vec<GroupListing>> {
@@ -119,6 +119,20 @@ impl Conversations for MemoryStore {
         groups.sort_by(|one, other| (&one.name, one.conversation).cmp(&(&other.name, other.conversation)));
         groups.truncate(at_most);
         Ok(groups)
+    }
+
+    fn groups_of(
+        &self,
+        account: AccountId,
+        after: Option<ConversationId>,
+        at_most: usize,
+    ) -> Stored<Vec<ConversationId>> {
+        let inner = self.lock();
+        let inside = |record: &&ConversationRecord| {
+            record.roster.audience.group().is_some() && record.roster.role(account).is_some()
+        };
+        let ids = inner.conversations.values().filter(inside).map(|record| record.roster.id);
+        Ok(ids.filter(|id| after.is_none_or(|after| *id > after)).take(at_most).collect())
     }
 
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>> {

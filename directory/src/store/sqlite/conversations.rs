@@ -47,16 +47,25 @@ fn members(db: &Connection, id: ConversationId) -> Stored<BTreeMap<DeviceId, Acc
     Ok(members)
 }
 
-fn leaving(db: &Connection, id: ConversationId) -> Stored<BTreeMap<AccountId, SignedLeave>> {
+fn leaving(db: &Connection, id: ConversationId) -> Stored<BTreeMap<AccountId, Option<SignedLeave>>> {
     let sql = "SELECT account, leave FROM conversation_leave WHERE conversation = ?1";
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;
     let mut rows = statement.query(params![id.0.as_slice()]).map_err(fatal)?;
     let mut leaving = BTreeMap::new();
     while let Some(row) = rows.next().map_err(fatal)? {
         let (account, leave): (Vec<u8>, Vec<u8>) = (row.get(0).map_err(fatal)?, row.get(1).map_err(fatal)?);
-        leaving.insert(AccountId::from_slice(&account).ok_or_else(damaged)?, decode(&leave)?);
+        leaving.insert(AccountId::from_slice(&account).ok_or_else(damaged)?, request(&leave)?);
     }
     Ok(leaving)
+}
+
+/// A request to leave as it is kept: nothing, where nobody asked.
+fn request(bytes: &[u8]) -> Stored<Option<SignedLeave>> {
+    if bytes.is_empty() { Ok(None) } else { decode(bytes).map(Some) }
+}
+
+fn kept(request: Option<&SignedLeave>) -> Stored<Vec<u8>> {
+    request.map_or_else(|| Ok(Vec::new()), encode)
 }
 
 fn roster(db: &Connection, id: ConversationId, (audience, epoch, leaves, _): Head) -> Stored<Roster> {
@@ -110,7 +119,7 @@ fn put_leaving(db: &Connection, roster: &Roster) -> Stored<()> {
     let sql = "INSERT INTO conversation_leave (conversation, account, leave) VALUES (?1, ?2, ?3)";
     let mut insert = db.prepare_cached(sql).map_err(fatal)?;
     for (account, leave) in &roster.leaving {
-        insert.execute(params![id, account.0.as_slice(), encode(leave)?]).map_err(fatal)?;
+        insert.execute(params![id, account.0.as_slice(), kept(leave.as_ref())?]).map_err(fatal)?;
     }
     groups::put(db, roster)
 }
@@ -211,7 +220,7 @@ impl Conversations for SqliteStore {
         })
     }
 
-    fn close_conversation(&self, roster: &Roster, by: &SignedLeave) -> Stored<bool> {
+    fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool> {
         self.write(|db| {
             if !is_at(db, roster.id, roster.epoch, roster.leaves)? {
                 return Ok(false);
@@ -230,7 +239,7 @@ impl Conversations for SqliteStore {
                 db.execute(sql, params![id]).map_err(fatal)?;
             }
             let sql = "INSERT INTO conversation_closed (id, leave) VALUES (?1, ?2)";
-            db.execute(sql, params![id, encode(by)?]).map_err(fatal)?;
+            db.execute(sql, params![id, kept(by)?]).map_err(fatal)?;
             Ok(true)
         })
     }
@@ -240,12 +249,21 @@ impl Conversations for SqliteStore {
             let sql = "SELECT leave FROM conversation_closed WHERE id = ?1";
             let found: Option<Vec<u8>> =
                 db.query_row(sql, params![id.0.as_slice()], |row| row.get(0)).optional().map_err(fatal)?;
-            found.map(|leave| decode(&leave)).transpose()
+            found.map_or(Ok(None), |leave| request(&leave))
         })
     }
 
     fn groups(&self, asker: AccountId, after: Option<&Name>, at_most: usize) -> Stored<Vec<GroupListing>> {
         self.read(|db| groups::listed(db, asker, after, at_most))
+    }
+
+    fn groups_of(
+        &self,
+        account: AccountId,
+        after: Option<ConversationId>,
+        at_most: usize,
+    ) -> Stored<Vec<ConversationId>> {
+        self.read(|db| groups::of(db, account, after, at_most))
     }
 
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>> {

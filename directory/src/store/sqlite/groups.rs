@@ -105,6 +105,23 @@ pub(super) fn listed(
     rows.map(|row| listing(row.map_err(fatal)?)).collect()
 }
 
+/// Groups that an account is in, by id. It is asked when an account is closed, which is too seldom for an index.
+pub(super) fn of(
+    db: &Connection,
+    account: AccountId,
+    after: Option<ConversationId>,
+    at_most: usize,
+) -> Stored<Vec<ConversationId>> {
+    let sql = "SELECT conversation FROM conversation_account WHERE account = ?1 AND conversation > ?2
+               ORDER BY conversation LIMIT ?3";
+    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+    // No id is empty, so every one comes after that.
+    let after = after.map_or_else(Vec::new, |after| after.0.to_vec());
+    let parameters = params![account.0.as_slice(), after, integer(at_most as u64)];
+    let rows = statement.query_map(parameters, |row| row.get::<_, Vec<u8>>(0)).map_err(fatal)?;
+    rows.map(|id| ConversationId::from_slice(&id.map_err(fatal)?).ok_or_else(damaged)).collect()
+}
+
 /// One group.
 pub(super) fn one(db: &Connection, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>> {
     let sql = format!("{LISTING} WHERE conversation_group.conversation = ?2");

@@ -8,9 +8,13 @@ use protocol::{
     policy::{LEAVE_LABEL, Leave, PolicyRefusal, SignedLeave},
 };
 
-use super::refusals::{self, refused};
+use super::{
+    intents::Standing,
+    refusals::{self, refused},
+};
 use crate::{
-    conversation::submission,
+    command::Failure,
+    conversation::{ConversationState, submission},
     core::Core,
     crypto::mls::Applied,
     event::{DeliveryState, MemberChange},
@@ -43,6 +47,49 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.working.waited += 1;
         state.flow.wait_until(at);
         true
+    }
+
+    /// Why this account can't go out of all its groups, if a group needs it.
+    pub(crate) fn needed_in_a_group(&self) -> Option<Failure> {
+        self.conversations.keys().find_map(|id| match self.standing(*id, Intent::Leave) {
+            Some(Standing::Refused(failure)) => Some(failure),
+            _ => None,
+        })
+    }
+
+    /// This account wants to be out of every group that this device is in.
+    pub(crate) fn leave_every_group(&mut self) {
+        let inside = |id: &ConversationId| matches!(self.standing(*id, Intent::Leave), Some(Standing::Open));
+        let ids: Vec<ConversationId> = self.conversations.keys().copied().filter(inside).collect();
+        for id in ids {
+            let Some(group) = self.group(id) else { continue };
+            // What else was wanted there has no sense any more, and must not hold up the end.
+            if !group.intents.iter().any(|intent| intent.what == Intent::Leave) {
+                self.end_intents(id, &refusals::leaving());
+                if let Err(failure) = self.intend(id, Intent::Leave) {
+                    self.report_bug("a group can't be left", &failure);
+                }
+            }
+        }
+    }
+
+    /// Whether this account is about to leave a group.
+    pub(crate) fn leaves_groups(&self) -> bool {
+        let groups = self.conversations.values().filter_map(|state| state.record.group());
+        groups.flat_map(|group| &group.intents).any(|intent| intent.what == Intent::Leave)
+    }
+
+    /// The groups that it has not left yet are left no more.
+    pub(crate) fn stay_in_groups(&mut self) {
+        let wanted = |(id, state): (&ConversationId, &ConversationState<C>)| {
+            let mut intents = state.record.group()?.intents.iter();
+            intents.find(|intent| intent.what == Intent::Leave).map(|intent| (*id, intent.number))
+        };
+        let wanted: Vec<(ConversationId, u64)> = self.conversations.iter().filter_map(wanted).collect();
+        let failure = self.unreachable();
+        for (id, number) in wanted {
+            self.end_intent(id, number, Err(failure.clone()), None);
+        }
     }
 
     /// This account's request to leave, signed in the present epoch.

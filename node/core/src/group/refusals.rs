@@ -91,6 +91,14 @@ pub(super) fn not_joined(group: &Name) -> Failure {
     Failure::new(FailureCode::Refused, format!("you are invited to {group}, and not in it yet; JOIN {group} leads in"))
 }
 
+/// This account is about to be closed.
+pub(super) fn leaving() -> Failure {
+    Failure::new(
+        FailureCode::Refused,
+        "the account is being closed, and leaves its groups; nothing was changed in them",
+    )
+}
+
 /// Somebody else is not in the group.
 pub(super) fn not_in(user: &str, group: &Name) -> Failure {
     Failure::new(FailureCode::Conflict, format!("{user} is not in {group}; MEMBERS {group} shows who is"))
