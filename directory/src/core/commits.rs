@@ -89,11 +89,10 @@ impl<S: Store> Service<S> {
         let (roster, Submitted { author, submission, hash, .. }) = (&record.roster, submitted);
         let mut before = concerned(roster, submitted);
         if submission.epoch != roster.epoch {
+            // Whoever hears what counts finds it in its mailbox.
+            self.hand_out_of(roster.id, effects)?;
             return match self.store.commit_of(roster.id, submission.epoch)? {
-                Some(winner) if winner == *hash => {
-                    self.hand_out_of(roster.id, effects)?;
-                    Ok(Some(Reply::CommitAccepted))
-                }
+                Some(winner) if winner == *hash => Ok(Some(Reply::CommitAccepted)),
                 Some(winner) => Ok(Some(Reply::CommitLost { winner })),
                 None => Err(self.room(roster, *author, &mut before).err().unwrap_or_else(|| Refusal::Stale.into())),
             };
@@ -111,11 +110,10 @@ impl<S: Store> Service<S> {
         // What an earlier change still owes comes first, so that everybody gets commits in their order.
         self.hand_out_of(roster.id, effects)?;
         let owed = self.owed(now, roster, &next.roster, submitted, &followed, before)?;
-        match self.store.commit(*hash, &next, &owed)? {
-            CommitOutcome::Accepted => {
-                self.hand_out_of(roster.id, effects)?;
-                Ok(Some(Reply::CommitAccepted))
-            }
+        let outcome = self.store.commit(*hash, &next, &owed)?;
+        self.hand_out_of(roster.id, effects)?;
+        match outcome {
+            CommitOutcome::Accepted => Ok(Some(Reply::CommitAccepted)),
             CommitOutcome::Lost(winner) => Ok(Some(Reply::CommitLost { winner })),
             CommitOutcome::WrongEpoch => Err(Refusal::Stale.into()),
             CommitOutcome::Moved => Ok(None),

@@ -43,7 +43,7 @@ impl<S: Store> Service<S> {
         for item in items {
             let checked = match item {
                 Deposit::Message { envelope, recipients } => {
-                    self.message(now, (account, device), envelope, &recipients)
+                    self.message(now, (account, device), envelope, &recipients, effects)
                 }
                 Deposit::Receipt { receipt, recipient } => self.receipt(now, (account, device), &receipt, recipient),
             };
@@ -80,6 +80,7 @@ impl<S: Store> Service<S> {
         (account, device): (AccountId, DeviceId),
         envelope: Envelope,
         recipients: &[DeviceId],
+        effects: &mut Vec<ServiceEffect>,
     ) -> Result<Checked, Stop> {
         if envelope.sender != device {
             return Err(malformed("a message of another device"));
@@ -89,6 +90,8 @@ impl<S: Store> Service<S> {
         }
         let asked: Vec<DeviceId> = recipients.iter().copied().chain([device]).collect();
         let standing = self.standing(envelope.conversation, account, &asked)?;
+        // The commit that began the latest epoch comes before whatever is said in it, and before its sender hears of it.
+        self.hand_out_of(envelope.conversation, effects)?;
         if envelope.epoch > standing.epoch {
             return Err(malformed("an epoch that is still to come"));
         }

@@ -4,7 +4,7 @@ use directory::store::{Handout, Store};
 use mls_rs::{ExtensionList, MlsMessage};
 use protocol::{
     Bounded, CommitHash, ConversationId, DeviceId,
-    directory::{CommitSubmission, HandshakeBytes, MailItem, Refusal, Reply, Request},
+    directory::{CommitSubmission, DepositResult, HandshakeBytes, MailItem, Refusal, Reply, Request},
     frame,
     limits::{DIRECTORY_FRAME_MAX, HANDSHAKE_MAX},
     policy::PolicyRefusal,
@@ -29,6 +29,7 @@ over_both!(
     a_hundred_conversations_are_refreshed_at_once_and_no_storm_of_commits_passes,
     what_a_crash_kept_from_mailboxes_comes_by_the_sweep_to_those_whom_it_was_for,
     what_a_crash_kept_from_mailboxes_comes_before_the_next_commit,
+    whoever_hears_of_a_new_epoch_finds_its_commit_in_the_mailbox,
     commits_that_nobody_collects_have_an_end,
 );
 
@@ -301,6 +302,29 @@ fn what_a_crash_kept_from_mailboxes_comes_before_the_next_commit(hall: Hall<impl
     let owed = owe(&hall, &alice, id_of(&group), (9, 8), &both);
     assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
     assert_eq!(hall.mail(&mut bob).last(), Some(&owed));
+}
+
+fn whoever_hears_of_a_new_epoch_finds_its_commit_in_the_mailbox(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let (mut group, mut theirs) = hall.talk(&mut alice, &mut bob);
+    let before = place(&group);
+    let (commit, rival) = (hall.refresh(&mut group), hall.refresh(&mut theirs));
+    assert_eq!(hall.submit(&mut alice, &commit), Ok(Reply::CommitAccepted));
+    group.apply_pending_commit().unwrap();
+    let owed = owe(&hall, &alice, id_of(&group), (7, 8), &[bob.device()]);
+    assert!(matches!(hall.submit(&mut bob, &rival), Ok(Reply::CommitLost { .. })));
+    assert_eq!(hall.mail(&mut bob).last(), Some(&owed), "by losing against it");
+    let owed = owe(&hall, &alice, id_of(&group), (8, 8), &[bob.device()]);
+    assert_eq!(hall.deposit(&mut bob, before, 1, &[carol.device()]), DepositResult::StaleEpoch);
+    assert_eq!(hall.mail(&mut bob).last(), Some(&owed), "by being too early");
+    let owed = owe(&hall, &alice, id_of(&group), (9, 8), &[bob.device()]);
+    let count = hall.mail(&mut bob).len();
+    assert_eq!(hall.deposit(&mut alice, place(&group), 1, &[bob.device()]), DepositResult::Stored);
+    let mail = hall.mail(&mut bob).split_off(count);
+    assert!(
+        matches!(&mail[..], [first, MailItem::Message { .. }] if *first == owed),
+        "by what is said in it: {mail:?}"
+    );
 }
 
 fn commits_that_nobody_collects_have_an_end(hall: Hall<impl Store>) {
