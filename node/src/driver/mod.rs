@@ -18,9 +18,10 @@ use std::{
     net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -131,6 +132,8 @@ pub struct Node {
     first_contact: watch::Receiver<Option<Fingerprint>>,
     last_token: Arc<AtomicU64>,
     ended: watch::Receiver<Option<String>>,
+    /// The loop's thread, for whoever waits for its end.
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Node {
@@ -150,11 +153,13 @@ impl Node {
         let (end, ended) = watch::channel(None);
         let (started, is_started) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
-        let thread = Thread { config, queue, writer, contact, ended: end, started };
+        let main = Thread { config, queue, writer, contact, ended: end, started };
         // A thread of its own: commits wait for the disk, and the network's tasks shall not wait with them.
-        std::thread::Builder::new().name("tuppence-node".to_owned()).spawn(move || thread.run::<K>(&runtime))?;
+        let thread = std::thread::Builder::new().name("tuppence-node".to_owned());
+        let thread = thread.spawn(move || main.run::<K>(&runtime))?;
+        let thread = Arc::new(Mutex::new(Some(thread)));
         match is_started.await {
-            Ok(Ok(())) => Ok(Self { calls, events, first_contact, last_token: Arc::default(), ended }),
+            Ok(Ok(())) => Ok(Self { calls, events, first_contact, last_token: Arc::default(), ended, thread }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Open("the node failed while it started; the log says where".to_owned())),
         }
@@ -209,6 +214,12 @@ impl Node {
         if self.calls.send(Call::ShutDown(done)).await.is_ok() {
             // The sender is dropped when everything is closed, whether it said so or not.
             let _ = is_done.await;
+        }
+        // What the profile's library keeps for the thread goes with the thread. A process that ends meanwhile frees the
+        // same, and crashes.
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 
