@@ -52,8 +52,10 @@ pub(crate) struct Working {
     waited: u32,
     /// How often in a row the directory has refused what was made for an intent.
     refused: u32,
-    /// How often in a row it has refused a message.
+    /// How often in a row it has refused messages, the mailbox having been read out each time.
     pub(crate) deposits_refused: u32,
+    /// The reading of the mailbox that covers what waited when it did so last.
+    pub(crate) refused_by: u64,
     /// When this device grants the requests to leave that nobody else has granted by then.
     grant_at: Timestamp,
 }

@@ -1,6 +1,6 @@
 //! Many want something at once, answers are lost, nodes stop where they are: all come to agree.
 
-use node_core::event::MemberChange::{Joined, Left};
+use node_core::event::MemberChange::{Invited, Joined, Left, Promoted};
 use protocol::directory::{Refusal, Request};
 
 use super::*;
@@ -112,4 +112,30 @@ fn who_stops_in_the_middle_of_a_change_finds_it_done_when_it_goes_on() {
     table.pass(5_000);
     assert_eq!(members(&mut table, alice).len(), 3);
     assert_eq!(members(&mut table, alice), members(&mut table, bob));
+}
+
+#[test]
+fn what_is_wanted_while_the_directory_is_away_is_so_when_it_is_back() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob"]);
+    table.sign_up("carol");
+    let (alice, bob, group) = (seats[0], seats[1], named("team"));
+    table.hang_up(alice);
+    let wanted = [
+        Command::Promote { group: group.clone(), user: named("bob") },
+        Command::Invite { group: group.clone(), user: named("carol") },
+    ];
+    for command in wanted {
+        let _ = table.begin(alice, command);
+    }
+    table.pass(5_000);
+    // Who carol is gets lost on the way, with the connection.
+    table.lose_answer(|request| matches!(request, Request::LookUp { .. }));
+    table.connect(alice);
+    table.hang_up(alice);
+    table.connect(alice);
+    table.pass(5_000);
+    let mut seen = changes(&table, bob).split_off(1);
+    seen.sort();
+    assert_eq!(seen, [told("bob", "alice", Promoted), told("carol", "alice", Invited)]);
 }

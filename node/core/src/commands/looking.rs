@@ -201,6 +201,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if of_groups(&waiting) {
             return self.on_groups_told(token, waiting, answer);
         }
+        if answer == Answer::Lost
+            && matches!(waiting, Waiting::Person { .. } | Waiting::AskOnline { .. } | Waiting::List { .. })
+        {
+            return self.wait_again(token, waiting);
+        }
         let people = match answer {
             Answer::Reply(reply) => match *reply {
                 Reply::People(people) => Ok(people.into_inner()),

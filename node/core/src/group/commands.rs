@@ -23,9 +23,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::CreateGroup { group, access } => self.create_group(token, group, access),
             Command::Join { group } => self.join_group(token, group),
             Command::Leave { group } => {
-                let again = Command::Leave { group: group.clone() };
-                if let Some(id) = self.group_for(token, &group, again) {
-                    self.start(token, id, Intent::Leave);
+                let again = || Command::Leave { group: group.clone() };
+                if let Some(id) = self.group_for(token, &group, again()) {
+                    self.start(token, id, Intent::Leave, again());
                 }
             }
             Command::Invite { group, user } => self.change(token, group, user, Verb::Invite),
@@ -132,7 +132,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let known = self.group_named(&group).filter(|id| self.phase(*id) != Some(Phase::Absent));
         match known {
             Some(id) if self.own_role(id) == Some(Role::Invited) || self.wants_to_join(id) => {
-                self.start(token, id, Intent::Join);
+                self.start(token, id, Intent::Join, Command::Join { group });
             }
             Some(_) => self.done(token, Err(refusals::already("you", "in", &group))),
             None if !self.is_online() => self.wait_for_directory(token, Command::Join { group }),
@@ -166,7 +166,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return self.done(token, Err(failure));
         }
         let id = self.enter_by_itself(listing);
-        self.start(token, id, Intent::Join);
+        self.start(token, id, Intent::Join, Command::Join { group: name.clone() });
     }
 
     fn change(&mut self, token: CommandToken, group: Name, user: Name, verb: Verb) {
@@ -181,7 +181,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             },
         };
         match self.intent_of(id, account, &user, verb) {
-            Ok(what) => self.start(token, id, what),
+            Ok(what) => self.start(token, id, what, again()),
             Err(failure) => self.done(token, Err(failure)),
         }
     }
@@ -198,8 +198,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// Keeps what a person wants, unless it is so already or can't be.
-    fn start(&mut self, token: CommandToken, id: ConversationId, what: Intent) {
+    /// Keeps what a person wants, unless it is so already or can't be. Without the directory it waits, and is looked at
+    /// again then.
+    fn start(&mut self, token: CommandToken, id: ConversationId, what: Intent, again: Command) {
         let standing = self.standing(id, what);
         let Some(name) = self.group(id).map(|group| group.name.clone()) else { return };
         let failure = match (standing, what) {
@@ -215,7 +216,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return self.done(token, Err(failure));
         }
         if !self.is_online() {
-            return self.done(token, Err(self.unreachable()));
+            return self.wait_for_directory(token, again);
         }
         match self.intend(id, what) {
             Ok(number) => self.wait(token, Waiting::Group { id, number }),

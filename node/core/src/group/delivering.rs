@@ -191,6 +191,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn on_group_deposit_refused(&mut self, id: ConversationId) {
         self.mail.want();
         let Some(state) = self.conversations.get_mut(&id) else { return };
+        // What waited when it was last refused has to be seen first: many messages may be refused at once.
+        if !self.mail.is_read_out(state.working.refused_by) {
+            return;
+        }
+        state.working.refused_by = self.mail.covered_by();
         state.working.deposits_refused += 1;
         if state.working.deposits_refused >= DEPOSITS_REFUSED_MAX {
             state.working.deposits_refused = 0;

@@ -106,11 +106,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// The question was lost with its connection: it is asked again on the next one.
-    fn wait_again(&mut self, token: CommandToken, waiting: Waiting) {
+    pub(crate) fn wait_again(&mut self, token: CommandToken, waiting: Waiting) {
         let command = match waiting {
-            Waiting::FindGroup { command, .. } => command,
+            Waiting::FindGroup { command, .. } | Waiting::Person { command, .. } => command,
             Waiting::CountMembers { group } => Command::AskMembers { group },
-            Waiting::ListGroups { what, .. } => Command::List { what },
+            Waiting::AskOnline { user } => Command::AskOnline { user },
+            Waiting::ListGroups { what, .. } | Waiting::List { what, .. } => Command::List { what },
             _ => return,
         };
         self.wait_for_directory(token, command);
