@@ -6,6 +6,7 @@ pub mod bank;
 pub mod client;
 pub mod entropy;
 pub mod fixture;
+pub mod processes;
 pub mod provider;
 pub mod seeds;
 pub mod table;
