@@ -1,11 +1,17 @@
 //! What a person or a script can ask of a node, parsed, and what comes of it.
 
+mod money;
 mod outcome;
 
 use protocol::{MessageId, Name, Timestamp, policy::Access};
 use zeroize::Zeroizing;
 
-pub use self::outcome::{DeviceView, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView, StatusView};
+pub use self::{
+    money::{
+        BalanceView, LimitsView, MoneyCommand, MoneyOutcome, MoneyRef, OwnLimit, PaymentView, RequestView, ShareView,
+    },
+    outcome::{DeviceView, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView, StatusView},
+};
 use crate::event::ShortId;
 
 /// Names one running command between driver and core; made by the driver, unique within a run.
@@ -255,6 +261,8 @@ pub enum Command {
         /// Blocked or not.
         blocked: bool,
     },
+    /// Anything about money.
+    Money(MoneyCommand),
 }
 
 /// A message as people name it: by its short id or its 128-bit id.

@@ -175,6 +175,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Block { user, blocked } => self.block(token, user, blocked),
             Command::Unread => self.unread(token),
             Command::Read { target } => self.read(token, &target),
+            Command::Money(_) => {
+                let text = "this directory keeps no ledger";
+                self.done(token, Err(Failure::new(FailureCode::Refused, text)));
+            }
             command => self.on_group_command(token, command),
         }
     }

@@ -1,10 +1,13 @@
 //! What a node tells whoever watches it. Text and JSON are made of these by the node's view.
 
+mod money;
+
 use std::fmt;
 
-use protocol::{MessageId, Name, Timestamp};
+use protocol::{MessageId, Name, OrderId, RequestId, Timestamp, directory::RequestState};
 use serde::{Deserialize, Serialize};
 
+pub use self::money::{LedgerState, Money, PaymentState, request_word};
 pub use crate::crypto::mls::MemberChange;
 
 /// A short id that people type: a letter for the kind and a number that a profile never reuses.
@@ -12,12 +15,29 @@ pub use crate::crypto::mls::MemberChange;
 pub enum ShortId {
     /// `m12`.
     Message(u64),
+    /// `r7`.
+    Request(u64),
+    /// `p19`.
+    Payment(u64),
+}
+
+impl ShortId {
+    /// What stands behind its letter.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Message(number) | Self::Request(number) | Self::Payment(number) => number,
+        }
+    }
 }
 
 impl fmt::Display for ShortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Message(number) = self;
-        write!(f, "m{number}")
+        match self {
+            Self::Message(number) => write!(f, "m{number}"),
+            Self::Request(number) => write!(f, "r{number}"),
+            Self::Payment(number) => write!(f, "p{number}"),
+        }
     }
 }
 
@@ -190,6 +210,68 @@ pub enum EventKind {
         by: Name,
         /// What.
         change: MemberChange,
+    },
+    /// Money came or went: once for each entry of the ledger that is this account's, also for what this device paid.
+    Payment {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id: the order's.
+        uid: OrderId,
+        /// Who paid; absent if the operator issued it.
+        from: Option<Name>,
+        /// Who was paid; absent if nobody knows them by name any more.
+        to: Option<Name>,
+        /// How much.
+        amount: Money,
+        /// What for; absent if the payer did not say within a few seconds.
+        memo: Option<String>,
+        /// One's own balance right after it.
+        balance: Money,
+        /// Its place in the ledger.
+        ledger_seq: u64,
+        /// The request that it answers.
+        request: Option<ShortId>,
+        /// The payment that it gives back.
+        refund_of: Option<ShortId>,
+    },
+    /// Somebody asks this account for money.
+    Request {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: RequestId,
+        /// Who asks.
+        from: Name,
+        /// Who is asked: oneself.
+        to: Name,
+        /// The group that a larger sum was split over.
+        group: Option<Name>,
+        /// That sum.
+        total: Option<Money>,
+        /// How much is asked for.
+        amount: Money,
+        /// What for.
+        memo: String,
+        /// Until when it can be paid.
+        expires_at: Timestamp,
+    },
+    /// A request to or from this account is over, or was refunded.
+    Closed {
+        /// Short id.
+        id: ShortId,
+        /// 128-bit id.
+        uid: RequestId,
+        /// How it ended.
+        state: RequestState,
+        /// The payment that paid it, or gave it back.
+        payment: Option<ShortId>,
+        /// Why, if whoever ended it said so.
+        reason: Option<String>,
+    },
+    /// The ledger is not what the directory signed before; or it is again.
+    Ledger {
+        /// What was noticed.
+        state: LedgerState,
     },
 }
 

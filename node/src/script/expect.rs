@@ -91,7 +91,12 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
             Facts { state: Some(if *online { "online" } else { "offline" }), ..bare(Kind::Presence, user) }
         }
         EventKind::KeyChanged { user, .. } => bare(Kind::KeyChange, user),
-        EventKind::Connection { .. } | EventKind::Device { .. } => return None,
+        EventKind::Connection { .. }
+        | EventKind::Device { .. }
+        | EventKind::Payment { .. }
+        | EventKind::Request { .. }
+        | EventKind::Closed { .. }
+        | EventKind::Ledger { .. } => return None,
     })
 }
 

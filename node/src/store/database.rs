@@ -135,6 +135,8 @@ impl Database {
                 let sql = format!("SELECT {ENTRY} FROM message WHERE number = ?1");
                 self.connection.prepare_cached(&sql)?.query_row([number.cast_signed()], |row| Ok(entry(row))).optional()
             }
+            // Other letters stand for what is no message.
+            MessageRef::Short(ShortId::Request(_) | ShortId::Payment(_)) => return Ok(None),
             MessageRef::Full(uid) => {
                 let sql = format!("SELECT {ENTRY} FROM message WHERE uid = ?1 ORDER BY place LIMIT 1");
                 self.connection.prepare_cached(&sql)?.query_row([uid.as_bytes()], |row| Ok(entry(row))).optional()
@@ -228,7 +230,7 @@ fn append_message(
     conversation: ConversationId,
     entry: &HistoryEntry,
 ) -> Result<(), CommitError> {
-    let ShortId::Message(number) = entry.id;
+    let number = entry.id.number();
     sql.prepare_cached(
         "INSERT INTO message (number, uid, conversation, sender, recipient, text, at, sent_at, state, gap,
                               in_group, member, member_change)

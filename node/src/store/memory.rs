@@ -37,8 +37,7 @@ impl Contents {
             Change::Delete { table, key } => drop(self.records.remove(&(table, key))),
             Change::Timeline { entry, .. } => {
                 if self.timeline.iter().any(|earlier| earlier.id == entry.id) {
-                    let node_core::event::ShortId::Message(number) = entry.id;
-                    return Err(CommitError::ShortIdTaken(number));
+                    return Err(CommitError::ShortIdTaken(entry.id.number()));
                 }
                 self.timeline.push(entry);
             }

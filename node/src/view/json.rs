@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     groups::{access_word, role_word},
+    money,
     remote::is_unseen,
 };
 
@@ -40,6 +41,10 @@ impl Object {
         }
     }
 
+    fn with_all(self, fields: Vec<(&'static str, Value)>) -> Self {
+        fields.into_iter().fold(self, |object, (key, value)| object.with(key, value))
+    }
+
     /// The object, with every character that a screen must not get written as `\uXXXX`.
     fn finish(self) -> String {
         let mut line = String::with_capacity(self.0.len() + 1);
@@ -58,7 +63,7 @@ impl Object {
 }
 
 /// A moment, RFC 3339 in UTC.
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     let found = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     // Beyond the year 9999 there is no such form; whoever claims that is shown the last moment that has one.
     found.unwrap_or(jiff::Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
@@ -107,6 +112,10 @@ pub fn event_json(event: &Event, actor: &str) -> String {
             .with("user", user.as_str())
             .with("device", device.as_str())
             .with("change", change.word()),
+        kind @ (EventKind::Payment { .. }
+        | EventKind::Request { .. }
+        | EventKind::Closed { .. }
+        | EventKind::Ledger { .. }) => object.with_all(money::event_fields(kind)),
     }
     .finish()
 }
@@ -142,7 +151,7 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
                 .with("group", group.as_str())
                 .with("recipients", recipients.iter().map(row).collect::<Vec<_>>())
         }
-        Outcome::People { people, groups } => {
+        Outcome::People { people, groups, .. } => {
             // CONTACTS are people; whoever asks for them learns of no groups.
             let groups = (verb != "contacts").then(|| groups.iter().map(group).collect::<Vec<_>>());
             object.with("people", people.iter().map(person).collect::<Vec<_>>()).with_some("groups", groups)
@@ -171,6 +180,7 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
         Outcome::Recovered { name, recovery_code } => {
             object.with("name", name.as_str()).with("recovery_code", recovery_code.as_str())
         }
+        Outcome::Money(outcome) => object.with_all(money::outcome_fields(outcome)),
     }
     .finish()
 }

@@ -5,6 +5,7 @@
 
 mod groups;
 mod json;
+mod money;
 mod picture;
 mod remote;
 mod text;

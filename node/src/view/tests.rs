@@ -188,7 +188,7 @@ fn a_list_says_of_each_group_how_many_are_in_it_what_one_is_in_it_and_what_one_c
         group("guild", 3, Some(Role::Invited), Access::Invite),
         group("secret", 2, None, Access::Invite),
     ];
-    let both = Outcome::People { people: vec![person("bob")], groups: groups.clone() };
+    let both = Outcome::People { people: vec![person("bob")], groups: groups.clone(), balance: None };
     let shown = "\
 &club    1 member    mine, owner  4 unread  muted
 &crew    12 members  open: JOIN crew comes in
@@ -196,8 +196,9 @@ fn a_list_says_of_each_group_how_many_are_in_it_what_one_is_in_it_and_what_one_c
 &secret  2 members   by invitation
 bob  online   contact, key pinned";
     assert_eq!(outcome_text(&both, &style()), shown);
-    let only =
-        |people: Vec<PersonView>, groups: Vec<GroupView>| outcome_text(&Outcome::People { people, groups }, &style());
+    let only = |people: Vec<PersonView>, groups: Vec<GroupView>| {
+        outcome_text(&Outcome::People { people, groups, balance: None }, &style())
+    };
     assert_eq!(only(vec![], groups[1..2].to_vec()), "&crew  12 members  open: JOIN crew comes in");
     assert_eq!(only(vec![person("bob")], vec![]), "bob  online   contact, key pinned");
     assert!(only(vec![], vec![]).contains("CREATE name"));

@@ -7,7 +7,7 @@ use node_core::{
 };
 use protocol::{Name, Timestamp};
 
-use super::{groups, picture, remote::visible};
+use super::{groups, money, picture, remote::visible};
 
 pub(super) const BOLD: &str = "\x1b[1m";
 pub(super) const DIM: &str = "\x1b[2m";
@@ -49,7 +49,7 @@ impl Style {
         if self.reader.as_ref() == Some(name) { "you" } else { name.as_str() }
     }
 
-    fn time(&self, at: Timestamp, pattern: &str) -> String {
+    pub(super) fn time(&self, at: Timestamp, pattern: &str) -> String {
         let moment = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         moment.map_or_else(
             || "at some time".to_owned(),
@@ -126,6 +126,12 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
         EventKind::Member { group, user, by, change } => {
             format!("{clock} {}", groups::change_event_text(group, user, by, *change, style))
         }
+        kind @ (EventKind::Payment { .. }
+        | EventKind::Request { .. }
+        | EventKind::Closed { .. }
+        | EventKind::Ledger { .. }) => {
+            format!("{clock} {}", money::event_text(kind, style)?)
+        }
         EventKind::Connection { state } => {
             let (color, text) = match state {
                 ConnectionState::Online => (GREEN, "online"),
@@ -169,7 +175,7 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             style.paint(DIM, &format!("{id} to {to}: {state}"))
         }
         Outcome::SentGroup { id, group, recipients, .. } => groups::sent_text(*id, group, recipients, style),
-        Outcome::People { people, groups } => match (people.is_empty(), groups.is_empty()) {
+        Outcome::People { people, groups, .. } => match (people.is_empty(), groups.is_empty()) {
             (true, true) => "Nobody yet; SEND name text writes to somebody, CREATE name makes a group.".to_owned(),
             (true, false) => groups::list_text(groups, style),
             (false, true) => people_text(people, style),
@@ -206,6 +212,7 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             let people = people.iter().map(|(name, count)| format!("{name}  {count}"));
             people.chain(groups.iter().map(|(name, count)| format!("&{name}  {count}"))).collect::<Vec<_>>().join("\n")
         }
+        Outcome::Money(outcome) => money::outcome_text(outcome, style),
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \
              DEVICES shows your devices, REVOKE removes one that you lost.",

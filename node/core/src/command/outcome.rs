@@ -5,7 +5,8 @@ use protocol::{
     policy::{Access, Role},
 };
 
-use crate::event::{DeliveryState, MemberChange, ShortId, Trust};
+use super::MoneyOutcome;
+use crate::event::{DeliveryState, MemberChange, Money, ShortId, Trust};
 
 /// What a command that succeeded returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub enum Outcome {
         people: Vec<PersonView>,
         /// Sorted by name; none where only people were asked for.
         groups: Vec<GroupView>,
+        /// The balance as it is known here; absent for CONTACTS, and before the directory told it.
+        balance: Option<Money>,
     },
     /// MEMBERS.
     Members {
@@ -138,6 +141,8 @@ pub enum Outcome {
         /// another node printed it.
         recovery_code: String,
     },
+    /// Of whatever is about money.
+    Money(MoneyOutcome),
 }
 
 /// One device of the account.
@@ -253,6 +258,8 @@ pub struct StatusView {
     pub addresses: Vec<String>,
     /// Peers connected directly.
     pub peers: Vec<Name>,
+    /// Payments whose outcome is not known yet.
+    pub unknown: usize,
     /// Messages that are queued here only.
     pub queued: usize,
     /// Messages that the mailbox has custody of.

@@ -160,7 +160,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         });
         let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
         people.sort_by(|one, other| one.name.cmp(&other.name));
-        self.done(token, Ok(Outcome::People { people, groups }));
+        self.done(token, Ok(Outcome::People { people, groups, balance: None }));
     }
 
     fn is_known(&self, person: &Person) -> bool {
@@ -176,6 +176,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             online: self.is_online() && self.link.is_announced(),
             addresses: self.link.all_addresses().iter().map(ToString::to_string).collect(),
             peers,
+            unknown: 0,
             queued: self.outbox.count(DeliveryState::Queued),
             sent: self.outbox.count(DeliveryState::Sent),
             conversations: self.conversations.len(),

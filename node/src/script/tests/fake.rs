@@ -169,6 +169,7 @@ impl FakeActor {
                     online: true,
                     addresses: Vec::new(),
                     peers: Vec::new(),
+                    unknown: 0,
                     queued: self.queued(),
                     sent: 0,
                     conversations: 0,
