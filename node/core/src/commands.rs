@@ -339,7 +339,7 @@ pub(crate) fn misbehaves() -> Failure {
     Failure::new(FailureCode::Trust, text)
 }
 
-fn unknown_person(name: &Name) -> Failure {
+pub(crate) fn unknown_person(name: &Name) -> Failure {
     Failure::new(FailureCode::Conflict, format!("nobody here is called {name}; LIST shows who is"))
 }
 

@@ -287,11 +287,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         let short = self.next_short_id();
-        let trust = match self.people.trust(account) {
+        let accepted = self.people.get(account).is_some_and(|contact| contact.accepted);
+        let trust = match self.trust_of(account) {
             _ if group.is_some() => self.trust_in_group(account),
-            Trust::Pinned if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) => {
-                Trust::Stranger
-            }
+            Trust::Pinned if stranger && !accepted && !self.shares_group(account) => Trust::Stranger,
             trust => trust,
         };
         let mut muted = false;

@@ -75,7 +75,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let again = || Command::Verify { user: user.clone(), code: code.clone(), picture };
         let Some(account) = self.person(token, &user, again) else { return };
         let Some(number) = self.number_with(account) else { return };
-        let trust = self.people.trust(account);
+        let trust = self.trust_of(account);
         let Some(code) = code else {
             return self.done(token, Ok(Outcome::SafetyNumber { user, number, trust, picture }));
         };

@@ -8,6 +8,7 @@ mod closing;
 mod refused;
 mod searching;
 mod talking;
+mod waiting;
 
 use node_core::{
     command::{Command, CommandResult, FailureCode, MemberView, Outcome},

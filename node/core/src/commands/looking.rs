@@ -154,7 +154,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 online: self.people.is_online(contact.account),
                 last_seen: contact.last_seen,
                 contact: contact.accepted || mates.contains(&contact.account),
-                trust: self.people.trust(contact.account),
+                trust: match mates.contains(&contact.account) {
+                    true => self.trust_in_group(contact.account),
+                    false => self.people.trust(contact.account),
+                },
                 fingerprint: membership::fingerprint(&contact.root_key).to_string(),
             })
         });
@@ -240,6 +243,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 match people.iter().find(|person| person.name == user).map(|person| self.take_person(person)) {
                     Some(Found::Known(_) | Found::Changed(_)) => self.on_command(token, command),
                     Some(Found::Unusable) => self.done(token, Err(misbehaves())),
+                    None if matches!(command, Command::SendGroup { .. }) => {
+                        self.done(token, Err(crate::group::refusals::unknown(&user)));
+                    }
                     None => self.done(token, Err(unknown_person(&user))),
                 }
             }

@@ -6,12 +6,11 @@ use protocol::{
     directory::{Reply, Request, Who},
 };
 
-use super::{Waiting, changed_key, misbehaves, unknown_person};
+use super::{Waiting, changed_key, misbehaves};
 use crate::{
     command::{Command, CommandToken, Failure, FailureCode, HistoryEntry, MessageRef, Outcome},
     core::Core,
     event::{DeliveryState, ShortId, Trust},
-    group::refusals::a_group,
     input::Answer,
     link::Purpose,
     output::Effect,
@@ -20,8 +19,8 @@ use crate::{
 
 impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn send(&mut self, token: CommandToken, to: Name, text: String) {
-        if self.group_named(&to).is_some() {
-            return self.done(token, Err(a_group(&to)));
+        if let Some(id) = self.group_named(&to) {
+            return self.done(token, Err(self.a_group(id, &to)));
         }
         if self.own().is_some_and(|own| own.name == to) {
             let failure = Failure::new(FailureCode::Refused, "that is you; SEND NAME text goes to somebody else");
@@ -68,7 +67,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Answer::Lost => return self.wait(token, Waiting::Directory(Command::Send { to, text })),
         };
         let Some(person) = people.iter().find(|person| person.name == name) else {
-            return self.done(token, Err(unknown_person(&name)));
+            // Perhaps it is a group, which has another command.
+            self.ask_for_group(token, name.clone());
+            return self.wait(token, Waiting::FindGroup { group: name, command: Command::Send { to, text } });
         };
         match self.take_person(person) {
             Found::Known(account) => self.send_to(token, account, to, &text),

@@ -11,7 +11,7 @@ use protocol::{
 use super::{GROUPS_MAX, intents::Standing, refusals};
 use crate::{
     command::{Command, CommandToken, Failure, FailureCode, Outcome},
-    commands::{Waiting, changed_key, misbehaves},
+    commands::{Waiting, changed_key, misbehaves, unknown_person},
     core::Core,
     event::Trust,
     records::{Intent, Phase},
@@ -80,13 +80,23 @@ impl<C: CryptoProvider + Clone> Core<C> {
         &mut self,
         token: CommandToken,
         group: &Name,
-        command: Command,
+        mut command: Command,
         found: Option<GroupListing>,
     ) {
-        let Some(listing) = found else { return self.done(token, Err(refusals::unknown(group))) };
-        if listing.name != *group {
-            return self.done(token, Err(misbehaves()));
-        }
+        let listing = match (found, command) {
+            (Some(listing), _) if listing.name != *group => return self.done(token, Err(misbehaves())),
+            (Some(listing), Command::Send { .. }) => {
+                return self.done(token, Err(refusals::a_group(group, listing.role)));
+            }
+            (None, Command::Send { .. }) => return self.done(token, Err(unknown_person(group))),
+            // Perhaps it is a person whom nobody here has met.
+            (None, again @ Command::SendGroup { .. }) => return self.find_person(token, group.clone(), again),
+            (None, _) => return self.done(token, Err(refusals::unknown(group))),
+            (Some(listing), other) => {
+                command = other;
+                listing
+            }
+        };
         if matches!(command, Command::Join { .. }) {
             return self.join_listed(token, &listing);
         }

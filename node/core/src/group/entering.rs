@@ -270,7 +270,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// Asks the directory for a group by its name.
-    pub(super) fn ask_for_group(&mut self, token: crate::command::CommandToken, name: Name) {
+    pub(crate) fn ask_for_group(&mut self, token: crate::command::CommandToken, name: Name) {
         self.ask(Purpose::Waiter { token }, Request::FindGroup { name });
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     event::{DeliveryState, Trust},
     input::Answer,
     link::Purpose,
+    records::Phase,
 };
 
 impl<C: CryptoProvider + Clone> Core<C> {
@@ -57,6 +58,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             });
         }
         groups.into_values().filter(|group| what != ListWhat::Mine || group.role.is_some()).collect()
+    }
+
+    /// Whether somebody is in one of this account's groups.
+    pub(crate) fn shares_group(&self, account: AccountId) -> bool {
+        let groups = self.conversations.values().filter(|state| state.record.group().is_some() && state.is_active());
+        groups.flat_map(|state| state.members()).any(|member| member.account == account)
     }
 
     /// Accounts that share a group with this one.
@@ -179,7 +186,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.done(token, Ok(Outcome::Members { group: group.clone(), members }));
     }
 
-    /// What is known of somebody's key who shares a group: no stranger, since a group is where one meets.
+    /// What is known of somebody's key: whoever shares a group with this account is no stranger.
+    pub(crate) fn trust_of(&self, account: AccountId) -> Trust {
+        match self.people.trust(account) {
+            Trust::Stranger if self.shares_group(account) => self.trust_in_group(account),
+            trust => trust,
+        }
+    }
+
+    /// What is known of the key of somebody in a group: no stranger, since a group is where one meets.
     pub(crate) fn trust_in_group(&self, account: AccountId) -> Trust {
         match self.people.trust(account) {
             Trust::Stranger => Trust::Pinned,
@@ -229,6 +244,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
             unread.filter_map(|state| Some((state.record.group()?.name.clone(), state.record.unread))).collect();
         groups.sort();
         groups
+    }
+
+    /// What is said when a group's name stands where a person's should.
+    pub(crate) fn a_group(&self, id: ConversationId, name: &Name) -> Failure {
+        let inside = self.phase(id).is_some_and(|phase| phase != Phase::Absent) && !self.wants_to_join(id);
+        let role = inside.then(|| self.own_role(id).unwrap_or(Role::Member));
+        refusals::a_group(name, role)
     }
 
     /// The conversation that a name stands for: with a person, or a group's.

@@ -1,7 +1,12 @@
 //! What is said when something in a group can't be, with the next step.
 
 use membership::rules::RulesError;
-use protocol::{Name, directory::Refusal, limits::GROUP_MEMBERS_MAX, policy::PolicyRefusal};
+use protocol::{
+    Name,
+    directory::Refusal,
+    limits::GROUP_MEMBERS_MAX,
+    policy::{PolicyRefusal, Role},
+};
 
 use crate::command::{Failure, FailureCode};
 
@@ -73,7 +78,7 @@ pub(super) fn refused(refusal: &Refusal, group: &Name) -> Failure {
     }
 }
 
-pub(super) fn unknown(group: &Name) -> Failure {
+pub(crate) fn unknown(group: &Name) -> Failure {
     Failure::new(FailureCode::Conflict, format!("there is no group {group}; LIST GROUPS shows which there are"))
 }
 
@@ -115,9 +120,15 @@ pub(super) fn a_person(name: &Name) -> Failure {
     Failure::new(FailureCode::Conflict, text)
 }
 
-/// The name is a group's.
-pub(crate) fn a_group(name: &Name) -> Failure {
-    let text = format!("{name} is a group, not a person; SEND GROUP {name} TEXT writes to it");
+/// The name is a group's, in which this account has this role.
+pub(super) fn a_group(name: &Name, role: Option<Role>) -> Failure {
+    let text = match role {
+        None | Some(Role::Invited) => format!(
+            "{name} is a group that you are not in, not a person; JOIN {name} leads in, and SEND GROUP {name} TEXT writes to \
+             it then"
+        ),
+        Some(_) => format!("{name} is a group, not a person; SEND GROUP {name} TEXT writes to it"),
+    };
     Failure::new(FailureCode::Conflict, text)
 }
 
