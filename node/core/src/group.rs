@@ -137,7 +137,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let id = entry.record.conversation;
         let Some(group) = self.group(id) else { return true };
         let looked = !self.is_online() || self.mail.is_read_out(entry.looked_by);
-        self.is_joined(id) && looked && group.untold.is_empty()
+        self.is_joined(id) && looked && group.untold.is_empty() && self.disputed_in(id).is_none()
     }
 
     /// The name of somebody in a group, one's own too.

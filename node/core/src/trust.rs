@@ -163,6 +163,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         self.people.doubt(new);
         self.book_changed();
+        // What was said in groups by whoever has the new key waited for their name.
+        self.release_waiting_for_name();
         // What was sealed for the old key, or waited, reaches nobody any more.
         let reason = format!("{user}'s key changed meanwhile; RESEND sends it to the new one");
         if let Some(conversation) = self.known_with(old) {

@@ -5,6 +5,7 @@
 mod agreeing;
 mod away;
 mod closing;
+mod keys;
 mod refused;
 mod searching;
 mod talking;

@@ -202,12 +202,25 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
+    /// Somebody in a group who has the name of a person with another key, until it is resolved whose the name is.
+    pub(crate) fn disputed_in(&self, id: ConversationId) -> Option<Name> {
+        let disputed = self.people.all().filter_map(|contact| contact.changed_to.zip(contact.name.as_ref()));
+        let mut disputed = disputed.map(|(key, name)| (membership::account_id(&key), name)).peekable();
+        disputed.peek()?;
+        let state = self.conversations.get(&id)?;
+        let accounts: BTreeSet<AccountId> = state.members().map(|member| member.account).collect();
+        disputed.find(|(account, _)| accounts.contains(account)).map(|(_, name)| name.clone())
+    }
+
     /// SEND GROUP.
     pub(super) fn send_group(&mut self, token: CommandToken, group: Name, text: String) {
         let again = Command::SendGroup { group: group.clone(), text: text.clone() };
         let Some(id) = self.group_for(token, &group, again) else { return };
         if self.own_role(id) == Some(Role::Invited) {
             return self.done(token, Err(refusals::not_joined(&group)));
+        }
+        if let Some(user) = self.disputed_in(id) {
+            return self.done(token, Err(refusals::disputed(&user, &group)));
         }
         match self.enqueue_for_group(id, &group, &text) {
             Ok((short, message)) => {

@@ -132,6 +132,15 @@ pub(super) fn a_group(name: &Name, role: Option<Role>) -> Failure {
     Failure::new(FailureCode::Conflict, text)
 }
 
+/// Somebody in the group has another key than before.
+pub(super) fn disputed(user: &Name, group: &Name) -> Failure {
+    let text = format!(
+        "{user}'s key is another one than before, and whoever has it is in {group}, so nothing is sent there; VERIFY {user} \
+         shows the new safety number: if {user} reads the same one to you, TRUST {user} CODE accepts it"
+    );
+    Failure::new(FailureCode::Trust, text)
+}
+
 /// This device is not back in the group.
 pub(super) fn coming_back(group: &Name) -> Failure {
     let text = format!("this device is coming back into {group}; try again in a moment (STATUS shows the connection)");
