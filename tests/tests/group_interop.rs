@@ -1,7 +1,7 @@
 //! A group with a foreign member: what the commits of groups are made of, between our MLS library and OpenMLS.
 //!
 //! It stands below the product's own wrapper and rules, on the libraries themselves: it pins down what they let a group
-//! be, so that what is built on it can rely on it. Policies and requests are opaque here. After every commit everybody,
+//! be, so that what is built on it can rely on it. With the wrapper and the rules they meet in [`product`]. Policies and requests are opaque here. After every commit everybody,
 //! an observer without keys included, holds byte for byte the same group context, and the members the same epoch
 //! authenticator: [`Everybody::follow`] sees to it.
 
@@ -13,6 +13,8 @@ mod everybody;
 mod foreign;
 #[path = "group_interop/ours.rs"]
 mod ours;
+#[path = "group_interop/product.rs"]
+mod product;
 
 use everybody::{Everybody, FOREIGN, FOUNDER, founded};
 use foreign::{Read, foreign};
