@@ -4,6 +4,7 @@
 
 pub mod bank;
 pub mod client;
+pub mod crowd;
 pub mod entropy;
 pub mod fixture;
 pub mod processes;

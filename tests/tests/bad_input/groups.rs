@@ -1,8 +1,21 @@
 //! What people ask of groups that cannot be: typed lines, real cores around a real directory.
 
+use directory::core::Caller;
+use membership::conversation_id;
+use mls_rs::MlsMessage;
 use node::language::{self, Line};
 use node_core::command::CommandResult;
-use tests::table::{Seat, Table};
+use protocol::{
+    Bounded,
+    directory::{CommitSubmission, HandshakeBytes, Refusal, Reply, Request},
+    limits::GROUP_MEMBERS_MAX,
+    policy::{Access, GroupPolicy, Policy, PolicyRefusal},
+};
+use tests::{
+    crowd, fixture,
+    table::{Seat, Table, named},
+    world::CHEAP_STRETCH,
+};
 
 use crate::{
     Next::{Do, Type},
@@ -82,4 +95,52 @@ fn whatever_cannot_be_in_a_group_is_said_with_what_can() {
         let failure = typed(&mut table, seat(who), line).unwrap_err();
         row.complaint(&format!("{who}: {line}"), failure.code.name(), &failure.message)
     }));
+}
+
+/// A thousand people are in it, each with a leaf of its own in the real tree.
+#[test]
+fn the_thousand_and_first_member_is_refused_with_what_to_do_instead() {
+    let mut table = Table::new();
+    // The certificates of the fixture's accounts are of today.
+    table.now = fixture::now();
+    let mut accounts = fixture::fill(&table.directory, GROUP_MEMBERS_MAX + 1, CHEAP_STRETCH).unwrap();
+    let lawless = accounts.pop().unwrap();
+    let policy = GroupPolicy::founded(named("team"), accounts[0].id, [7; 16], Access::Open);
+    let crowd = crowd::gather(table.now, &accounts, &policy).unwrap();
+    crowd::settle(&table.directory, table.now, &accounts, &policy, &crowd.first).unwrap();
+    let bob = table.sign_up("bob");
+    let refused = row((), "refused", &["team is full", "at most 1000 people"], Type("CREATE NAME"));
+    let failure = typed(&mut table, bob, "JOIN team").unwrap_err();
+    let listed = refused.complaint("JOIN team", failure.code.name(), &failure.message);
+    // Somebody else was faster, so that it is full only when he wants to come in.
+    table.serve(Box::new(|_, request, answer| match (request, answer) {
+        (Request::FindGroup { .. }, Ok(Reply::Groups(groups))) => {
+            let mut groups = groups.into_inner();
+            groups.iter_mut().for_each(|group| group.members -= 1);
+            Ok(Reply::Groups(Bounded::new(groups).unwrap()))
+        }
+        (_, answer) => answer,
+    }));
+    let failure = typed(&mut table, bob, "JOIN team").unwrap_err();
+    // A program that asks nobody is refused by the directory.
+    let info = crowd.first.group_info_message_allowing_ext_commit(false).unwrap();
+    let builder = crowd::client(&lawless).unwrap().external_commit_builder().unwrap();
+    let builder =
+        builder.with_tree_data(crowd.first.export_tree().into_owned()).commit_time(crowd::mls_time(table.now));
+    let (theirs, commit) = builder.build(info).unwrap();
+    let info = theirs.group_info_message_allowing_ext_commit(false).unwrap();
+    let bytes = |message: MlsMessage| HandshakeBytes::new(message.to_bytes().unwrap()).unwrap();
+    let submission = CommitSubmission {
+        conversation: conversation_id(&Policy::Group(Box::new(policy))),
+        epoch: crowd.first.current_epoch(),
+        commit: bytes(commit),
+        welcome: None,
+        group_info: bytes(info),
+    };
+    let tls_key = lawless.certificate.entry().unwrap().tls_key;
+    let mut caller = Caller::new(tls_key, [0; 32], fixture::address(GROUP_MEMBERS_MAX));
+    let _ = table.directory.connected(table.now, &mut caller);
+    let handled = table.directory.handle(table.now, &mut caller, Request::SubmitCommit(Box::new(submission)));
+    assert_eq!(handled.answer, Err(Refusal::Policy(PolicyRefusal::Full)));
+    settle([listed, refused.complaint("JOIN team, late", failure.code.name(), &failure.message)]);
 }

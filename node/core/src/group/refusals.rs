@@ -34,8 +34,9 @@ pub(super) fn policy(refusal: PolicyRefusal, group: &Name) -> Failure {
             (FailureCode::Refused, text)
         }
         PolicyRefusal::Full => {
-            let text =
-                format!("{group} is full: at most {GROUP_MEMBERS_MAX} people are in a group; CREATE makes another one");
+            let text = format!(
+                "{group} is full: at most {GROUP_MEMBERS_MAX} people are in a group; CREATE NAME makes another one"
+            );
             (FailureCode::Refused, text)
         }
         PolicyRefusal::TooMany => {
