@@ -13,9 +13,11 @@ pub mod devices;
 pub mod directory;
 pub mod disk;
 pub mod fault;
+mod happening;
 pub mod healing;
 mod inspection;
 pub mod link;
+mod lives;
 pub mod mortal;
 pub mod node;
 mod parting;
@@ -33,26 +35,19 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use node_core::{
-    Core, CoreConfig,
-    input::{Answer, CallId, Input},
-    stretch::StretchParameters,
-};
-use protocol::{
-    Name,
-    directory::{Push, Request},
-    peer::PeerFrame,
-};
+use node_core::{input::Input, stretch::StretchParameters};
+use protocol::Name;
 
+pub use self::happening::{Happening, Participant};
 use self::{
     chance::Chance,
     clock::{Moment, Span},
     coverage::Coverage,
     crash::{CrashPlan, Point},
     devices::Devices,
-    directory::{ConnectionId, DirectoryHost},
-    fault::{Fault, TAKEN_IN},
-    link::{LinkId, Links},
+    directory::DirectoryHost,
+    fault::Fault,
+    link::Links,
     node::Node,
     queue::Queue,
     trace::Trace,
@@ -65,95 +60,6 @@ use crate::{entropy::SeededEntropy, provider::SeededProvider};
 pub const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
 /// What the cores are told to stretch passwords with: as little as the function allows.
 pub const CHEAP_STRETCH: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
-
-/// Somebody who can be cut off from somebody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Participant {
-    /// The directory.
-    Directory,
-    /// A node.
-    Node(NodeIndex),
-}
-
-/// What can happen.
-#[derive(Debug)]
-pub enum Happening {
-    /// A node's core is given what waits for it.
-    Run(NodeIndex, u64),
-    /// A node's timer.
-    Timer {
-        /// Whose.
-        node: NodeIndex,
-        /// In which life.
-        life: u64,
-        /// Which; only the latest counts.
-        serial: u64,
-    },
-    /// Something reaches a node.
-    Input(NodeIndex, u64, Box<Input>),
-    /// A frame reaches the end of a connection.
-    Frame {
-        /// Which connection.
-        link: LinkId,
-        /// Which end.
-        end: usize,
-        /// What.
-        frame: PeerFrame,
-    },
-    /// An end of a connection notices that it is gone.
-    LinkGone {
-        /// Which connection.
-        link: LinkId,
-        /// Which end.
-        end: usize,
-    },
-    /// A node tries to reach the directory.
-    Connect(NodeIndex, u64),
-    /// A request reaches the directory.
-    Request {
-        /// On which connection.
-        connection: ConnectionId,
-        /// Named by the node.
-        call: CallId,
-        /// What.
-        request: Box<Request>,
-        /// Whether anybody waits for the answer.
-        answered: bool,
-    },
-    /// An answer reaches a node.
-    Answer {
-        /// On which connection.
-        connection: ConnectionId,
-        /// To which request.
-        call: CallId,
-        /// What.
-        answer: Answer,
-    },
-    /// A push reaches a node.
-    Push {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What.
-        push: Push,
-    },
-    /// A side of a connection to the directory notices that it is gone.
-    ConnectionGone {
-        /// Which connection.
-        connection: ConnectionId,
-        /// Whether it is the node's side.
-        at_node: bool,
-    },
-    /// A node starts.
-    StartNode(NodeIndex),
-    /// The directory starts.
-    StartDirectory,
-    /// A person at a node does something.
-    Act(NodeIndex),
-    /// A second has passed: partitions begin, and the directory looks at its clock.
-    Second,
-    /// A partition ends.
-    Rejoin(Participant, Participant),
-}
 
 /// How a world is made.
 #[derive(Debug, Clone)]
@@ -332,70 +238,6 @@ impl World {
             self.trace.remark(self.now, || format!("{name} takes {line}"));
         }
         self.perform(index, outputs)
-    }
-
-    /// Opens a node's core from its disk.
-    pub(super) fn start_node(&mut self, index: NodeIndex) -> Result<(), Violation> {
-        let now = self.now.timestamp();
-        let node = &mut self.nodes[index];
-        if node.core.is_some() || node.away {
-            return Ok(());
-        }
-        let config = CoreConfig { stretch: CHEAP_STRETCH };
-        let entropy = Box::new(node.entropy.clone());
-        let opened = Core::open(config, node.provider.clone(), entropy, node.disk.stored(), now);
-        let name = node.name.to_string();
-        let (core, outputs) =
-            opened.map_err(|error| Violation::CannotOpen { node: name.clone(), error: error.to_string() })?;
-        node.start(core);
-        let life = node.life;
-        self.trace.note(self.now, &|| format!("{name} starts"));
-        self.perform(index, outputs)?;
-        let at = self.now + Span::ms(self.chance.between(1, 300));
-        self.queue.push(&mut self.chance, at, Happening::Connect(index, life));
-        let at = self.now + Span::ms(self.chance.between(300, 2_000));
-        self.queue.push(&mut self.chance, at, Happening::Act(index));
-        Ok(())
-    }
-
-    /// A node dies and starts again a while later.
-    pub(super) fn crash_node(&mut self, index: NodeIndex, point: Point) {
-        self.trace.note(self.now, &|| format!("{} dies: {point:?}", self.nodes[index].name));
-        self.stop_node(index);
-        let node = &mut self.nodes[index];
-        if let Some(before) = node.unsynced.pop_front() {
-            match node.fault {
-                Some(Fault::AcknowledgesEarly) => node.disk = before,
-                Some(Fault::ForgetsSeen) => node.disk.roll_back(&before, &TAKEN_IN),
-                _ => {}
-            }
-        }
-        node.unsynced.clear();
-        let at = self.now + Span::ms(self.chance.between(50, 20_000));
-        self.queue.push(&mut self.chance, at, Happening::StartNode(index));
-    }
-
-    /// A commit failed: the core is dropped, and opened again from the disk.
-    pub(super) fn reopen_after_failure(&mut self, index: NodeIndex) {
-        self.stop_node(index);
-        let at = self.now + Span::ms(self.chance.between(50, 5_000));
-        self.queue.push(&mut self.chance, at, Happening::StartNode(index));
-    }
-
-    /// Everything of a node that is not durable is gone.
-    pub(super) fn stop_node(&mut self, index: NodeIndex) {
-        let node = &mut self.nodes[index];
-        node.core = None;
-        node.life += 1;
-        node.inbox.clear();
-        node.peers.clear();
-        node.accepted.clear();
-        node.asked.clear();
-        let connection = node.connection.take();
-        self.break_links(index, None);
-        if let Some(connection) = connection {
-            self.break_connection(connection);
-        }
     }
 
     /// One way between two participants.

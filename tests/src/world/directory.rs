@@ -1,16 +1,19 @@
 //! The directory of the world: the real service over the store in memory, the connections to it, and its deaths.
 
+mod answers;
+mod connections;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
-    Bounded, ConversationId, DeviceId,
-    directory::{Cursor, MailItem, Push, Registration, Reply, Request},
+    ConversationId,
+    directory::{Cursor, Registration, Request},
 };
 
 use super::{
-    Happening, Participant, World,
+    Happening, World,
     clock::Span,
     coverage::Case,
     crash::Point,
@@ -22,10 +25,6 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// How long it takes at most, in milliseconds, until a side notices that the other is gone.
-const NOTICED_WITHIN_MS: u64 = 15_000;
-/// How long a node waits before it dials again, in milliseconds.
-const REDIAL_MS: (u64, u64) = (200, 3_000);
 /// Sets the store's dice apart from the scheduler's.
 const STORE_SEED: u64 = 0x0073_746f_7265;
 
@@ -141,91 +140,6 @@ impl World {
         self.queue.push(&mut self.chance, at, Happening::StartDirectory);
     }
 
-    pub(super) fn on_connect(&mut self, index: NodeIndex, life: u64) {
-        let node = &self.nodes[index];
-        if node.life != life || node.core.is_none() || node.connection.is_some() {
-            return;
-        }
-        let parted = self.is_parted(Participant::Directory, Participant::Node(index));
-        let key = node.tls_key();
-        let now = self.now.timestamp();
-        let exporter = self.chance.bytes();
-        let (Some(service), Some(key), false) = (self.directory.service.as_ref(), key, parted) else {
-            let reason = "the directory does not answer".to_owned();
-            self.input(index, Input::DirectoryDisconnected { reason });
-            return self.redial(index);
-        };
-        let mut caller = Caller::new(key, exporter, Self::address(index));
-        self.directory.store.expect(self.commits, None, 0);
-        let effects = service.connected(now, &mut caller);
-        self.directory.last += 1;
-        let id = ConnectionId(self.directory.last);
-        let connection = Connection {
-            node: index,
-            life,
-            caller,
-            broken: false,
-            gone_at_node: false,
-            gone_at_directory: false,
-            calls: BTreeMap::new(),
-        };
-        self.directory.connections.insert(id, connection);
-        self.nodes[index].connection = Some(id);
-        self.directory_effects(effects);
-        let (addresses, directory) = (vec![Self::address(index)], crate::table::DIRECTORY);
-        self.input(index, Input::DirectoryConnected { exporter, addresses, directory });
-    }
-
-    fn redial(&mut self, index: NodeIndex) {
-        let life = self.nodes[index].life;
-        let at = self.now + Span::ms(self.chance.between(REDIAL_MS.0, REDIAL_MS.1));
-        self.queue.push(&mut self.chance, at, Happening::Connect(index, life));
-    }
-
-    /// A node ends its connection to the directory, and makes another one later.
-    pub(super) fn leave_directory(&mut self, index: NodeIndex) {
-        let Some(id) = self.nodes[index].connection.take() else { return };
-        if let Some(connection) = self.directory.connections.get_mut(&id) {
-            connection.gone_at_node = true;
-        }
-        self.break_connection(id);
-        self.input(index, Input::DirectoryDisconnected { reason: "signed out".to_owned() });
-        self.redial(index);
-    }
-
-    /// A connection carries nothing any more; both sides notice sooner or later.
-    pub(super) fn break_connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return };
-        connection.broken = true;
-        for at_node in [true, false] {
-            let at = self.now + Span::ms(self.chance.between(1, NOTICED_WITHIN_MS));
-            self.queue.push(&mut self.chance, at, Happening::ConnectionGone { connection: id, at_node });
-        }
-    }
-
-    pub(super) fn on_connection_gone(&mut self, id: ConnectionId, at_node: bool) {
-        let Some(connection) = self.directory.connections.get_mut(&id) else { return };
-        let (node, life) = (connection.node, connection.life);
-        let known = if at_node {
-            std::mem::replace(&mut connection.gone_at_node, true)
-        } else {
-            std::mem::replace(&mut connection.gone_at_directory, true)
-        };
-        if at_node {
-            if !known && self.nodes[node].life == life && self.nodes[node].connection == Some(id) {
-                self.nodes[node].connection = None;
-                self.input(node, Input::DirectoryDisconnected { reason: "the connection was lost".to_owned() });
-                self.redial(node);
-            }
-        } else if !known {
-            self.disconnect_at_directory(id);
-        }
-        let done = |c: &Connection| c.gone_at_node && c.gone_at_directory;
-        if self.directory.connections.get(&id).is_some_and(done) {
-            self.directory.connections.remove(&id);
-        }
-    }
-
     /// A node's request sets out.
     pub(super) fn send_request(&mut self, index: NodeIndex, id: ConnectionId, call: CallId, request: Request) {
         let hostile = self.weather.hostile;
@@ -316,56 +230,6 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn on_answer(&mut self, id: ConnectionId, call: CallId, answer: Answer) {
-        let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return };
-        let (index, life, asked) = (connection.node, connection.life, connection.calls.remove(&call));
-        if self.nodes[index].life != life || self.nodes[index].connection != Some(id) {
-            return;
-        }
-        if let (Some(asked), Answer::Reply(reply)) = (asked, &answer) {
-            self.count_answer(index, asked, reply);
-        }
-        self.input(index, Input::Reply { call, answer });
-    }
-
-    fn count_answer(&mut self, index: NodeIndex, asked: Asked, reply: &Reply) {
-        match (asked, reply) {
-            (Asked::Create, Reply::ConversationExists) => self.coverage.met(Case::FirstMessageRace),
-            (Asked::Commit(conversation), Reply::CommitLost { .. }) => {
-                self.directory.lost_commits.insert((index, conversation));
-            }
-            (Asked::Group(conversation), Reply::Group { .. }) => {
-                self.directory.rejoins.insert((index, conversation));
-            }
-            (Asked::Commit(conversation), Reply::CommitAccepted) => {
-                if self.directory.lost_commits.remove(&(index, conversation)) {
-                    self.coverage.met(Case::LostCommitRedone);
-                }
-                if self.directory.rejoins.remove(&(index, conversation)) {
-                    self.coverage.met(Case::ExternalRejoin);
-                }
-            }
-            (_, Reply::Mail { items, .. }) => {
-                for (_, item) in items {
-                    if let MailItem::Message { envelope, .. } = item
-                        && self.witness.arrived(envelope.id, false)
-                    {
-                        self.coverage.met(Case::DuplicateDelivery);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn on_push(&mut self, id: ConnectionId, push: Push) {
-        let Some(connection) = self.directory.connections.get(&id).filter(|c| !c.broken) else { return };
-        let (index, life) = (connection.node, connection.life);
-        if self.nodes[index].life == life && self.nodes[index].connection == Some(id) {
-            self.input(index, Input::Push(push));
-        }
-    }
-
     /// Carries out what the service wants.
     fn directory_effects(&mut self, effects: Vec<ServiceEffect>) {
         for effect in effects {
@@ -387,20 +251,6 @@ impl World {
         }
     }
 
-    fn connections_of(&self, device: DeviceId) -> Vec<ConnectionId> {
-        let of = |c: &Connection| !c.gone_at_directory && c.caller.device() == Some(device);
-        self.directory.connections.iter().filter(|(_, c)| of(c)).map(|(id, _)| *id).collect()
-    }
-
-    fn disconnect_at_directory(&mut self, id: ConnectionId) {
-        let now = self.now.timestamp();
-        let Some(connection) = self.directory.connections.get_mut(&id) else { return };
-        let Some(service) = self.directory.service.as_ref() else { return };
-        self.directory.store.expect(self.commits, None, 0);
-        let effects = service.disconnected(now, &mut connection.caller);
-        self.directory_effects(effects);
-    }
-
     /// The directory looks at its clock: leases end, mail expires.
     pub(super) fn tick_directory(&mut self) {
         let now = self.now.timestamp();
@@ -408,29 +258,6 @@ impl World {
         self.directory.store.expect(self.commits, None, 0);
         let effects = service.sweep(now);
         self.directory_effects(effects);
-    }
-
-    /// A hostile directory leaves handshakes out of what waits.
-    fn tamper(&mut self, index: NodeIndex, reply: Reply) -> Reply {
-        let Reply::Mail { items, more } = reply else { return reply };
-        let mut kept = Vec::new();
-        for item in items {
-            // Without its own commit it would come in anew, each time by another one.
-            let handshake = match &item.1 {
-                MailItem::Welcome { .. } => true,
-                MailItem::Commit { commit, .. } => self.directory.authors.get(&**commit) != Some(&index),
-                _ => false,
-            };
-            let kept_back = self.directory.kept_back.contains(&(index, item.0));
-            let mut begin = || self.withheld.remove(&index) || self.chance.happens(self.weather.handshake_withheld);
-            if kept_back || (handshake && begin()) {
-                self.directory.kept_back.insert((index, item.0));
-                self.trace.note(self.now, &|| format!("a handshake is withheld from {}", self.nodes[index].name));
-            } else {
-                kept.push(item);
-            }
-        }
-        Reply::Mail { items: Bounded::new(kept).unwrap_or_default(), more }
     }
 }
 
