@@ -224,6 +224,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !state.flow.is_ready(self.now) {
             return;
         }
+        if let Some(asked) = self.confirm(id) {
+            return self.ask_for_conversation(id, asked);
+        }
+        let Some(state) = self.conversations.get_mut(&id) else { return };
         let (purpose, request) = match &state.record.phase {
             Phase::Absent if state.wanted => {
                 let Some(account) = state.record.peer() else { return };
@@ -271,7 +275,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let waits = self.conversations.values().filter(|state| match &state.record.phase {
             Phase::Absent => state.wanted && state.record.peer().is_some(),
-            Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted,
+            Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted || state.working.doubted,
             _ => true,
         });
         let groups = self.conversations.values().filter_map(ConversationState::group_due);

@@ -17,7 +17,7 @@ use crate::{
     conversation::ConversationState,
     crypto::{
         keys::DeviceKeys,
-        mls::{Mls, Staging},
+        mls::{Conversation, Mls, Staging},
     },
     entropy::Entropy,
     input::Input,
@@ -190,6 +190,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
     #[must_use]
     pub fn has_unfinished_sign_up(&self) -> bool {
         self.account.pending.is_some() || self.account.enrolling.is_some()
+    }
+
+    /// What this device holds of a conversation that it can follow: for whoever compares members with each other.
+    #[must_use]
+    pub fn conversation(&self, id: ConversationId) -> Option<&Conversation<C>> {
+        self.conversations.get(&id).filter(|state| state.is_active())?.group.as_ref()
     }
 
     fn handle_input(&mut self, input: Input) {

@@ -377,6 +377,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         let group = self.is_group(conversation);
+        if group {
+            self.settle_all_alone(conversation);
+        }
         let settled = |entry: &&OutboxEntry| match entry.record.state {
             _ if group && !entry.record.own_only => self.is_settled(entry),
             DeliveryState::Delivered | DeliveryState::Read => self.recipients(entry.record.id).is_empty(),

@@ -9,6 +9,7 @@
 
 mod changes;
 mod commands;
+mod confirming;
 mod delivering;
 mod entering;
 mod intents;
@@ -56,6 +57,10 @@ pub(crate) struct Working {
     pub(crate) deposits_refused: u32,
     /// The reading of the mailbox that covers what waited when it did so last.
     pub(crate) refused_by: u64,
+    /// What the directory said since this device fell out: whether its account is in the group still.
+    pub(crate) is_inside: Option<bool>,
+    /// Whether another device of the account says that it is in the group no more.
+    pub(crate) doubted: bool,
     /// When this device grants the requests to leave that nobody else has granted by then.
     grant_at: Timestamp,
 }
@@ -188,6 +193,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             leaves: Vec::new(),
             untold: std::collections::VecDeque::new(),
             changed_at: self.now,
+            taken_below: Vec::new(),
             known: None,
         }))
     }

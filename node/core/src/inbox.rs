@@ -101,12 +101,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get_mut(&id) else { return };
         let unknown = !state.record.senders.iter().any(|sender| sender.device == opened.device);
         let late_joiner = state.record.joined_late;
+        let taken = state.record.group().map(|group| group.taken_below.as_slice()).unwrap_or_default();
+        let taken = taken.iter().find(|(device, _)| *device == opened.device).map_or(0, |(_, below)| *below);
         let sender = state.sender(opened.device, opened.account);
         sender.receipt_owed = true;
         if unknown && late_joiner {
             // What was said before this device came was not for it; if some of it comes after all, it is welcome.
-            sender.next = sequence;
-            sender.missing.extend(sequence.saturating_sub(LATE_WELCOME)..sequence);
+            sender.next = sequence.max(taken);
+            sender.missing.extend(sequence.saturating_sub(LATE_WELCOME).max(taken)..sequence);
         }
         let late = sender.missing.iter().position(|missing| *missing == sequence);
         if sequence < sender.next && late.is_none() || sender.waiting.contains(&sequence) {

@@ -253,13 +253,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let is_latest = since.is_some_and(|since| now.ms_since(since) >= MAILBOX_RETENTION_MS - CLOCK_DRIFT_MS);
         if under_way || !is_latest {
             // In a group whoever has no room for it is told so at once, and holds nobody up: it is deposited again later.
-            if !entry.record.rows.is_empty() {
+            if entry.record.settled {
                 entry.not_before = now.plus_ms(FULL_WAIT_MS);
             }
             return;
         }
         let reason = "not collected within fourteen days; RESEND sends it again".to_owned();
-        if !entry.record.rows.is_empty() {
+        if entry.record.settled {
             return self.fail_row_of(id, recipient, &reason);
         }
         if entry.record.delivered.is_empty() {

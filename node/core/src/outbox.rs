@@ -276,6 +276,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             in_mailbox: Vec::new(),
             delivered: Vec::new(),
             rows: Vec::new(),
+            settled: false,
         };
         state.record.next_sequence += 1;
         if !own_only {

@@ -295,6 +295,8 @@ pub(crate) struct OutboxRecord {
     pub(crate) delivered: Vec<DeviceId>,
     /// In a group: who was in it when it was first sealed, but oneself. Nobody else ever gets it.
     pub(crate) rows: Vec<RowRecord>,
+    /// Whether that is settled: nobody may have been there.
+    pub(crate) settled: bool,
 }
 
 /// How far a message to a group has come towards one of its people.

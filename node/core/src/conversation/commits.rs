@@ -185,6 +185,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.record.refresh = None;
         state.refresh_accepted = false;
         state.commit_awaited = false;
+        state.working.is_inside = None;
         state.past.clear();
         let incarnation = state.record.incarnation;
         state.set_phase(phase);

@@ -128,12 +128,21 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// A Welcome came through the mailbox.
     pub(crate) fn on_welcome(&mut self, id: ConversationId, welcome: &[u8], tree: &[u8]) {
         let known = self.conversations.get(&id);
-        if known.is_some_and(|state| matches!(state.record.phase, Phase::Active | Phase::Rejoining(_))) {
+        let active = known.and_then(|state| state.group.as_ref().filter(|_| state.is_active()));
+        // Whoever is in a group gets a Welcome into a later epoch if they went, and do not know yet, and were invited again.
+        let epoch = active.filter(|_| self.is_group(id)).map(Conversation::epoch);
+        if known.is_some_and(|state| matches!(state.record.phase, Phase::Active | Phase::Rejoining(_)))
+            && epoch.is_none()
+        {
             return;
         }
         let incarnation = known_incarnation(known) + 1;
         let Some(mls) = &self.mls else { return };
         match mls.join(self.now, incarnation, welcome, tree) {
+            Ok(joined) if epoch.is_some_and(|epoch| joined.conversation.epoch() <= epoch) => {
+                self.staging.forget(id, incarnation);
+            }
+            Err(_) if epoch.is_some() => self.staging.forget(id, incarnation),
             Ok(joined) if joined.conversation.id() == id => self.follow_welcome(id, incarnation, joined),
             Ok(_) => {
                 self.staging.forget(id, incarnation);

@@ -1,7 +1,10 @@
 //! What happened to whom in a group: told in the order of its commits, as soon as the people's names are known.
 
 use mls_rs::CryptoProvider;
-use protocol::{ConversationId, MessageId, Name, policy::Committer};
+use protocol::{
+    ConversationId, MessageId, Name,
+    policy::{Committer, Role},
+};
 
 use crate::{
     command::{HistoryEntry, MemberLine},
@@ -38,8 +41,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let before = People { policy: &known.policy, accounts: &known.accounts };
         let after = People { policy, accounts: &accounts };
         let missed = changes(before, after, Committer::Member(own.account));
-        let missed: Vec<Changed> =
-            missed.into_iter().map(|changed| Changed { by: changed.account, ..changed }).collect();
+        let invited_anew = policy.role(own.account) == Role::Invited;
+        let missed = missed.into_iter().flat_map(|Changed { account, change, .. }| {
+            // Nobody becomes invited who has not gone before.
+            let anew = invited_anew && account == own.account && change == MemberChange::Demoted;
+            let told = if anew { vec![MemberChange::Left, MemberChange::Invited] } else { vec![change] };
+            told.into_iter().map(move |change| Changed { account, by: account, change })
+        });
+        let missed: Vec<Changed> = missed.collect();
         self.note_changes(id, &missed);
     }
 

@@ -49,8 +49,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn settle_rows(&mut self, message: MessageId, id: ConversationId) {
         let rows = self.rows_now(id);
         let Some(entry) = self.outbox.edit(message) else { return };
-        if entry.record.rows.is_empty() && !entry.record.own_only {
+        if !entry.record.settled && !entry.record.own_only {
             entry.record.rows = rows;
+            entry.record.settled = true;
         }
         self.settle_overall(message);
     }
@@ -94,10 +95,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.settle_group_send(message, false);
     }
 
-    /// A message that nobody else who has joined is there for has arrived as it is said.
+    /// A message that nobody else who has joined is there for has arrived as it is said. Whoever joins later was not there,
+    /// though it may still wait for one's own other devices.
     pub(super) fn settle_alone(&mut self, id: ConversationId, message: MessageId) {
         if self.is_joined(id) && self.rows_now(id).iter().all(|row| !row.counted) {
-            self.settle_overall(message);
+            self.settle_rows(message, id);
         }
     }
 
@@ -131,7 +133,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 let reason = "you left the group before it was sent".to_owned();
                 self.advance_row(message, row.account, DeliveryState::Failed, Some(reason));
             }
-            let unsent = self.outbox.get(message).filter(|entry| rows.is_empty() && entry.record.short.is_some());
+            let unsent = self.outbox.get(message).filter(|entry| !entry.record.settled && entry.record.short.is_some());
             if unsent.is_some() {
                 self.batch.change(Change::TimelineState { uid: message, state: DeliveryState::Failed });
             }
@@ -157,9 +159,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Whether a message to a group needs nothing more: everybody has it or never will, and nobody waits for a copy.
     pub(crate) fn is_settled(&self, entry: &OutboxEntry) -> bool {
         let ended = |row: &RowRecord| row.state >= DeliveryState::Delivered || !row.counted;
-        let sealed = entry.record.sealed.is_some() || !entry.record.rows.is_empty();
-        let alone = || self.rows_now(entry.record.conversation).is_empty();
-        (sealed || alone()) && entry.record.rows.iter().all(ended) && self.recipients(entry.record.id).is_empty()
+        let ended = entry.record.settled && entry.record.rows.iter().all(ended);
+        ended && self.recipients(entry.record.id).is_empty()
+    }
+
+    /// The same for what was said while this device could not know whether anybody is there.
+    pub(crate) fn settle_all_alone(&mut self, id: ConversationId) {
+        let open = |entry: &&OutboxEntry| !entry.record.settled && !entry.record.own_only;
+        let open: Vec<MessageId> = self.outbox.of(id).filter(open).map(|entry| entry.record.id).collect();
+        for message in open {
+            self.settle_alone(id, message);
+        }
     }
 
     /// Devices came into a group by themselves: they can't read what was sealed before, and have lost what they had not
@@ -210,11 +220,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         let Some(entry) = self.outbox.get(message) else { return };
-        let alone = entry.record.rows.is_empty() && self.is_joined(entry.record.conversation);
-        let alone = alone && self.rows_now(entry.record.conversation).iter().all(|row| !row.counted);
-        let rows = entry.record.rows.iter().filter(|row| row.counted);
-        let gone = !entry.record.rows.is_empty() && rows.clone().all(|row| row.state > DeliveryState::Queued);
-        if !(alone || gone || at_last) {
+        let mut rows = entry.record.rows.iter().filter(|row| row.counted);
+        let gone = entry.record.settled && rows.all(|row| row.state > DeliveryState::Queued);
+        if !(gone || at_last) {
             return;
         }
         self.end_group_sends(message, waiting);

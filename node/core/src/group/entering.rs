@@ -16,7 +16,7 @@ use crate::{
     event::MemberChange,
     input::{Answer, CallId},
     link::Purpose,
-    records::{Intent, Phase},
+    records::{GroupRecord, Intent, Phase},
     stored::Table,
 };
 
@@ -75,8 +75,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// A group that this account is in, or wants to be in, and this device is not: it comes in by an external commit.
     pub(super) fn enter_by_itself(&mut self, listing: &GroupListing) -> ConversationId {
-        self.expect_group(listing.conversation, &listing.name);
-        listing.conversation
+        let (id, now) = (listing.conversation, self.now);
+        let was_out = self.phase(id).is_none_or(|phase| phase == Phase::Absent);
+        self.expect_group(id, &listing.name);
+        // Another device of this account is in it already: that is news to the book.
+        if let Some(group) = self.edit_group(id).filter(|_| was_out && listing.role.is_some()) {
+            group.changed_at = now;
+        }
+        id
     }
 
     pub(crate) fn expect_group(&mut self, id: ConversationId, name: &Name) {
@@ -140,10 +146,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         joined: Result<(Conversation<C>, Commit), JoinError>,
     ) {
         let was_in = self.mls.as_ref().is_some_and(|mls| mls.is_in(tree));
-        if !was_in && !self.wants_to_join(id) {
+        let leaving = self.conversations.get(&id).is_some_and(|state| state.working.is_inside == Some(false));
+        if (!was_in || leaving) && !self.wants_to_join(id) {
             // The account is out of it, perhaps by another of its devices: nobody but the person leads it in again.
             self.staging.forget(id, incarnation);
-            return self.depart(id);
+            return self.find_oneself_out(id, MemberChange::Left);
         }
         let joined = joined.and_then(|(group, commit)| {
             let known = self.group(id).map(|known| known.name.clone());
@@ -205,8 +212,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.end_intents(id, failure);
         let never = self.conversations.get(&id).is_some_and(|state| state.record.incarnation == 0);
         if was_in {
-            self.note_own_change(id, MemberChange::Removed);
-        } else if never {
+            return self.find_oneself_out(id, MemberChange::Removed);
+        }
+        if never {
             return self.forget_group(id);
         }
         self.depart(id);
@@ -225,11 +233,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(group) = state.record.group_mut() else { return };
         let joining = group.intents.iter().any(|intent| intent.what == Intent::Join);
         let joined = joining && role.is_some_and(|role| role > Role::Invited);
-        if joined {
+        if joining {
             group.changed_at = now;
         }
+        // Whoever was invited, fell out and has joined meanwhile is told so with what was missed.
+        let told = group.known.is_some();
         self.tell_what_was_missed(id);
-        if joined && !founded {
+        if joined && !founded && !told {
             self.note_own_change(id, MemberChange::Joined);
         }
         self.release_waiting_for_name();
@@ -242,7 +252,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let groups = groups.filter_map(|(id, state)| {
             let group = state.record.group()?;
             // Whoever only wants to come in is not in yet.
-            let inside = state.record.phase != Phase::Absent && !self.wants_to_join(*id);
+            let inside = state.record.phase != Phase::Absent && !self.wants_to_join(*id) && !state.working.doubted;
             Some((*id, group.name.clone(), inside, group.changed_at))
         });
         groups.collect()
@@ -251,21 +261,40 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// What another device of this account says of a group.
     pub(crate) fn take_group_of_book(&mut self, id: ConversationId, name: &Name, inside: bool, changed_at: Timestamp) {
         let known = self.conversations.get(&id);
-        if known.is_some_and(|state| state.record.group().is_none_or(|group| group.changed_at >= changed_at)) {
+        let known_inside = known.is_some_and(|state| state.record.phase != Phase::Absent) && !self.wants_to_join(id);
+        // Of two words of the same moment the one that says that the account is in it counts: whether that is so shows when
+        // this device comes in.
+        let is_news = |group: &GroupRecord| {
+            group.changed_at < changed_at || group.changed_at == changed_at && inside && !known_inside
+        };
+        if known.is_some_and(|state| !state.record.group().is_some_and(is_news)) {
             return;
         }
         let was_in = known.is_some_and(|state| state.record.phase != Phase::Absent);
         if inside {
             self.expect_group(id, name);
         } else if was_in {
-            self.note_own_change(id, MemberChange::Left);
-            self.depart(id);
+            self.doubt_group(id);
         } else if known.is_none() {
             let record = new_record(id, self.new_group(name.clone()), self.now);
             self.conversations.insert(id, ConversationState::new(record));
         }
         if let Some(group) = self.edit_group(id) {
             group.changed_at = changed_at;
+        }
+    }
+
+    /// Another device says that this account is in a group no more. If this one is in it, the directory knows better; else it
+    /// asks before it comes in.
+    fn doubt_group(&mut self, id: ConversationId) {
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        match state.record.phase {
+            Phase::Active => {
+                state.working.doubted = true;
+                state.flow.retry_now();
+                self.mail.want();
+            }
+            _ => state.working.is_inside = None,
         }
     }
 

@@ -246,7 +246,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let now = self.now;
         let Some(state) = self.conversations.get_mut(&id) else { return };
-        state.record.senders.clear();
+        let taken: Vec<(DeviceId, u64)> =
+            state.record.senders.drain(..).map(|sender| (sender.device, sender.next)).collect();
         state.record.latest.clear();
         state.record.departed.clear();
         state.record.stale_keys = false;
@@ -258,9 +259,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.early.clear();
         state.wanted = false;
         state.working.grant_at = Timestamp(0);
+        state.working.doubted = false;
         if let Some(group) = state.record.group_mut() {
             group.leaves.clear();
             group.known = None;
+            group.taken_below.retain(|(device, _)| taken.iter().all(|(newer, _)| newer != device));
+            group.taken_below.extend(taken);
             group.changed_at = now;
         }
         state.changed = true;

@@ -238,11 +238,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// How far a message has come towards everybody in its group, by name.
     pub(crate) fn recipients_view(&self, message: protocol::MessageId) -> Vec<(Name, DeliveryState)> {
         let Some(entry) = self.outbox.get(message) else { return Vec::new() };
-        let rows = if entry.record.rows.is_empty() {
-            self.rows_now(entry.record.conversation)
-        } else {
-            entry.record.rows.clone()
-        };
+        let rows =
+            if entry.record.settled { entry.record.rows.clone() } else { self.rows_now(entry.record.conversation) };
         let counted = rows.into_iter().filter(|row| row.counted);
         let mut named: Vec<(Name, DeliveryState)> =
             counted.filter_map(|row| Some((self.member_name(row.account)?, row.state))).collect();

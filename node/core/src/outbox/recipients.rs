@@ -6,7 +6,7 @@ use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
 use protocol::{AccountId, DeviceId, MessageId};
 
-use crate::core::Core;
+use crate::{core::Core, event::DeliveryState};
 
 impl<C: CryptoProvider + Clone> Core<C> {
     /// The devices that a message is for and that have it neither stored nor waiting at the mailbox.
@@ -29,10 +29,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let has = |member: &VerifiedDevice| delivered.contains(&member.entry.device);
         let served: BTreeSet<AccountId> = state.members().filter(|m| has(m)).map(|member| member.account).collect();
         let known_to = |account: AccountId| account == own.account || served.contains(&account);
-        // In a group whoever was not in it when it was sealed never gets it; whoever asked to leave gets nothing more.
-        let rows: Option<BTreeSet<AccountId>> = (state.record.group().is_some()
-            && !(addressed.is_empty() && entry.record.rows.is_empty()))
-        .then(|| entry.record.rows.iter().map(|row| row.account).collect());
+        // In a group whoever was not in it when it was sealed never gets it, nor does anybody towards whom it has failed, even
+        // if they come back; whoever asked to leave gets nothing more.
+        let open = || entry.record.rows.iter().filter(|row| row.state != DeliveryState::Failed);
+        let settled = state.record.group().is_some() && entry.record.settled;
+        let rows: Option<BTreeSet<AccountId>> = settled.then(|| open().map(|row| row.account).collect());
         let is_stranger =
             |account: AccountId| account != own.account && rows.as_ref().is_some_and(|rows| !rows.contains(&account));
         let late = |member: &VerifiedDevice| {

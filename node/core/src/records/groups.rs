@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use protocol::{
-    AccountId, Name, Timestamp,
+    AccountId, DeviceId, Name, Timestamp,
     policy::{GroupPolicy, Role, SignedLeave},
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub(crate) struct GroupRecord {
     pub(crate) untold: VecDeque<ChangeRecord>,
     /// When this account last came in or went, as far as this node knows: what merges books.
     pub(crate) changed_at: Timestamp,
+    /// What was taken in of each device before this account last went: everything below its number. Nothing of that is
+    /// shown again, however late it comes to whoever is back.
+    pub(crate) taken_below: Vec<(DeviceId, u64)>,
     /// Who was in it when this device fell out, until it is back and has told what became of them.
     pub(crate) known: Option<Box<KnownRecord>>,
 }

@@ -303,6 +303,14 @@ impl<C: CryptoProvider + Clone> Conversation<C> {
         self.leaves.trim(oldest);
     }
 
+    /// What all members of the current epoch have in common, and nobody else knows.
+    ///
+    /// # Errors
+    /// [`MlsBug`].
+    pub fn epoch_authenticator(&self) -> Result<Vec<u8>, MlsBug> {
+        Ok(self.group.epoch_authenticator()?.to_vec())
+    }
+
     /// The ratchet tree of the current epoch.
     ///
     /// # Errors
