@@ -13,6 +13,7 @@ pub mod devices;
 pub mod directory;
 pub mod disk;
 pub mod fault;
+pub mod groups;
 mod happening;
 pub mod healing;
 mod inspection;
@@ -47,6 +48,7 @@ use self::{
     devices::Devices,
     directory::DirectoryHost,
     fault::Fault,
+    groups::Groups,
     link::Links,
     node::Node,
     queue::Queue,
@@ -95,6 +97,12 @@ pub struct World {
     pub(crate) seed: u64,
     /// Whose the machines are, if people have several.
     pub(crate) devices: Option<Box<Devices>>,
+    /// What people do in groups, if they do.
+    pub(crate) groups: Option<Box<Groups>>,
+    /// Whether the directory has kept things back.
+    pub(crate) was_hostile: bool,
+    /// A promise that was seen broken where nothing could be returned.
+    pub(crate) broken: Option<Violation>,
     /// The observer.
     pub witness: Witness,
     /// What the run has met.
@@ -131,6 +139,9 @@ impl World {
             texts: 0,
             seed: setup.seed,
             devices: None,
+            groups: None,
+            was_hostile: false,
+            broken: None,
             witness: Witness::new(names, keys),
             coverage: Coverage::default(),
             trace: Trace::new(setup.readable),
@@ -162,6 +173,7 @@ impl World {
     pub fn run_until(&mut self, end: Moment) -> Result<(), Violation> {
         while self.queue.next().is_some_and(|next| next <= end) {
             self.step()?;
+            self.broken.take().map_or(Ok(()), Err)?;
         }
         self.now = self.now.max(end);
         Ok(())

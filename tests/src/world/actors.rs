@@ -28,7 +28,9 @@ impl World {
             return Ok(());
         }
         self.give_up(index);
-        if self.devices.is_some() {
+        if self.groups.is_some() {
+            self.act_in_groups(index);
+        } else if self.devices.is_some() {
             self.act_with_devices(index);
         } else if self.enter(index) && self.acting {
             self.act_at_random(index);

@@ -59,6 +59,38 @@ pub enum Case {
     RevokedCameBack,
     /// What one device of somebody sent, another one of theirs showed.
     OwnMessageShown,
+    /// Somebody joined a group: an open one by themselves, or one that they had been invited to.
+    MemberJoined,
+    /// Somebody left a group.
+    MemberLeft,
+    /// Somebody was invited to a group.
+    MemberInvited,
+    /// Somebody was kicked out of a group.
+    MemberRemoved,
+    /// Somebody got a higher role.
+    MemberPromoted,
+    /// Somebody got a lower role.
+    MemberDemoted,
+    /// A commit in a group changed nobody's place: keys were refreshed, or a device came in.
+    GroupRefreshed,
+    /// Somebody's second device came into a group by itself.
+    FurtherDeviceIn,
+    /// Somebody who was kicked was invited again.
+    BanLifted,
+    /// Somebody who was kicked tried to come in by an external commit that no rule of theirs held back, and was refused.
+    IntruderRefused,
+    /// A device that had fallen out of a group came back, and its account had never left.
+    CameBackIntoGroup,
+    /// A device showed a message of a group that was sealed after it had come back.
+    ReadAfterComingBack,
+    /// A message of a group was shown.
+    SaidInGroup,
+    /// The last one who had joined a group left it.
+    GroupClosed,
+    /// An ex-member's kept keys opened something of their last epoch, so that they are really theirs.
+    KeptKeysOpened,
+    /// An ex-member's kept keys opened nothing of what was said later.
+    KeptKeysShutOut,
 }
 
 impl Case {
@@ -89,6 +121,33 @@ impl Case {
         Self::CopyCameBack,
         Self::WipedCameBack,
         Self::RevokedCameBack,
+        Self::OwnMessageShown,
+    ];
+
+    /// The same for a run with groups.
+    pub const REQUIRED_OF_GROUPS: [Self; 23] = [
+        Self::MemberJoined,
+        Self::MemberLeft,
+        Self::MemberInvited,
+        Self::MemberRemoved,
+        Self::MemberPromoted,
+        Self::MemberDemoted,
+        Self::GroupRefreshed,
+        Self::FurtherDeviceIn,
+        Self::BanLifted,
+        Self::IntruderRefused,
+        Self::CameBackIntoGroup,
+        Self::ReadAfterComingBack,
+        Self::SaidInGroup,
+        Self::GroupClosed,
+        Self::KeptKeysOpened,
+        Self::KeptKeysShutOut,
+        Self::LostCommitRedone,
+        Self::DuplicateDelivery,
+        Self::NodeCrashBeforeCommit,
+        Self::NodeCrashAfterCommit,
+        Self::DirectoryCrashAfterCommit,
+        Self::PartitionHealed,
         Self::OwnMessageShown,
     ];
 }

@@ -9,7 +9,7 @@ use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
     ConversationId,
-    directory::{Cursor, Registration, Request},
+    directory::{Cursor, Refusal, Registration, Reply, Request},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     clock::Span,
     coverage::Case,
     crash::Point,
+    groups::Submitted,
     mortal::MortalStore,
     witness::{NodeIndex, Violation},
 };
@@ -100,6 +101,11 @@ impl DirectoryHost {
         Ok(())
     }
 
+    /// Plants a fault: the store forgets that somebody went from a group.
+    pub(super) fn forget_removals(&self) {
+        self.store.forget_removals();
+    }
+
     /// Nothing is kept back from a node any more.
     pub(super) fn forget_kept_back(&mut self, index: NodeIndex) {
         self.kept_back.retain(|(node, _)| *node != index);
@@ -174,6 +180,17 @@ impl World {
         self.queue.push(&mut self.chance, at, Happening::Request { connection: id, call, request, answered: true });
     }
 
+    /// What the directory says to a request of somebody who is connected, made past their program.
+    pub(super) fn put_to_directory(&mut self, index: NodeIndex, request: Request) -> Option<Result<Reply, Refusal>> {
+        let (now, id) = (self.now.timestamp(), self.nodes[index].connection?);
+        let connection = self.directory.connections.get_mut(&id).filter(|c| !c.broken)?;
+        let service = self.directory.service.as_ref()?;
+        self.directory.store.expect(self.commits, None, 0);
+        let handled = service.handle(now, &mut connection.caller, request);
+        (self.commits, _) = self.directory.store.outcome();
+        Some(handled.answer)
+    }
+
     /// A request reaches the directory.
     pub(super) fn on_request(
         &mut self,
@@ -186,14 +203,18 @@ impl World {
         let Some(connection) = self.directory.connections.get_mut(&id).filter(|c| !c.broken) else { return Ok(()) };
         let index = connection.node;
         let Some(service) = self.directory.service.as_ref() else { return Ok(()) };
+        let mut submitted = None;
         if let Request::SubmitCommit(submission) = &request {
-            self.directory.authors.insert(submission.commit.to_vec(), index);
+            let commit = submission.commit.to_vec();
+            self.directory.authors.insert(commit.clone(), index);
+            submitted = Some(Submitted { conversation: submission.conversation, epoch: submission.epoch, commit });
         }
         self.directory.store.expect(self.commits, self.plan, self.weather.directory_crash);
         let handled = service.handle(now, &mut connection.caller, request);
         let (commits, died) = self.directory.store.outcome();
         self.commits = commits;
-        let changes = self.directory.store.account_changes();
+        let (changes, groups) = (self.directory.store.account_changes(), self.directory.store.group_changes());
+        self.note_for_groups(index, &changes, groups, submitted)?;
         self.note_account_changes(index, changes);
         if let Some(point) = died {
             self.coverage.met(match point {

@@ -110,6 +110,12 @@ impl Disk {
         self.timeline().find(is).cloned()
     }
 
+    /// One record.
+    #[must_use]
+    pub fn record(&self, table: Table, key: &[u8]) -> Option<&[u8]> {
+        self.records.get(&(table, key.to_vec())).map(Vec::as_slice)
+    }
+
     /// Whether a record of this table holds these bytes.
     #[must_use]
     pub fn table_holds(&self, table: Table, bytes: &[u8]) -> bool {

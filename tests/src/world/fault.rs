@@ -17,4 +17,6 @@ pub enum Fault {
     /// The record of the latest that was taken in does not survive a crash: neither the ciphertexts seen, nor the senders'
     /// sequences, nor the ratchet, which knows of its own accord what it has opened.
     ForgetsSeen,
+    /// The directory's store forgets that somebody went from a group.
+    ForgetsRemovals,
 }

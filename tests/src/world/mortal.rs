@@ -6,21 +6,19 @@ use directory::store::{
     AccountChanges, AccountMade, AccountRecord, Accounts, CommitOutcome, ConversationMade, ConversationRecord,
     Conversations, Counts, Delivery, DeviceRecord, DevicesChange, DevicesChanged, ExpiredMessage, Handout, Handouts,
     Instance, KeyPackages, MailRecord, Mailbox, NameClaimed, Names, NewAccount, NewSecrets, Package, Roster, Standing,
-    StoreError, Stored, memory::MemoryStore,
+    Stored, memory::MemoryStore,
 };
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp,
-    certificate::SignedDeviceList,
     directory::{Cursor, GroupListing},
     policy::SignedLeave,
 };
 
-use super::{
-    chance::Chance,
-    crash::{CrashPlan, Point},
-    disk::contains,
-    witness::CANARY,
-};
+mod fate;
+
+pub use self::fate::{AccountChange, GroupChange};
+use self::fate::{Fate, dead};
+use super::crash::{CrashPlan, Point};
 
 /// The store in memory, and what is to become of it.
 #[derive(Debug, Clone)]
@@ -29,44 +27,11 @@ pub struct MortalStore {
     fate: Arc<Mutex<Fate>>,
 }
 
-/// When the store dies, and what it has seen.
-#[derive(Debug)]
-struct Fate {
-    chance: Chance,
-    crash: u64,
-    plan: Option<CrashPlan>,
-    changes: u64,
-    died: Option<Point>,
-    bytes_seen: u64,
-    plaintext_seen: bool,
-    account_changes: Vec<AccountChange>,
-}
-
-/// What became durable of an account.
-#[derive(Debug, Clone)]
-pub enum AccountChange {
-    /// It has these devices.
-    Devices(SignedDeviceList),
-    /// It has another password.
-    Password,
-    /// A device is known to have sent so much.
-    Counter(DeviceId, u64),
-}
-
 impl MortalStore {
     /// An empty store.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let fate = Fate {
-            chance: Chance::new(seed),
-            crash: 0,
-            plan: None,
-            changes: 0,
-            died: None,
-            bytes_seen: 0,
-            plaintext_seen: false,
-            account_changes: Vec::new(),
-        };
+        let fate = Fate::new(seed);
         Self { inner: MemoryStore::default(), fate: Arc::new(Mutex::new(fate)) }
     }
 
@@ -97,6 +62,17 @@ impl MortalStore {
         std::mem::take(&mut self.lock().account_changes)
     }
 
+    /// What became durable of groups since this was asked last.
+    #[must_use]
+    pub fn group_changes(&self) -> Vec<GroupChange> {
+        std::mem::take(&mut self.lock().group_changes)
+    }
+
+    /// Plants a fault: the store forgets that somebody went from a group.
+    pub fn forget_removals(&self) {
+        self.lock().forget_removals();
+    }
+
     fn note(&self, change: AccountChange) {
         self.lock().account_changes.push(change);
     }
@@ -115,38 +91,6 @@ impl MortalStore {
         self.lock().end(planned)?;
         done
     }
-}
-
-impl Fate {
-    fn begin(&mut self, bytes: &[&[u8]]) -> Result<Option<Point>, StoreError> {
-        if self.died.is_some() {
-            return Err(dead());
-        }
-        for bytes in bytes {
-            self.bytes_seen += bytes.len() as u64;
-            self.plaintext_seen |= contains(bytes, CANARY.as_bytes());
-        }
-        let number = self.changes;
-        self.changes += 1;
-        let planned = self.plan.filter(|plan| plan.commit == number).map(|plan| plan.point);
-        if planned == Some(Point::BeforeCommit) || self.chance.happens(self.crash) {
-            self.died = Some(Point::BeforeCommit);
-            return Err(dead());
-        }
-        Ok(planned)
-    }
-
-    fn end(&mut self, planned: Option<Point>) -> Result<(), StoreError> {
-        if planned == Some(Point::AfterCommit) || self.chance.happens(self.crash) {
-            self.died = Some(Point::AfterCommit);
-            return Err(dead());
-        }
-        Ok(())
-    }
-}
-
-fn dead() -> StoreError {
-    StoreError::Fatal("the process died here".to_owned())
 }
 
 macro_rules! reads {
@@ -285,7 +229,6 @@ impl Conversations for MortalStore {
     reads! {
         conversation(id: ConversationId) -> Option<ConversationRecord>;
         roster(id: ConversationId) -> Option<Roster>;
-        standing(id: ConversationId, devices: &[DeviceId]) -> Option<Standing>;
         commit_of(id: ConversationId, epoch: u64) -> Option<CommitHash>;
         closed_by(id: ConversationId) -> Option<SignedLeave>;
         groups(asker: AccountId, after: Option<&Name>, at_most: usize) -> Vec<GroupListing>;
@@ -293,23 +236,55 @@ impl Conversations for MortalStore {
         groups_of(account: AccountId, after: Option<ConversationId>, at_most: usize) -> Vec<ConversationId>;
     }
 
+    fn standing(&self, id: ConversationId, devices: &[DeviceId]) -> Stored<Option<Standing>> {
+        let mut standing = self.read(|inner| inner.standing(id, devices))?;
+        if let Some(standing) = &mut standing {
+            self.lock().misremember(id, devices, standing);
+        }
+        Ok(standing)
+    }
+
     fn create_conversation(&self, record: &ConversationRecord, handouts: &[Handout]) -> Stored<ConversationMade> {
         let bytes = given(record, handouts);
-        self.change(&bytes, |inner| inner.create_conversation(record, handouts))
+        self.change(&bytes, |inner| {
+            let made = inner.create_conversation(record, handouts)?;
+            if made == ConversationMade::Made {
+                self.lock().stands(&record.roster);
+            }
+            Ok(made)
+        })
     }
 
     fn commit(&self, hash: CommitHash, next: &ConversationRecord, handouts: &[Handout]) -> Stored<CommitOutcome> {
         let bytes = given(next, handouts);
-        self.change(&bytes, |inner| inner.commit(hash, next, handouts))
+        self.change(&bytes, |inner| {
+            let outcome = inner.commit(hash, next, handouts)?;
+            if outcome == CommitOutcome::Accepted {
+                self.lock().stands(&next.roster);
+            }
+            Ok(outcome)
+        })
     }
 
     fn ask_to_leave(&self, next: &Roster, handouts: &[Handout]) -> Stored<bool> {
         let bytes: Vec<&[u8]> = handouts.iter().map(|handout| handout.item.as_slice()).collect();
-        self.change(&bytes, |inner| inner.ask_to_leave(next, handouts))
+        self.change(&bytes, |inner| {
+            let kept = inner.ask_to_leave(next, handouts)?;
+            if kept {
+                self.lock().stands(next);
+            }
+            Ok(kept)
+        })
     }
 
     fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool> {
-        self.change(&[], |inner| inner.close_conversation(roster, by))
+        self.change(&[], |inner| {
+            let closed = inner.close_conversation(roster, by)?;
+            if closed {
+                self.lock().closed(roster.id);
+            }
+            Ok(closed)
+        })
     }
 }
 
@@ -352,7 +327,12 @@ impl Mailbox for MortalStore {
 
     fn deliver(&self, deliveries: &[Delivery]) -> Stored<Vec<bool>> {
         let bytes: Vec<&[u8]> = deliveries.iter().map(|delivery| delivery.item.as_slice()).collect();
-        self.change(&bytes, |inner| inner.deliver(deliveries))
+        self.change(&bytes, |inner| {
+            for delivery in deliveries {
+                self.lock().delivers(delivery);
+            }
+            inner.deliver(deliveries)
+        })
     }
 
     fn remove(&self, device: DeviceId, cursors: &[Cursor]) -> Stored<()> {

@@ -36,6 +36,10 @@ pub enum Asked {
     Revoke,
     /// PASSWD.
     Passwd,
+    /// SEND GROUP of this text.
+    Say(String),
+    /// Anything that changes who is in a group.
+    Change(&'static str),
 }
 
 /// One node.

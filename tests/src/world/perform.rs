@@ -63,6 +63,7 @@ impl World {
             let name = self.nodes[index].name.to_string();
             self.trace.effect(self.now, &name, &effect);
             self.observe_device_effect(index, &effect);
+            self.observe_group_effect(&effect);
             self.effect(index, effect)?;
         }
         Ok(())
@@ -82,7 +83,9 @@ impl World {
             return Ok(Commit::Ended);
         }
         self.trace.transaction(self.now, self.nodes[index].name.as_str(), &transaction);
-        if self.devices.is_some() {
+        if self.groups.is_some() {
+            self.observe_group_transaction(index, &transaction)?;
+        } else if self.devices.is_some() {
             self.observe_device_transaction(index, &transaction)?;
         } else {
             self.observe_transaction(index, &transaction)?;
@@ -197,6 +200,9 @@ impl World {
 
     fn done(&mut self, index: NodeIndex, token: CommandToken, result: CommandResult) -> Result<(), Violation> {
         let Some((asked, since)) = self.nodes[index].asked.remove(&token) else { return Ok(()) };
+        if self.groups.is_some() {
+            return self.done_in_groups(index, &asked, result);
+        }
         if self.devices.is_some() {
             return self.done_with_devices(index, &asked, since, result);
         }

@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Everybody is away for a while; then all come back but one.
-    fn sleep(&mut self, length: Span, but: Option<NodeIndex>) -> Result<(), Violation> {
+    pub(super) fn sleep(&mut self, length: Span, but: Option<NodeIndex>) -> Result<(), Violation> {
         for index in 0..self.nodes.len() {
             self.nodes[index].away = true;
             self.stop_node(index);

@@ -172,6 +172,62 @@ pub enum Violation {
         /// One of them.
         node: String,
     },
+    /// Two members of a group are in the same epoch and hold different secrets, or take different people for members.
+    Fork {
+        /// One of them.
+        node: String,
+        /// Of which group.
+        conversation: ConversationId,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// A member's epochs of a group went back, or it is in one that the directory has never heard of.
+    Astray {
+        /// Whose.
+        node: String,
+        /// Of which group, and how.
+        what: String,
+    },
+    /// What a member was told of a group's changes is not what happened, in that order, once each.
+    MemberChangeTold {
+        /// Who was told.
+        node: String,
+        /// Of what.
+        what: String,
+    },
+    /// Somebody was shown a message of a group that was sealed when they were not in it.
+    ReadByOutsider {
+        /// Which.
+        uid: MessageId,
+        /// Who.
+        node: String,
+    },
+    /// A message of a group was put into the mailbox of somebody who is not in it.
+    DeliveredToOutsider {
+        /// Which.
+        uid: MessageId,
+        /// Whose device.
+        device: String,
+    },
+    /// Somebody who was kicked is in the group without having been invited since.
+    BannedIsIn {
+        /// Who, and where.
+        what: String,
+    },
+    /// Keys that an ex-member kept open what was sealed after they went.
+    KeptKeysOpen {
+        /// Whose.
+        node: String,
+        /// A message of which epoch.
+        epoch: u64,
+    },
+    /// After healing, a device is not in a group of its account's, or is in one that its account is not in.
+    Misplaced {
+        /// Which.
+        node: String,
+        /// In which group, and how.
+        what: String,
+    },
     /// A core found one of its own invariants broken.
     Bug {
         /// Whose.

@@ -1,0 +1,134 @@
+//! What a member was told of who came and went: exactly what the commits of its stays changed, in their order, once each;
+//! and what it missed in between as far as anybody can tell it afterwards.
+
+use node_core::{
+    crypto::mls::Changed,
+    event::{EventKind, MemberChange},
+};
+use protocol::{AccountId, ConversationId};
+
+use super::{Groups, chronicle::Chronicle, places::Stay};
+use crate::world::{
+    World,
+    witness::{NodeIndex, Violation},
+};
+
+/// One stretch of what a member is told.
+enum Stretch {
+    /// The changes of these commits, all of them, in this order.
+    Exactly(Vec<Changed>),
+    /// One of these: the device fell out in one of some epochs while its account stayed, and was told of what the commits
+    /// until then had changed, and when it was back of what had become of everybody.
+    OneOf(Vec<Vec<Changed>>),
+    /// The account was out of the group meanwhile, at least for a while: what the next commits changed, as far as they came;
+    /// then how it went and came itself, what its devices missed, and what changed during stays that began and ended within
+    /// one transaction.
+    Away { own: AccountId, next: Vec<Changed>, all: Vec<Changed> },
+}
+
+impl World {
+    /// Every member was told of the same changes in the same order.
+    pub(super) fn check_told_changes(&self) -> Result<(), Violation> {
+        let Some(groups) = self.groups.as_ref() else { return Ok(()) };
+        for index in 0..self.nodes.len() {
+            for chronicle in groups.chronicles.values() {
+                let told = self.told_changes(groups, index, chronicle);
+                let Some(expected) = groups.expected(index, chronicle.id) else { continue };
+                if !matches(&expected, &told) {
+                    let what = groups.account(chronicle, &told, groups.places.stays(index, chronicle.id));
+                    return Err(Violation::MemberChangeTold { node: self.of_groups(index), what });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn told_changes(&self, groups: &Groups, index: NodeIndex, chronicle: &Chronicle) -> Vec<Changed> {
+        let account = |name: &protocol::Name| {
+            let person = groups.names.iter().position(|known| known == name)?;
+            groups.account_of(person)
+        };
+        let events = self.nodes[index].disk.events().iter().filter_map(|event| match &event.kind {
+            EventKind::Member { group, user, by, change } if *group == chronicle.name => {
+                Some(Changed { account: account(user)?, by: account(by)?, change: *change })
+            }
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+impl Groups {
+    /// What a device should have been told of a group.
+    fn expected(&self, index: NodeIndex, id: ConversationId) -> Option<Vec<Stretch>> {
+        let (chronicle, own) = (self.chronicles.get(&id)?, self.account_of(self.owners[index])?);
+        let all = chronicle.changes(0, chronicle.epoch());
+        let mut stretches = Vec::new();
+        let mut before: Option<&Stay> = None;
+        for stay in self.places.stays(index, id) {
+            let came = before.map_or(Stretch::Away { own, next: Vec::new(), all: all.clone() }, |before| {
+                if self.stayed(index, id, before.last, stay.first) {
+                    let missed = |fell: u64| {
+                        [chronicle.changes(before.last, fell), chronicle.difference(fell, stay.first)].concat()
+                    };
+                    Stretch::OneOf((before.last..=stay.first).map(missed).collect())
+                } else {
+                    Stretch::Away { own, next: chronicle.changes(before.last, stay.first), all: all.clone() }
+                }
+            });
+            stretches.push(came);
+            stretches.push(Stretch::Exactly(chronicle.changes(stay.first, stay.last)));
+            before = Some(stay);
+        }
+        let next = before.map_or_else(Vec::new, |stay| chronicle.changes(stay.last, chronicle.epoch()));
+        if before.is_none_or(|stay| !stay.open) {
+            stretches.push(Stretch::Away { own, next, all });
+        }
+        Some(stretches)
+    }
+
+    /// What was told and what happened, for people.
+    fn account(&self, chronicle: &Chronicle, told: &[Changed], stays: &[Stay]) -> String {
+        let name = |account| self.name_of(account).map_or_else(|| "?".to_owned(), ToString::to_string);
+        let say =
+            |changed: &Changed| format!("{} {} by {}", name(changed.account), changed.change.word(), name(changed.by));
+        let told: Vec<String> = told.iter().map(say).collect();
+        let happened = (0..=chronicle.epoch()).filter_map(|epoch| Some((epoch, chronicle.state(epoch)?)));
+        let happened: Vec<String> = happened
+            .flat_map(|(epoch, state)| state.changes.iter().map(move |changed| (epoch, *changed)))
+            .map(|(epoch, changed)| format!("{epoch}: {}", say(&changed)))
+            .collect();
+        format!("{}: told {told:?}; happened {happened:?}; stays {stays:?}", chronicle.name)
+    }
+}
+
+/// Whether what was told can be cut into these stretches.
+fn matches(stretches: &[Stretch], told: &[Changed]) -> bool {
+    let Some((first, rest)) = stretches.split_first() else { return told.is_empty() };
+    match first {
+        Stretch::Exactly(changes) => told.starts_with(changes) && matches(rest, &told[changes.len()..]),
+        Stretch::OneOf(all) => {
+            all.iter().any(|changes| told.starts_with(changes) && matches(rest, &told[changes.len()..]))
+        }
+        Stretch::Away { own, next, all } => {
+            let followed = told.iter().zip(next).take_while(|(told, happened)| told == happened).count();
+            (0..=followed).any(|followed| away(*own, all, rest, &told[followed..]))
+        }
+    }
+}
+
+/// The same for what is told of a time that is known by its ends alone.
+fn away(own: AccountId, all: &[Changed], rest: &[Stretch], told: &[Changed]) -> bool {
+    if matches(rest, told) {
+        return true;
+    }
+    let Some((first, later)) = told.split_first() else { return false };
+    let arrives = first.account == own && matches!(first.change, MemberChange::Joined | MemberChange::Invited);
+    let stays = all.iter().enumerate().filter(|(_, happened)| arrives && *happened == first);
+    let stayed = stays.into_iter().any(|(at, _)| {
+        let same = told.iter().zip(&all[at..]).take_while(|(told, happened)| told == happened).count();
+        (2..=same).any(|count| away(own, all, rest, &told[count..]))
+    });
+    let role = matches!(first.change, MemberChange::Promoted | MemberChange::Demoted);
+    stayed || (first.account == own && !role || first.by == first.account) && away(own, all, rest, later)
+}
