@@ -4,10 +4,17 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use etcetera::BaseStrategy as _;
-use protocol::directory::Registration;
+use protocol::{
+    directory::Registration,
+    money::{CURRENCY_MAX, Currency, SCALE_MAX},
+};
+
+use crate::server::MoneySettings;
 
 /// Where the directory listens unless told otherwise.
 const BIND_DEFAULT: &str = "0.0.0.0:7000";
+/// Flags about money, in the help.
+const MONEY: &str = "Money";
 /// Invite codes made in one go at most: enough for a school, few enough to print.
 pub const INVITES_MAX: u32 = 10_000;
 
@@ -33,6 +40,21 @@ pub struct Arguments {
     /// Who sees that somebody is online
     #[arg(long, global = true, value_enum, default_value_t = PresenceMode::Everyone)]
     pub presence: PresenceMode,
+    /// What every new account has from the beginning, like 100.00 [default: 0]
+    #[arg(long, global = true, value_name = "AMOUNT", help_heading = MONEY)]
+    pub opening_balance: Option<String>,
+    /// What the money is called, and its decimals [default: no name, 2]; fixed at the first start
+    #[arg(long, global = true, value_name = "NAME[:SCALE]", value_parser = currency, help_heading = MONEY)]
+    pub currency: Option<Currency>,
+    /// The most in one payment
+    #[arg(long, global = true, value_name = "AMOUNT", help_heading = MONEY)]
+    pub limit_payment: Option<String>,
+    /// The most that one account pays in a day of UTC
+    #[arg(long, global = true, value_name = "AMOUNT", help_heading = MONEY)]
+    pub limit_day: Option<String>,
+    /// The most that one account pays one other in a day of UTC
+    #[arg(long, global = true, value_name = "AMOUNT", help_heading = MONEY)]
+    pub limit_peer: Option<String>,
     /// Log more (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -109,6 +131,21 @@ pub enum LogFormat {
     Json,
 }
 
+/// Reads NAME or NAME:SCALE.
+fn currency(text: &str) -> Result<Currency, String> {
+    let (name, scale) = match text.rsplit_once(':') {
+        Some((name, scale)) => {
+            let digits = scale.parse().ok().filter(|_| scale.bytes().all(|byte| byte.is_ascii_digit()));
+            (name, digits.ok_or_else(|| format!("the decimals are a number from 0 to {SCALE_MAX}, like EUR:2"))?)
+        }
+        None => (text, Currency::default().scale()),
+    };
+    let plain = name.chars().all(|letter| letter.is_alphanumeric() || "€$£¥".contains(letter));
+    let name = name.to_owned().try_into().ok().filter(|_| plain && !name.is_empty());
+    let name = name.ok_or_else(|| format!("a currency's name is one to {CURRENCY_MAX} bytes of letters and digits"))?;
+    Currency::new(name, scale).ok_or_else(|| format!("the decimals are a number from 0 to {SCALE_MAX}, like EUR:2"))
+}
+
 /// Why the default data folder is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no home folder is known; say where to keep the data with --data DIR")]
@@ -125,6 +162,20 @@ impl Arguments {
         }
         let strategy = etcetera::choose_base_strategy().map_err(|_| NoHome)?;
         Ok(strategy.data_dir().join("tuppence").join("directory"))
+    }
+}
+
+impl Arguments {
+    /// What is said about money.
+    #[must_use]
+    pub fn money(&self) -> MoneySettings {
+        MoneySettings {
+            currency: self.currency.clone(),
+            opening_balance: self.opening_balance.clone(),
+            payment_limit: self.limit_payment.clone(),
+            day_limit: self.limit_day.clone(),
+            peer_limit: self.limit_peer.clone(),
+        }
     }
 }
 
@@ -155,6 +206,17 @@ mod tests {
         assert_eq!(arguments.presence, PresenceMode::Everyone);
         assert_eq!(arguments.log_format, LogFormat::Text);
         assert_eq!(arguments.command, None);
+    }
+
+    #[test]
+    fn a_currency_has_a_name_and_perhaps_decimals() {
+        let read = |text: &str| currency(text).map(|currency| (currency.name.to_string(), currency.scale()));
+        assert_eq!(read("EUR"), Ok(("EUR".to_owned(), 2)));
+        assert_eq!(read("point:0"), Ok(("point".to_owned(), 0)));
+        assert_eq!(read("€:9"), Ok(("€".to_owned(), 9)));
+        for wrong in ["", ":2", "EUR:", "EUR:10", "EUR:-1", "EUR:+1", "EUR:1:2", "two words", "seventeenletters1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

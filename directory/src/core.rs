@@ -5,6 +5,7 @@
 //! answer leaves.
 
 mod accounts;
+mod caller;
 mod commits;
 mod creations;
 mod deposits;
@@ -12,52 +13,51 @@ mod devices;
 mod fanout;
 mod groups;
 mod handouts;
+pub mod ledger;
 pub mod limits;
 mod mailbox;
 mod observer;
 mod opaque;
 mod packages;
+mod payers;
+mod payments;
 mod presence;
 mod sessions;
+mod setup;
 
-use std::{
-    net::SocketAddr,
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64},
 };
 
+use p256::ecdsa::SigningKey;
 use protocol::{
-    AccountId, DeviceId, PublicKey, Timestamp,
-    directory::{Push, Refusal, Registration, Reply, Request},
+    DeviceId, Timestamp,
+    directory::{PaymentLimits, Push, Refusal, Reply, Request},
+    money::Amount,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use sha2::{Digest as _, Sha256};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    ledger::{Book, Founder, OpenError, Settle},
+    store::{Store, StoreError, memory::MemoryLedger},
+};
 
-use self::{limits::Limits, observer::Observer, opaque::PasswordServer, presence::Presence, sessions::Session};
+use self::{
+    limits::Limits, observer::Observer, opaque::PasswordServer, payers::Payers, payments::Ledgered, presence::Presence,
+    sessions::Session,
+};
+
+pub use self::{
+    caller::Caller,
+    payments::{Begun, Pending},
+    setup::{Money, ServiceConfig},
+};
 
 /// Key packages forgotten in one sweep: what does not hold up requests.
 const PACKAGES_EXPIRE_MAX: usize = 1_000;
-
-/// What the operator chose.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ServiceConfig {
-    /// How one gets an account.
-    pub registration: Registration,
-    /// Whether presence is told to everybody; else to whom the person accepted.
-    pub presence_to_everyone: bool,
-    /// Seed of the service's generator: from the system in production, fixed in tests.
-    pub seed: [u8; 32],
-}
-
-impl std::fmt::Debug for ServiceConfig {
-    /// Without the seed, from which the secret behind all passwords is made at the first start.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("ServiceConfig");
-        shown.field("registration", &self.registration);
-        shown.field("presence_to_everyone", &self.presence_to_everyone).finish_non_exhaustive()
-    }
-}
 
 /// Something to do besides answering.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,46 +83,6 @@ pub struct Handled {
     pub answer: Result<Reply, Refusal>,
     /// What to do besides.
     pub effects: Vec<ServiceEffect>,
-}
-
-/// A connection, as the service knows it.
-pub struct Caller {
-    tls_key: PublicKey,
-    exporter: [u8; 32],
-    observed: SocketAddr,
-    session: Option<Session>,
-    login: Option<opaque::PendingLogin>,
-    /// The account whose password was proven on this connection, until that is used.
-    proven: Option<AccountId>,
-}
-
-impl std::fmt::Debug for Caller {
-    /// Without the exporter, which binds a password's proof to this connection.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("Caller");
-        shown.field("observed", &self.observed).field("session", &self.session);
-        shown.field("login", &self.login).finish_non_exhaustive()
-    }
-}
-
-impl Caller {
-    /// A new connection: the key that TLS has proven, the connection's exporter, and where it comes from.
-    #[must_use]
-    pub fn new(tls_key: PublicKey, exporter: [u8; 32], observed: SocketAddr) -> Self {
-        Self { tls_key, exporter, observed, session: None, login: None, proven: None }
-    }
-
-    /// The device that is signed in on it.
-    #[must_use]
-    pub fn device(&self) -> Option<DeviceId> {
-        self.session.map(|session| session.device)
-    }
-
-    /// The account that is signed in on it.
-    #[must_use]
-    pub fn account(&self) -> Option<AccountId> {
-        self.session.map(|session| session.account)
-    }
 }
 
 /// Why a request is not answered with a reply.
@@ -155,11 +115,17 @@ pub struct Service<S> {
     passwords: PasswordServer,
     observer: Observer,
     presence: Presence,
-    limits: Limits,
+    limits: Arc<Limits>,
+    book: Arc<Book>,
+    settle: Arc<dyn Settle>,
+    opening: Amount,
+    // Whether everybody has what the ledger owed them when this process began.
+    openings_posted: AtomicBool,
+    people: Payers,
     rng: Mutex<ChaCha20Rng>,
     // Sessions that have ended, counted once the store knows: whoever has an older count asks the store again.
     ended: AtomicU64,
-    on_fatal: Box<dyn Fn(&StoreError) + Send + Sync>,
+    on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync>,
 }
 
 impl<S> std::fmt::Debug for Service<S> {
@@ -169,8 +135,8 @@ impl<S> std::fmt::Debug for Service<S> {
 }
 
 impl<S: Store> Service<S> {
-    /// A service over a store. `on_fatal` hears of a store that failed: nothing is answered from it any more, and the
-    /// process has to end.
+    /// A service over a store, with a ledger of its own in memory that lives as long as it does. `on_fatal` hears of a
+    /// store that failed: nothing is answered from it any more, and the process has to end.
     ///
     /// # Errors
     /// [`StoreError`] if the store's secrets cannot be read or made.
@@ -179,6 +145,28 @@ impl<S: Store> Service<S> {
         config: ServiceConfig,
         on_fatal: impl Fn(&StoreError) + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
+        let root = SigningKey::from_slice(&Sha256::digest(config.seed));
+        let root = root.map_err(|_| StoreError::Damaged("a seed that makes no key".to_owned()))?;
+        let founder = Founder { root, currency: None, limits: PaymentLimits::default(), seed: config.seed };
+        let book = match Book::open(Arc::new(MemoryLedger::default()), founder) {
+            Ok(book) => Arc::new(book),
+            Err(OpenError::Store(error)) => return Err(error),
+            Err(error) => return Err(StoreError::Damaged(error.to_string())),
+        };
+        Self::with_money(store, Money::direct(book), config, on_fatal)
+    }
+
+    /// A service over a store and a ledger. `on_fatal` hears of either that failed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store's secrets cannot be read or made.
+    pub fn with_money(
+        store: S,
+        money: Money,
+        config: ServiceConfig,
+        on_fatal: impl Fn(&StoreError) + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        let Money { book, settle, opening } = money;
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         let passwords = PasswordServer::open(&store, &mut rng)?;
         Ok(Self {
@@ -187,10 +175,15 @@ impl<S: Store> Service<S> {
             passwords,
             observer: Observer::new(),
             presence: Presence::default(),
-            limits: Limits::default(),
+            limits: Arc::default(),
+            book,
+            settle,
+            opening,
+            openings_posted: AtomicBool::new(false),
+            people: Payers::default(),
             rng: Mutex::new(rng),
             ended: AtomicU64::new(0),
-            on_fatal: Box::new(on_fatal),
+            on_fatal: Arc::new(on_fatal),
         })
     }
 
@@ -205,6 +198,7 @@ impl<S: Store> Service<S> {
             effects.extend(self.expire_mail(now)?);
             effects.extend(self.sweep_handouts()?);
             self.store.expire_packages(now, PACKAGES_EXPIRE_MAX)?;
+            effects.extend(self.sweep_ledger(now)?);
             Ok(effects)
         });
         self.limits.sweep(now);
@@ -214,11 +208,24 @@ impl<S: Store> Service<S> {
         })
     }
 
-    /// Answers a request.
+    /// Answers a request, and waits for the disk with it.
     pub fn handle(&self, now: Timestamp, caller: &mut Caller, request: Request) -> Handled {
+        match self.begin(now, caller, request) {
+            Begun::Done(handled) => handled,
+            Begun::Later(pending) => self.wait(pending),
+        }
+    }
+
+    /// Answers a request, or says what its answer waits for.
+    pub fn begin(&self, now: Timestamp, caller: &mut Caller, request: Request) -> Begun {
         let mut effects = Vec::new();
-        let answer = match self.answer(now, caller, request, &mut effects) {
-            Ok(reply) => Ok(reply),
+        let answered = match request {
+            Request::Ledger(request) => self.begin_ledger(now, caller, *request, &mut effects),
+            request => self.answer(now, caller, request, &mut effects).map(Ledgered::Answered),
+        };
+        let answer = match answered {
+            Ok(Ledgered::Pending(pending)) => return Begun::Later(pending),
+            Ok(Ledgered::Answered(reply)) => Ok(reply),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::Store(error)) => {
                 (self.on_fatal)(&error);
@@ -226,7 +233,7 @@ impl<S: Store> Service<S> {
                 Err(Refusal::Unavailable)
             }
         };
-        Handled { answer, effects }
+        Begun::Done(Handled { answer, effects })
     }
 
     fn answer(
@@ -236,11 +243,7 @@ impl<S: Store> Service<S> {
         request: Request,
         effects: &mut Vec<ServiceEffect>,
     ) -> Answer {
-        self.recheck_session(now, caller, effects)?;
-        match caller.account() {
-            Some(account) => self.limits.request(now, account)?,
-            None => self.limits.unknown(now, caller.observed.ip())?,
-        }
+        self.at_the_door(now, caller, effects)?;
         match request {
             Request::Ping => Ok(Reply::Pong {
                 time: now,
@@ -279,6 +282,16 @@ impl<S: Store> Service<S> {
                 self.answer_member(now, caller, session, request, effects)
             }
         }
+    }
+
+    /// What every request passes first: whether its session still stands, and whether it comes too often.
+    fn at_the_door(&self, now: Timestamp, caller: &mut Caller, effects: &mut Vec<ServiceEffect>) -> Result<(), Stop> {
+        self.recheck_session(now, caller, effects)?;
+        match caller.account() {
+            Some(account) => self.limits.request(now, account)?,
+            None => self.limits.unknown(now, caller.observed.ip())?,
+        }
+        Ok(())
     }
 
     fn answer_member(
@@ -340,9 +353,9 @@ impl<S: Store> Service<S> {
             Request::ListGroups { after } => self.list_groups(account, after.as_ref()),
             Request::FindGroup { name } => self.find_group(account, &name),
             Request::Leave { leave } => self.leave_group(now, (account, device), &leave, effects),
-            Request::Ledger(_) => Err(Refusal::Unavailable.into()),
-            // Answered before anybody is signed in.
-            Request::Ping
+            // Answered elsewhere, most of it before anybody is signed in.
+            Request::Ledger(_)
+            | Request::Ping
             | Request::SignUpStart { .. }
             | Request::SignUpFinish(_)
             | Request::SignInStart { .. }
@@ -363,17 +376,4 @@ impl<S: Store> Service<S> {
 fn malformed(reason: &str) -> Stop {
     let reason = protocol::BoundedText::new(reason.chars().take(120).collect()).unwrap_or_default();
     Stop::Refused(Refusal::Malformed(reason))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_caller_shows_no_exporter() {
-        let caller = Caller::new(PublicKey([4; 65]), [171; 32], ([127, 0, 0, 1], 7_000).into());
-        let shown = format!("{caller:?} {caller:#?}");
-        assert!(shown.contains("127.0.0.1:7000"), "{shown}");
-        assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"), "{shown}");
-    }
 }

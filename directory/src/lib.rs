@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod core;
+pub mod ledger;
 pub mod logging;
 pub mod operator;
 pub mod server;

@@ -9,6 +9,7 @@ use std::{
 use clap::Parser as _;
 use directory::{
     config::{Arguments, PresenceMode},
+    ledger::OpenError,
     logging,
     operator::{self, OperatorError},
     server::{Listening, Patience, Server, Settings, StartError, Storage, data_folder::DataFolderError},
@@ -40,9 +41,13 @@ fn main() -> ExitCode {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let in_use = matches!(error.downcast_ref(), Some(StartError::DataFolder(DataFolderError::InUse(_))));
+    let other_currency = matches!(error.downcast_ref(), Some(StartError::Ledger(OpenError::OtherCurrency { .. })));
+    let no_amount = matches!(error.downcast_ref(), Some(StartError::Amount { .. }));
     match error.downcast_ref() {
         Some(OperatorError::UnknownUser(_)) => CONFLICT,
         Some(OperatorError::NoName(..)) => USAGE,
+        _ if other_currency => CONFLICT,
+        _ if no_amount => USAGE,
         _ if in_use => CONFLICT,
         _ => OTHER,
     }
@@ -74,6 +79,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         storage: Storage::Folder(arguments.data_folder()?),
         registration: arguments.registration.into(),
         presence_to_everyone: arguments.presence == PresenceMode::Everyone,
+        money: arguments.money(),
     })
     .await?;
     {

@@ -8,14 +8,17 @@
 mod conformance;
 mod conversations;
 mod handouts;
+pub mod ledger;
 pub mod memory;
 mod names;
 mod packages;
 pub mod sqlite;
 
 use protocol::{
-    AccountId, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp, certificate::SignedDeviceList,
+    AccountId, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
+    certificate::{Certificate, SignedDeviceList},
     directory::Cursor,
+    money::Amount,
 };
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +104,8 @@ pub struct NewAccount {
     pub invite: Option<String>,
     /// The code that the operator may have offered for the name.
     pub reset: Option<String>,
+    /// What the ledger owes it from the beginning.
+    pub opening: Amount,
 }
 
 /// What came of making an account. In order of precedence.
@@ -206,6 +211,10 @@ pub trait Accounts {
     fn add_invites(&self, codes: &[String]) -> Stored<()>;
     /// Whether an invite code is free.
     fn invite_is_free(&self, code: &str) -> Stored<bool>;
+    /// Opening balances that the ledger may still owe, at most so many.
+    fn owed_openings(&self, at_most: usize) -> Stored<Vec<(AccountId, Amount)>>;
+    /// The ledger owes this account no opening balance any more.
+    fn opening_posted(&self, account: AccountId) -> Stored<()>;
     /// Numbers for the operator.
     fn counts(&self) -> Stored<Counts>;
 }
@@ -226,6 +235,10 @@ pub trait AccountChanges {
     fn reset_is_offered(&self, name: &Name, code: &str) -> Stored<bool>;
     /// All devices that an account ever had, revoked ones too.
     fn devices_of(&self, account: AccountId) -> Stored<Vec<DeviceRecord>>;
+    /// Keeps certificates of an account's devices for good: what a device signed before it was revoked is still looked at.
+    fn keep_certificates(&self, account: AccountId, certificates: &[(DeviceId, Certificate)]) -> Stored<()>;
+    /// The certificates that are kept of an account's devices.
+    fn certificates_of(&self, account: AccountId) -> Stored<Vec<(DeviceId, Certificate)>>;
     /// Keeps when a device was last connected.
     fn note_device_seen(&self, device: DeviceId, at: Timestamp) -> Stored<()>;
     /// When devices were last connected, in the order asked.

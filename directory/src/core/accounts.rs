@@ -6,6 +6,7 @@ use protocol::{
     directory::{Person, Refusal, Registration, Reply, SignUp, Who},
     frame,
     limits::{DIRECTORY_FRAME_MAX, LIST_MAX},
+    money::Amount,
 };
 use sha2::{Digest as _, Sha256};
 use unicode_security::confusable_detection::skeleton;
@@ -107,9 +108,14 @@ impl<S: Store> Service<S> {
             return Err(Refusal::RegistrationClosed.into());
         }
         let invited = self.config.registration == Registration::Invite;
+        // Whoever gets a name back has what it had from the beginning: the operator's to move.
+        let opening = if reset.is_some() { Amount::ZERO } else { self.opening };
         let code = || sign_up.invite.as_deref().map(str::to_owned).ok_or(Refusal::InviteNeeded);
         let invite = if invited && !free { Some(code()?) } else { None };
-        let new = NewAccount { record, device: row, skeleton: looks_like(&sign_up.name), invite, reset };
+        let new = NewAccount { record, device: row, skeleton: looks_like(&sign_up.name), invite, reset, opening };
+        if let Some(old) = old {
+            self.keep_certificates(old)?;
+        }
         match self.store.create_account(&new)? {
             AccountMade::Made => {}
             AccountMade::DeviceTaken => return Err(Refusal::DeviceTaken.into()),
@@ -117,6 +123,7 @@ impl<S: Store> Service<S> {
             AccountMade::NameConfusable => return Err(Refusal::NameConfusable.into()),
             AccountMade::InviteUsed => return Err(Refusal::InviteNeeded.into()),
         }
+        self.post_openings(now)?;
         if let Some(old) = old {
             // It is closed: its devices are shut out before anybody else is there under its name.
             self.forget_revoked(now, old, effects)?;

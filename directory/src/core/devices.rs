@@ -7,7 +7,7 @@
 use membership::{certificate::VerifiedDeviceList, certificate::verify_device_list, signing};
 use protocol::{
     AccountId, Bounded, BoundedBytes, DeviceId, Name, Timestamp,
-    certificate::{DeviceEntry, SignedDeviceList},
+    certificate::{Certificate, DeviceEntry, SignedDeviceList},
     directory::{DeviceSeen, Push, RECOVERY_LABEL, Recovery, Refusal, Reply},
 };
 
@@ -24,6 +24,13 @@ pub(super) fn devices_of(record: &AccountRecord) -> Vec<DeviceEntry> {
     let list = record.devices.list().ok();
     let certificates = list.into_iter().flat_map(|list| list.devices);
     certificates.filter_map(|certificate| certificate.entry().ok()).collect()
+}
+
+/// An account's present certificates, by device.
+pub(super) fn certificates_of(record: &AccountRecord) -> Vec<(DeviceId, Certificate)> {
+    let list = record.devices.list().ok();
+    let certificates = list.into_iter().flat_map(|list| list.devices);
+    certificates.filter_map(|certificate| Some((certificate.entry().ok()?.device, certificate))).collect()
 }
 
 fn row(account: AccountId, entry: &DeviceEntry, signed_in: bool) -> DeviceRecord {
@@ -113,6 +120,10 @@ impl<S: Store> Service<S> {
             false => Some(self.devices_change(now, record, devices, &list, secrets)?),
         };
         if let Some(change) = &change {
+            if !change.removed.is_empty() {
+                // What a device signed before it goes is looked at afterwards, too.
+                self.keep_certificates(account)?;
+            }
             match self.store.replace_devices(change)? {
                 DevicesChanged::Changed => {}
                 DevicesChanged::Unknown => return Err(Refusal::NotSignedIn.into()),
@@ -147,7 +158,10 @@ impl<S: Store> Service<S> {
         let before = devices_of(record);
         // A certificate may be renewed; the keys behind an id never change.
         let same = |one: &DeviceEntry, other: &DeviceEntry| {
-            one.device == other.device && one.tls_key == other.tls_key && one.mls_key == other.mls_key
+            one.device == other.device
+                && one.tls_key == other.tls_key
+                && one.mls_key == other.mls_key
+                && one.order_key == other.order_key
         };
         let is_new = |entry: &&DeviceEntry| !before.iter().any(|old| old.device == entry.device);
         if list.devices.iter().any(|entry| before.iter().any(|old| old.device == entry.device && !same(old, entry))) {
@@ -173,6 +187,7 @@ impl<S: Store> Service<S> {
         account: AccountId,
         effects: &mut Vec<ServiceEffect>,
     ) -> Result<(), Stop> {
+        self.people.changed();
         let devices = self.store.devices_of(account)?;
         let gone: Vec<DeviceId> = devices.into_iter().filter(|row| row.revoked).map(|row| row.device).collect();
         if gone.is_empty() {
@@ -250,6 +265,8 @@ impl<S: Store> Service<S> {
         if caller.proven.take() != Some(account) {
             return Err(Refusal::PasswordNeeded.into());
         }
+        self.refuse_with_money(account)?;
+        self.keep_certificates(account)?;
         self.check_not_needed(account)?;
         // First the groups: whoever is interrupted in between closes the account by asking again, and finds none left. What
         // another device has come into meanwhile is left afterwards.

@@ -7,7 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use protocol::{AccountId, MessageId, Name, Timestamp, directory::Refusal, limits::STRANGER_ENVELOPES_PER_HOUR};
+use protocol::{
+    AccountId, MessageId, Name, Timestamp,
+    directory::Refusal,
+    limits::{REFUSED_ORDERS_PER_HOUR, STRANGER_ENVELOPES_PER_HOUR},
+};
 
 use self::recent::Recent;
 
@@ -40,6 +44,10 @@ const FAILURE_WAIT_MAX_MS: u64 = 60_000;
 const FAILURE_MEMORY_MS: u64 = 3_600_000;
 /// An hour, in milliseconds: the window of a stranger's messages.
 const HOUR_MS: u64 = 3_600_000;
+/// Orders of one account that may be refused for good: see [`REFUSED_ORDERS_PER_HOUR`].
+const REFUSED_BURST: u64 = REFUSED_ORDERS_PER_HOUR as u64;
+/// Thousandths of one more of them in a second.
+const REFUSED_THOUSANDTHS: u64 = REFUSED_BURST * 1_000 / 3_600;
 /// How long buckets are remembered, in milliseconds: the slowest of them is full again by then.
 const BUCKET_MEMORY_MS: u64 = 600_000;
 
@@ -96,6 +104,7 @@ struct Inner {
     by_name: Recent<(Name, IpAddr), Failures>,
     by_address: Recent<IpAddr, Failures>,
     strangers: Recent<(AccountId, AccountId), Vec<(MessageId, Timestamp)>>,
+    refused_orders: Recent<AccountId, Bucket>,
 }
 
 /// Who asked how often.
@@ -222,6 +231,24 @@ impl Limits {
         if known || room { Ok(()) } else { Err(Refusal::StrangerLimit) }
     }
 
+    /// Whether the ledger still looks at an account's orders: each that it refuses for good stays in its journal.
+    pub(super) fn may_order(&self, now: Timestamp, payer: AccountId) -> Result<(), Refusal> {
+        let inner = self.lock();
+        Bucket::take(inner.refused_orders.get(&payer).copied(), now, REFUSED_THOUSANDTHS, REFUSED_BURST)
+            .map(|_| ())
+            .map_err(limited)
+    }
+
+    /// An account's order was refused for good.
+    pub(super) fn order_refused(&self, now: Timestamp, payer: AccountId) {
+        let mut inner = self.lock();
+        let bucket = inner.refused_orders.get(&payer).copied();
+        // What was handed in together may be refused together; nothing is owed for it.
+        if let Ok(bucket) = Bucket::take(bucket, now, REFUSED_THOUSANDTHS, REFUSED_BURST) {
+            inner.refused_orders.insert(payer, bucket);
+        }
+    }
+
     /// Forgets what no longer matters.
     pub(super) fn sweep(&self, now: Timestamp) {
         let mut inner = self.lock();
@@ -233,6 +260,7 @@ impl Limits {
         inner.creations.turn(now, BUCKET_MEMORY_MS);
         inner.commits.turn(now, BUCKET_MEMORY_MS);
         inner.strangers.turn(now, HOUR_MS);
+        inner.refused_orders.turn(now, HOUR_MS);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::store::sqlite::DATABASE;
+use crate::store::sqlite::{DATABASE, ledger::LEDGER};
 
 /// Holding its lock means being the one process that serves from this folder. It stays when the process is gone: only
 /// the lock on it counts, and the system lets go of that whatever ended the process.
@@ -52,7 +52,9 @@ impl DataFolder {
         let unusable = |source| DataFolderError::Unusable { folder: folder.to_owned(), source };
         create(folder).map_err(unusable)?;
         let lock = open_lock(folder).map_err(unusable)?;
-        create_private(&folder.join(DATABASE)).map_err(unusable)?;
+        for database in [DATABASE, LEDGER] {
+            create_private(&folder.join(database)).map_err(unusable)?;
+        }
         // Whoever only looks whether the folder is taken holds the lock for a moment.
         for _ in 0..LOOKS_MAX {
             match lock.try_lock() {
@@ -129,6 +131,6 @@ mod tests {
         let _taken = DataFolder::take(&folder).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(LOCK_FILE))), (0o700, 0o600));
-        assert_eq!(mode(&folder.join(DATABASE)), 0o600);
+        assert_eq!((mode(&folder.join(DATABASE)), mode(&folder.join(LEDGER))), (0o600, 0o600));
     }
 }

@@ -8,10 +8,12 @@ mod connection;
 pub mod data_folder;
 mod journal;
 mod link;
+mod money;
 mod opening;
 mod push;
 pub mod reception;
 mod sessions;
+mod settling;
 mod stream;
 mod transport;
 mod workers;
@@ -22,7 +24,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use protocol::{Fingerprint, Timestamp, peer::CloseCode};
+use protocol::{Fingerprint, Timestamp, money::AmountError, peer::CloseCode};
 use quinn::{Endpoint, VarInt};
 use tokio::{
     task::spawn_blocking,
@@ -31,6 +33,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    ledger::OpenError,
     server::{
         arrivals::{Arrivals, Verdict},
         data_folder::{DataFolder, DataFolderError},
@@ -46,12 +49,15 @@ use crate::{
     },
 };
 
+pub use money::{AmountFlag, MoneySettings};
 pub(crate) use opening::root_key;
 pub use opening::{Settings, Storage};
 pub use transport::ResetKey;
 
 /// How often leases, retention and the instance's certificate are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often what the operator's commands have left is looked for: they wait for it.
+const ISSUE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a shutdown may take altogether, before what is left is cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -111,6 +117,19 @@ pub enum StartError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The ledger can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// A flag is no amount of the ledger's money.
+    #[error("{flag} {text}: {error}")]
+    Amount {
+        /// Which flag.
+        flag: AmountFlag,
+        /// What it was given.
+        text: String,
+        /// What is wrong with it.
+        error: AmountError,
+    },
     /// The runtime ended while the store was being opened.
     #[error("interrupted while starting")]
     Interrupted,
@@ -165,7 +184,7 @@ impl Server {
         listening: Listening,
         reception: Arc<dyn Reception>,
         (root, reset): (RootKey, &ResetKey),
-        folder: Option<DataFolder>,
+        folder: Option<Arc<DataFolder>>,
         failed: CancellationToken,
     ) -> Result<Self, StartError> {
         let identity = root.certify_instance(now())?;
@@ -267,10 +286,16 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>, tasks: TaskTracker) {
 async fn keep_house(endpoint: Endpoint, shared: Arc<Shared>, root: RootKey, mut identity: InstanceIdentity) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut issues = tokio::time::interval(ISSUE_INTERVAL);
+    issues.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             _ = interval.tick() => {}
+            _ = issues.tick() => {
+                shared.workers.issue_wanted().await;
+                continue;
+            }
         }
         shared.workers.sweep().await;
         if identity.is_due(now()) {

@@ -10,14 +10,21 @@ use protocol::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    core::{Caller, Handled, Service, ServiceConfig, ServiceEffect},
+    core::{Begun, Caller, Handled, Money, Service, ServiceConfig, ServiceEffect},
     server::{
         Listening, StartError,
         data_folder::DataFolder,
+        money::{self, MoneySettings},
         reception::{Reception, Visit},
+        settling,
         transport::ResetKey,
     },
-    store::{Instance, Store, StoreError, memory::MemoryStore, sqlite::SqliteStore},
+    store::{
+        Instance, Store, StoreError,
+        ledger::LedgerStore,
+        memory::MemoryStore,
+        sqlite::{SqliteStore, ledger::SqliteLedger},
+    },
     tls::{TlsError, identity::RootKey},
 };
 
@@ -47,6 +54,8 @@ pub struct Settings {
     pub registration: Registration,
     /// Whether everybody may see who is online; else only whom the person accepted.
     pub presence_to_everyone: bool,
+    /// What the money is.
+    pub money: MoneySettings,
 }
 
 impl Settings {
@@ -58,6 +67,7 @@ impl Settings {
             storage: Storage::Memory(MemoryStore::default()),
             registration: Registration::Open,
             presence_to_everyone: true,
+            money: MoneySettings::default(),
         }
     }
 
@@ -73,7 +83,7 @@ pub(crate) struct Opened {
     pub(crate) reception: Arc<dyn Reception>,
     pub(crate) root: RootKey,
     pub(crate) reset: ResetKey,
-    pub(crate) folder: Option<DataFolder>,
+    pub(crate) folder: Option<Arc<DataFolder>>,
     /// Cancelled when the store can no longer make anything durable.
     pub(crate) failed: CancellationToken,
 }
@@ -82,14 +92,20 @@ pub(crate) struct Opened {
 pub(crate) fn open(settings: Settings) -> Result<Opened, StartError> {
     match &settings.storage {
         Storage::Folder(folder) => {
-            let taken = DataFolder::take(folder)?;
-            open_over(SqliteStore::open(folder)?, &settings, Some(taken))
+            let taken = Arc::new(DataFolder::take(folder)?);
+            let ledger = Arc::new(SqliteLedger::open(folder)?);
+            open_over(SqliteStore::open(folder)?, ledger, &settings, Some(taken))
         }
-        Storage::Memory(store) => open_over(store.clone(), &settings, None),
+        Storage::Memory(store) => open_over(store.clone(), Arc::new(store.ledger()), &settings, None),
     }
 }
 
-fn open_over<S: Store>(store: S, settings: &Settings, folder: Option<DataFolder>) -> Result<Opened, StartError> {
+fn open_over<S: Store>(
+    store: S,
+    ledger: Arc<dyn LedgerStore>,
+    settings: &Settings,
+    folder: Option<Arc<DataFolder>>,
+) -> Result<Opened, StartError> {
     let (root, reset) = (root_key(&store)?, reset_key(&store)?);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(TlsError::Randomness)?;
@@ -109,7 +125,11 @@ fn open_over<S: Store>(store: S, settings: &Settings, folder: Option<DataFolder>
             }
         }
     };
-    let service = Service::new(store, ServiceConfig { registration, presence_to_everyone, seed }, on_fatal)?;
+    let (book, opening) = money::open(ledger, &root, &settings.money)?;
+    let settle = settling::start(Arc::clone(&book), folder.clone(), failed.clone()).map_err(StartError::Threads)?;
+    let money = Money { book, settle: Arc::new(settle), opening };
+    let config = ServiceConfig { registration, presence_to_everyone, seed };
+    let service = Service::with_money(store, money, config, on_fatal)?;
     Ok(Opened { reception: Arc::new(Desk(Arc::new(service))), root, reset, folder, failed })
 }
 
@@ -143,6 +163,10 @@ impl<S: Store> Reception for Desk<S> {
     fn sweep(&self, now: Timestamp) -> Vec<ServiceEffect> {
         self.0.sweep(now)
     }
+
+    fn issue_wanted(&self, now: Timestamp) -> Vec<ServiceEffect> {
+        self.0.issue_wanted(now)
+    }
 }
 
 struct Call<S> {
@@ -157,6 +181,10 @@ impl<S: Store> Visit for Call<S> {
 
     fn handle(&mut self, now: Timestamp, request: Request) -> Handled {
         self.service.handle(now, &mut self.caller, request)
+    }
+
+    fn begin(&mut self, now: Timestamp, request: Request) -> Begun {
+        self.service.begin(now, &mut self.caller, request)
     }
 
     fn disconnected(&mut self, now: Timestamp) -> Vec<ServiceEffect> {

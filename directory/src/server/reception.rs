@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 
 use protocol::{AccountId, DeviceId, PublicKey, Timestamp, directory::Request};
 
-use crate::core::{Handled, ServiceEffect};
+use crate::core::{Begun, Handled, ServiceEffect};
 
 /// Receives connections.
 pub trait Reception: Send + Sync {
@@ -14,6 +14,11 @@ pub trait Reception: Send + Sync {
 
     /// Looks after what passes with time: leases, retention.
     fn sweep(&self, now: Timestamp) -> Vec<ServiceEffect>;
+
+    /// Does what the operator's commands have left to be done.
+    fn issue_wanted(&self, _now: Timestamp) -> Vec<ServiceEffect> {
+        Vec::new()
+    }
 }
 
 /// One connection's dealings with the service, one call at a time.
@@ -23,6 +28,11 @@ pub trait Visit: Send {
 
     /// Answers a request and says what follows from it.
     fn handle(&mut self, now: Timestamp, request: Request) -> Handled;
+
+    /// Answers a request, or says what its answer waits for.
+    fn begin(&mut self, now: Timestamp, request: Request) -> Begun {
+        Begun::Done(self.handle(now, request))
+    }
 
     /// The connection is gone, and no newer one of its device took its place.
     fn disconnected(&mut self, now: Timestamp) -> Vec<ServiceEffect>;

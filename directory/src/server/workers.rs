@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    core::ServiceEffect,
+    core::{Begun, Handled, ServiceEffect},
     server::{
         data_folder::DataFolder,
         link::Link,
@@ -56,6 +56,7 @@ enum Job {
     Connected { party: Party, done: oneshot::Sender<()> },
     Disconnected { party: Party, done: oneshot::Sender<()> },
     Sweep,
+    Issue,
     Stop,
 }
 
@@ -100,6 +101,11 @@ impl Workers {
     pub(crate) async fn sweep(&self) {
         let _ = self.jobs.send(Job::Sweep).await;
     }
+
+    /// Has the service do what the operator's commands have left.
+    pub(crate) async fn issue_wanted(&self) {
+        let _ = self.jobs.send(Job::Issue).await;
+    }
 }
 
 /// The threads themselves.
@@ -132,7 +138,7 @@ struct Desk {
     // One coming or going of a device at a time: the end of its old connection must not end the presence of its new one.
     turns: [Lock<()>; TURNS],
     failed: CancellationToken,
-    _folder: Option<DataFolder>,
+    _folder: Option<Arc<DataFolder>>,
 }
 
 /// Starts the threads. They stop answering when `failed` says that the store can no longer make anything durable.
@@ -141,7 +147,7 @@ struct Desk {
 /// The system's, if it has no thread for us.
 pub(crate) fn start(
     reception: Arc<dyn Reception>,
-    folder: Option<DataFolder>,
+    folder: Option<Arc<DataFolder>>,
     failed: CancellationToken,
 ) -> io::Result<(Workers, Threads)> {
     let (sender, jobs) = mpsc::channel(JOBS_MAX);
@@ -159,7 +165,7 @@ pub(crate) fn start(
 
 impl Desk {
     /// Does one job after the other until told to stop, or until the store has failed.
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         while let Some(job) = self.next().filter(|_| !self.failed.is_cancelled()) {
             // A bug in one request must not take the service from everybody: the store has undone what was half done.
             if catch_unwind(AssertUnwindSafe(|| self.perform_job(job))).is_err() {
@@ -173,15 +179,9 @@ impl Desk {
         job.filter(|job| !matches!(job, Job::Stop))
     }
 
-    fn perform_job(&self, job: Job) {
+    fn perform_job(self: &Arc<Self>, job: Job) {
         match job {
-            Job::Ask { mut party, request, answer } => {
-                let answered = self.ask(&mut party, request);
-                drop(party);
-                if let Some(answered) = answered {
-                    let _ = answer.send(answered);
-                }
-            }
+            Job::Ask { party, request, answer } => self.ask(party, request, answer),
             Job::Connected { mut party, done } => {
                 let effects = party.visit.connected(now());
                 self.note_sign_in(&party);
@@ -199,18 +199,42 @@ impl Desk {
                 drop((party, done));
             }
             Job::Sweep => self.perform(self.reception.sweep(now())),
+            Job::Issue => self.perform(self.reception.issue_wanted(now())),
             Job::Stop => {}
         }
     }
 
-    /// Answers a request; not at all if its effects can't be made durable, because then no answer would be true.
-    fn ask(&self, party: &mut Party, request: Request) -> Option<Answered> {
+    /// Answers a request; what waits for the ledger is answered by whoever writes that, and this thread is free.
+    fn ask(self: &Arc<Self>, mut party: Party, request: Request, answer: oneshot::Sender<Answered>) {
         let before = party.visit.account();
-        let handled = party.visit.handle(now(), request);
-        self.note_sign_in(party);
+        let begun = party.visit.begin(now(), request);
+        self.note_sign_in(&party);
+        let account = party.visit.account().or(before);
+        match begun {
+            Begun::Done(handled) => {
+                // Only then another request of its connection is taken up.
+                let answered = self.finish(handled, account);
+                drop(party);
+                if let Some(answered) = answered {
+                    let _ = answer.send(answered);
+                }
+            }
+            Begun::Later(pending) => {
+                drop(party);
+                let desk = Arc::clone(self);
+                pending.settle(move |handled| {
+                    if let Some(answered) = desk.finish(handled, account) {
+                        let _ = answer.send(answered);
+                    }
+                });
+            }
+        }
+    }
+
+    /// What is answered; nothing at all if the effects can't be made durable, because then no answer would be true.
+    fn finish(&self, handled: Handled, account: Option<AccountId>) -> Option<Answered> {
         self.perform(handled.effects);
-        let answered = Answered { answer: handled.answer, account: party.visit.account().or(before) };
-        (!self.failed.is_cancelled()).then_some(answered)
+        (!self.failed.is_cancelled()).then_some(Answered { answer: handled.answer, account })
     }
 
     /// If the connection's device is signed in now, pushes for it come here from now on.

@@ -6,6 +6,7 @@ mod conversations;
 mod groups;
 mod handouts;
 mod histories;
+mod ledger;
 mod packages;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use protocol::{
     AccountId, BoundedBytes, ConversationId, DeviceId, MessageId, Name, PublicKey, Signature, Timestamp,
-    certificate::SignedDeviceList, directory::Cursor,
+    certificate::SignedDeviceList, directory::Cursor, money::Amount,
 };
 
 /// Each case as a test of its own for each store.
@@ -63,6 +64,9 @@ conformance!(
     a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
     a_closed_conversation_is_gone_for_good,
     whoever_left_without_a_request_is_gone_from_the_lists_all_the_same,
+    what_the_ledger_owes_is_known_until_it_is_posted,
+    certificates_that_are_kept_stay_as_they_are,
+    who_has_joined_the_same_group_shares_it,
 );
 
 use changes::{
@@ -72,11 +76,12 @@ use changes::{
     whoever_shows_the_offered_code_gets_the_name_and_the_old_account_is_closed,
 };
 
+use changes::{certificates_that_are_kept_stay_as_they_are, what_the_ledger_owes_is_known_until_it_is_posted};
 use conversations::{a_conversation_is_made_once, the_first_commit_of_an_epoch_wins_for_good};
 use groups::{
     a_closed_conversation_is_gone_for_good, a_name_is_given_out_once_to_a_person_or_a_group,
     a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,
-    groups_are_listed_by_name_to_whom_they_concern,
+    groups_are_listed_by_name_to_whom_they_concern, who_has_joined_the_same_group_shares_it,
     who_is_in_a_conversation_and_where_it_stands_is_read_without_its_state,
     whoever_left_without_a_request_is_gone_from_the_lists_all_the_same,
 };
@@ -126,7 +131,14 @@ fn new_account(id: u8, named: u8, looks: u8, of: u8, invite: Option<&str>) -> Ne
         send_counter,
         revoked: false,
     };
-    NewAccount { record, device, skeleton: format!("looks-{looks}"), invite: invite.map(str::to_owned), reset: None }
+    NewAccount {
+        record,
+        device,
+        skeleton: format!("looks-{looks}"),
+        invite: invite.map(str::to_owned),
+        reset: None,
+        opening: Amount::ZERO,
+    }
 }
 
 fn simple(n: u8) -> NewAccount {

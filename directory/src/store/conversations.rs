@@ -172,6 +172,8 @@ pub trait Conversations {
         after: Option<ConversationId>,
         at_most: usize,
     ) -> Stored<Vec<ConversationId>>;
+    /// Whether two accounts have both joined some group.
+    fn share_group(&self, one: AccountId, other: AccountId) -> Stored<bool>;
     /// A group, as an account is told of it.
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>>;
 }

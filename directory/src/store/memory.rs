@@ -2,6 +2,7 @@
 
 mod changes;
 mod conversations;
+mod ledger;
 mod mailbox;
 mod packages;
 
@@ -11,9 +12,11 @@ use std::{
 };
 
 use protocol::{
-    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, directory::Cursor, policy::SignedLeave,
+    AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp, certificate::Certificate,
+    directory::Cursor, money::Amount, policy::SignedLeave,
 };
 
+pub use self::ledger::MemoryLedger;
 use self::packages::Packages;
 
 use super::{
@@ -61,6 +64,8 @@ struct Inner {
     resets: BTreeMap<String, AccountId>,
     devices_seen: BTreeMap<DeviceId, Timestamp>,
     blocked: BTreeSet<(AccountId, AccountId)>,
+    owed: BTreeMap<AccountId, Amount>,
+    certificates: BTreeMap<(AccountId, DeviceId), Certificate>,
 }
 
 impl Inner {
@@ -70,11 +75,18 @@ impl Inner {
     }
 }
 
-/// The store in memory. Handles share it, so that a directory can be started again over the same one.
+/// The store in memory, and the ledger's beside it. Handles share it, so that a directory can be started again over the same
+/// one.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Inner>>);
+pub struct MemoryStore(Arc<Mutex<Inner>>, MemoryLedger);
 
 impl MemoryStore {
+    /// The ledger's store.
+    #[must_use]
+    pub fn ledger(&self) -> MemoryLedger {
+        self.1.clone()
+    }
+
     // Each call leaves whole records even if a later one panics.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,6 +130,9 @@ impl Accounts for MemoryStore {
         inner.skeletons.insert(new.skeleton.clone(), record.account);
         inner.devices.insert(new.device.device, new.device.clone());
         inner.accounts.insert(record.account, record.clone());
+        if new.opening > Amount::ZERO {
+            inner.owed.insert(record.account, new.opening);
+        }
         Ok(AccountMade::Made)
     }
 
@@ -201,6 +216,15 @@ impl Accounts for MemoryStore {
 
     fn invite_is_free(&self, code: &str) -> Stored<bool> {
         Ok(self.lock().invites.get(code) == Some(&None))
+    }
+
+    fn owed_openings(&self, at_most: usize) -> Stored<Vec<(AccountId, Amount)>> {
+        Ok(self.lock().owed.iter().map(|(account, amount)| (*account, *amount)).take(at_most).collect())
+    }
+
+    fn opening_posted(&self, account: AccountId) -> Stored<()> {
+        self.lock().owed.remove(&account);
+        Ok(())
     }
 
     fn counts(&self) -> Stored<Counts> {

@@ -11,6 +11,7 @@ mod changes;
 mod conversations;
 mod groups;
 mod handouts;
+pub mod ledger;
 mod mailbox;
 mod names;
 mod packages;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use p256::{ecdsa::SigningKey, pkcs8::DecodePrivateKey as _};
 use protocol::{Fingerprint, PublicKey, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -51,6 +52,15 @@ impl RootKey {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         membership::fingerprint(&self.public)
+    }
+
+    /// The same key, as what vouches for the ledger's receipt key is signed.
+    ///
+    /// # Errors
+    /// [`TlsError::RootKey`] if it is none of that curve.
+    pub fn signing_key(&self) -> Result<SigningKey, TlsError> {
+        let pkcs8 = Zeroizing::new(self.key.serialize_der());
+        SigningKey::from_pkcs8_der(&pkcs8).map_err(|_| TlsError::RootKey)
     }
 
     /// A new instance key with its certificate, valid from a little before `now`.

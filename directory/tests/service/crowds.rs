@@ -15,6 +15,7 @@ use protocol::{
     directory::{CommitSubmission, Deposit, DepositResult, MailItem, Reply, Request},
     frame,
     limits::{CERTIFICATE_LIFETIME_MS, DIRECTORY_FRAME_MAX},
+    money::Amount,
     peer::Envelope,
     policy::Access,
 };
@@ -76,7 +77,8 @@ fn face(hall: &Hall<impl Store>, n: u16) -> Face {
         send_counter: 0,
         revoked: false,
     };
-    let new = NewAccount { record, device, skeleton: name.to_string(), invite: None, reset: None };
+    let new =
+        NewAccount { record, device, skeleton: name.to_string(), invite: None, reset: None, opening: Amount::ZERO };
     hall.service.store().create_account(&new).unwrap();
     Face { account, device: entry.device, client: client(&certificate, &mls) }
 }

@@ -260,7 +260,7 @@ pub(crate) struct Person {
     pub(crate) password: String,
     pub(crate) entry: DeviceEntry,
     pub(crate) devices: SignedDeviceList,
-    certificate: Certificate,
+    pub(crate) certificate: Certificate,
     root: SigningKey,
     pub(crate) account: AccountId,
     pub(crate) client: Client<Config>,

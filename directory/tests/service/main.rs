@@ -19,6 +19,7 @@ macro_rules! over_both {
 }
 
 mod alike;
+mod asking;
 mod circle;
 mod commits;
 mod creations;
@@ -31,7 +32,9 @@ mod guessing;
 mod hall;
 mod leaving;
 mod mail;
+mod money;
 mod packages;
 mod precedence;
 mod sessions;
 mod talk;
+mod till;

@@ -10,7 +10,9 @@ use directory::store::{
 };
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, Name, PublicKey, Timestamp,
+    certificate::Certificate,
     directory::{Cursor, GroupListing},
+    money::Amount,
     policy::SignedLeave,
 };
 
@@ -111,7 +113,12 @@ impl Accounts for MortalStore {
         book(account: AccountId) -> Option<(u64, Vec<u8>)>;
         has_accepted(pairs: &[(AccountId, AccountId)]) -> Vec<bool>;
         invite_is_free(code: &str) -> bool;
+        owed_openings(at_most: usize) -> Vec<(AccountId, Amount)>;
         counts() -> Counts;
+    }
+
+    fn opening_posted(&self, account: AccountId) -> Stored<()> {
+        self.change(&[], |inner| inner.opening_posted(account))
     }
 
     fn create_account(&self, account: &NewAccount) -> Stored<AccountMade> {
@@ -159,6 +166,7 @@ impl AccountChanges for MortalStore {
     reads! {
         reset_is_offered(name: &Name, code: &str) -> bool;
         devices_of(account: AccountId) -> Vec<DeviceRecord>;
+        certificates_of(account: AccountId) -> Vec<(DeviceId, Certificate)>;
         devices_seen(devices: &[DeviceId]) -> Vec<Option<Timestamp>>;
         has_blocked(pairs: &[(AccountId, AccountId)]) -> Vec<bool>;
     }
@@ -189,6 +197,10 @@ impl AccountChanges for MortalStore {
 
     fn offer_reset(&self, name: &Name, code: &str) -> Stored<bool> {
         self.change(&[], |inner| inner.offer_reset(name, code))
+    }
+
+    fn keep_certificates(&self, account: AccountId, certificates: &[(DeviceId, Certificate)]) -> Stored<()> {
+        self.change(&[], |inner| inner.keep_certificates(account, certificates))
     }
 
     fn note_device_seen(&self, device: DeviceId, at: Timestamp) -> Stored<()> {
@@ -232,6 +244,7 @@ impl Conversations for MortalStore {
         commit_of(id: ConversationId, epoch: u64) -> Option<CommitHash>;
         closed_by(id: ConversationId) -> Option<SignedLeave>;
         groups(asker: AccountId, after: Option<&Name>, at_most: usize) -> Vec<GroupListing>;
+        share_group(one: AccountId, other: AccountId) -> bool;
         group(asker: AccountId, id: ConversationId) -> Option<GroupListing>;
         groups_of(account: AccountId, after: Option<ConversationId>, at_most: usize) -> Vec<ConversationId>;
     }

@@ -236,4 +236,10 @@ pub enum LedgerRefusal {
     /// Too many requests are open, or too many refusals came lately.
     #[error("too many for now")]
     TooMany,
+    /// An account with money is not closed.
+    #[error("the account still has money")]
+    NotEmpty {
+        /// What it has.
+        available: Amount,
+    },
 }

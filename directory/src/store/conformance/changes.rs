@@ -1,6 +1,10 @@
 //! What every store must do when an account changes: its devices, its password, its end.
 
-use protocol::{BoundedBytes, Signature, Timestamp, certificate::SignedDeviceList};
+use protocol::{
+    BoundedBytes, Signature, Timestamp,
+    certificate::{Certificate, SignedDeviceList},
+    money::Amount,
+};
 
 use super::{
     account, device, key, mail, name, new_account,
@@ -142,4 +146,34 @@ pub(super) fn when_a_device_was_seen_and_whom_somebody_blocks_is_kept(store: &im
     store.block(account(1), &[account(2), account(4)], false).unwrap();
     let pairs = [(account(1), account(2)), (account(1), account(3)), (account(3), account(1))];
     assert_eq!(store.has_blocked(&pairs).unwrap(), [false, true, false]);
+}
+
+pub(super) fn what_the_ledger_owes_is_known_until_it_is_posted(store: &impl Store) {
+    let opening = |units| Amount::new(units).unwrap();
+    for (n, units) in [(2, 5), (1, 7), (3, 0)] {
+        let new = NewAccount { opening: opening(units), ..simple(n) };
+        assert_eq!(store.create_account(&new).unwrap(), AccountMade::Made);
+    }
+    // A repetition is owed nothing more.
+    let again = NewAccount { opening: opening(9), ..simple(1) };
+    assert_eq!(store.create_account(&again).unwrap(), AccountMade::Made);
+    let owed = [(account(1), opening(7)), (account(2), opening(5))];
+    assert_eq!(store.owed_openings(9).unwrap(), owed);
+    assert_eq!(store.owed_openings(1).unwrap(), owed[..1]);
+    store.opening_posted(account(1)).unwrap();
+    store.opening_posted(account(1)).unwrap();
+    assert_eq!(store.owed_openings(9).unwrap(), owed[1..]);
+}
+
+pub(super) fn certificates_that_are_kept_stay_as_they_are(store: &impl Store) {
+    let certificate =
+        |n: u8| Certificate { entry: BoundedBytes::new(vec![n; 3]).unwrap(), signature: Signature([n; 64]) };
+    let first = [(device(2), certificate(2)), (device(1), certificate(1))];
+    store.keep_certificates(account(1), &first).unwrap();
+    store.keep_certificates(account(2), &[(device(1), certificate(3))]).unwrap();
+    store.keep_certificates(account(1), &[(device(1), certificate(9)), (device(3), certificate(3))]).unwrap();
+    let kept = [(device(1), certificate(1)), (device(2), certificate(2)), (device(3), certificate(3))];
+    assert_eq!(store.certificates_of(account(1)).unwrap(), kept);
+    assert_eq!(store.certificates_of(account(2)).unwrap(), [(device(1), certificate(3))]);
+    assert_eq!(store.certificates_of(account(3)).unwrap(), []);
 }

@@ -181,3 +181,13 @@ pub(super) fn a_closed_conversation_is_gone_for_good(store: &impl Store) {
     assert_eq!(store.name_of_group(&group_name(0)).unwrap(), Some(id), "its name stays its own");
     assert_eq!(store.counts().unwrap().conversations, 0);
 }
+
+pub(super) fn who_has_joined_the_same_group_shares_it(store: &impl Store) {
+    store.create_conversation(&conversation(9, 1, 9), &[]).unwrap();
+    store.create_conversation(&group(0, 1, Access::Open, &[1, 2, 3, 4]), &[]).unwrap();
+    store.create_conversation(&group(1, 1, Access::Invite, &[5, 6]), &[]).unwrap();
+    let share = |one, other| store.share_group(account(one), account(other)).unwrap();
+    assert_eq!([share(1, 2), share(2, 1), share(2, 3), share(1, 5)], [true, true, true, false]);
+    // Whoever is only invited has not joined, and a conversation of two is no group.
+    assert_eq!([share(1, 4), share(4, 1), share(4, 4), share(7, 8)], [false; 4]);
+}

@@ -1,6 +1,6 @@
 //! Changes of accounts, in the model.
 
-use protocol::{AccountId, DeviceId, Name, Timestamp};
+use protocol::{AccountId, DeviceId, Name, Timestamp, certificate::Certificate};
 
 use super::{
     super::{AccountChanges, DeviceRecord, DevicesChange, DevicesChanged, NewSecrets, Stored},
@@ -98,6 +98,20 @@ impl AccountChanges for MemoryStore {
     fn devices_of(&self, account: AccountId) -> Stored<Vec<DeviceRecord>> {
         let inner = self.lock();
         Ok(inner.devices.values().filter(|device| device.account == account).cloned().collect())
+    }
+
+    fn keep_certificates(&self, account: AccountId, certificates: &[(DeviceId, Certificate)]) -> Stored<()> {
+        let mut inner = self.lock();
+        for (device, certificate) in certificates {
+            inner.certificates.entry((account, *device)).or_insert_with(|| certificate.clone());
+        }
+        Ok(())
+    }
+
+    fn certificates_of(&self, account: AccountId) -> Stored<Vec<(DeviceId, Certificate)>> {
+        let inner = self.lock();
+        let of = inner.certificates.range((account, DeviceId([0; 16]))..=(account, DeviceId([u8::MAX; 16])));
+        Ok(of.map(|((_, device), certificate)| (*device, certificate.clone())).collect())
     }
 
     fn note_device_seen(&self, device: DeviceId, at: Timestamp) -> Stored<()> {

@@ -3,7 +3,7 @@
 use protocol::{
     AccountId, CommitHash, ConversationId, DeviceId, Name,
     directory::GroupListing,
-    policy::{Access, SignedLeave},
+    policy::{Access, Role, SignedLeave},
 };
 
 use super::{
@@ -133,6 +133,15 @@ impl Conversations for MemoryStore {
         };
         let ids = inner.conversations.values().filter(inside).map(|record| record.roster.id);
         Ok(ids.filter(|id| after.is_none_or(|after| *id > after)).take(at_most).collect())
+    }
+
+    fn share_group(&self, one: AccountId, other: AccountId) -> Stored<bool> {
+        let joined = |record: &ConversationRecord, account: AccountId| {
+            record.roster.audience.group().is_some()
+                && record.roster.accounts().get(&account).is_some_and(|role| *role > Role::Invited)
+        };
+        let inner = self.lock();
+        Ok(inner.conversations.values().any(|record| joined(record, one) && joined(record, other)))
     }
 
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>> {

@@ -1,6 +1,6 @@
 //! Accounts, devices, invites, and who accepted whom.
 
-use protocol::{AccountId, DeviceId, Name, PublicKey, Timestamp};
+use protocol::{AccountId, DeviceId, Name, PublicKey, Timestamp, money::Amount};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
@@ -104,8 +104,9 @@ impl Accounts for SqliteStore {
             if let Some(old) = reset {
                 changes::give_up_name(db, &old)?;
             }
-            let sql = "INSERT INTO account (id, name, skeleton, record) VALUES (?1, ?2, ?3, ?4)";
-            db.execute(sql, params![id, record.name.as_str(), new.skeleton, encode(record)?]).map_err(fatal)?;
+            let sql = "INSERT INTO account (id, name, skeleton, record, owed) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let owed = Some(integer(new.opening.units())).filter(|owed| *owed > 0);
+            db.execute(sql, params![id, record.name.as_str(), new.skeleton, encode(record)?, owed]).map_err(fatal)?;
             insert_device(db, row)?;
             Ok(AccountMade::Made)
         })
@@ -238,6 +239,29 @@ impl Accounts for SqliteStore {
 
     fn invite_is_free(&self, code: &str) -> Stored<bool> {
         self.read(|db| exists(db, "SELECT 1 FROM invite WHERE code = ?1 AND used_by IS NULL", params![code]))
+    }
+
+    fn owed_openings(&self, at_most: usize) -> Stored<Vec<(AccountId, Amount)>> {
+        self.read(|db| {
+            let sql = "SELECT id, owed FROM account WHERE owed IS NOT NULL ORDER BY id LIMIT ?1";
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?));
+            let rows = statement.query_map(params![integer(at_most as u64)], read).map_err(fatal)?;
+            let owed = rows.map(|row| {
+                let (id, owed) = row.map_err(fatal)?;
+                let owed = AccountId::from_slice(&id).zip(Amount::new(number(owed)?));
+                owed.ok_or_else(|| StoreError::Damaged("an opening balance".to_owned()))
+            });
+            owed.collect()
+        })
+    }
+
+    fn opening_posted(&self, account: AccountId) -> Stored<()> {
+        self.write(|db| {
+            let sql = "UPDATE account SET owed = NULL WHERE id = ?1";
+            db.execute(sql, params![account.0.as_slice()]).map_err(fatal)?;
+            Ok(())
+        })
     }
 
     fn counts(&self) -> Stored<Counts> {

@@ -1,13 +1,15 @@
 //! Changes of accounts: devices, passwords, blocks, and their end.
 
-use protocol::{AccountId, DeviceId, Name, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use protocol::{AccountId, DeviceId, Name, Timestamp, certificate::Certificate};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    super::{AccountChanges, AccountRecord, DeviceRecord, DevicesChange, DevicesChanged, NewSecrets, Stored},
+    super::{
+        AccountChanges, AccountRecord, DeviceRecord, DevicesChange, DevicesChanged, NewSecrets, StoreError, Stored,
+    },
     SqliteStore,
     accounts::{DEVICE, account_by_id, device, device_row, exists, insert_device, is_taken},
-    encode, fatal, integer, number,
+    decode, encode, fatal, integer, number,
 };
 
 /// The account whose name was offered to this code.
@@ -120,6 +122,33 @@ impl AccountChanges for SqliteStore {
             let mut statement = db.prepare_cached(&sql).map_err(fatal)?;
             let rows = statement.query_map(params![account.0.as_slice()], device_row).map_err(fatal)?;
             rows.map(|row| row.map_err(fatal).and_then(device)).collect()
+        })
+    }
+
+    fn keep_certificates(&self, account: AccountId, certificates: &[(DeviceId, Certificate)]) -> Stored<()> {
+        self.write(|db| {
+            let sql = "INSERT OR IGNORE INTO certificate (account, device, certificate) VALUES (?1, ?2, ?3)";
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            for (device, certificate) in certificates {
+                let (account, device) = (account.0.as_slice(), device.0.as_slice());
+                statement.execute(params![account, device, encode(certificate)?]).map_err(fatal)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn certificates_of(&self, account: AccountId) -> Stored<Vec<(DeviceId, Certificate)>> {
+        self.read(|db| {
+            let sql = "SELECT device, certificate FROM certificate WHERE account = ?1 ORDER BY device";
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
+            let rows = statement.query_map(params![account.0.as_slice()], read).map_err(fatal)?;
+            let kept = rows.map(|row| {
+                let (device, certificate) = row.map_err(fatal)?;
+                let device = DeviceId::from_slice(&device).ok_or_else(|| StoreError::Damaged("a device".to_owned()))?;
+                Ok((device, decode(&certificate)?))
+            });
+            kept.collect()
         })
     }
 

@@ -266,6 +266,10 @@ impl Conversations for SqliteStore {
         self.read(|db| groups::of(db, account, after, at_most))
     }
 
+    fn share_group(&self, one: AccountId, other: AccountId) -> Stored<bool> {
+        self.read(|db| groups::share(db, one, other))
+    }
+
     fn group(&self, asker: AccountId, id: ConversationId) -> Stored<Option<GroupListing>> {
         self.read(|db| groups::one(db, asker, id))
     }

@@ -57,6 +57,16 @@ pub(super) fn put(db: &Connection, roster: &Roster) -> Stored<()> {
     Ok(())
 }
 
+/// Whether two accounts have both joined some group.
+pub(super) fn share(db: &Connection, one: AccountId, other: AccountId) -> Stored<bool> {
+    let sql = "SELECT 1 FROM conversation_account AS own JOIN conversation_account AS other
+                   ON other.conversation = own.conversation AND other.account = ?2 AND other.role > ?3
+               WHERE own.account = ?1 AND own.role > ?3";
+    let invited = code(&ROLES, &Role::Invited)?;
+    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+    statement.exists(params![one.0.as_slice(), other.0.as_slice(), invited]).map_err(fatal)
+}
+
 fn roles(db: &Connection, id: ConversationId) -> Stored<BTreeMap<AccountId, Role>> {
     let sql = "SELECT account, role FROM conversation_account WHERE conversation = ?1";
     let mut statement = db.prepare_cached(sql).map_err(fatal)?;

@@ -115,6 +115,15 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (conversation, epoch, number)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- What the ledger may still owe an account from the beginning; those of before are owed nothing.
+    ALTER TABLE account ADD COLUMN owed INTEGER;
+    CREATE INDEX account_owed ON account (id) WHERE owed IS NOT NULL;
+    CREATE TABLE certificate (
+        account BLOB NOT NULL, device BLOB NOT NULL, certificate BLOB NOT NULL, PRIMARY KEY (account, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX conversation_account_of ON conversation_account (account, conversation);
+",
 ];
 
 /// What SQL alone can't carry along into a version.
@@ -147,16 +156,18 @@ pub(super) fn migrate(connection: &Connection) -> Stored<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use protocol::{AccountId, ConversationId, DeviceId, Timestamp};
     use rusqlite::params;
     use tempfile::TempDir;
 
     use super::{
         super::{
-            super::{Audience, Conversations as _, Handout, Handouts as _},
+            super::{Audience, ConversationRecord, Conversations as _, Handout, Handouts as _, Roster},
             DATABASE, SqliteStore,
             carrying::{ConversationBefore, HandoutBefore},
-            encode,
+            conversations, encode, handouts,
         },
         *,
     };
@@ -191,6 +202,11 @@ mod tests {
         for (device, account) in DEVICES.iter().zip(PEOPLE) {
             connection.execute(sql, params![device.0.as_slice(), account.0.as_slice()]).unwrap();
         }
+        if version >= 4 {
+            conversations::put(&connection, &record()).unwrap();
+            handouts::keep(&connection, &[owed()]).unwrap();
+            return folder;
+        }
         let (members, made_by) = (DEVICES.to_vec(), [7; 32]);
         let (snapshot, group_info) = (vec![5; 9_000], vec![6]);
         let record = ConversationBefore { id: ID, people: PEOPLE, epoch: 300, snapshot, group_info, members, made_by };
@@ -203,6 +219,13 @@ mod tests {
             connection.execute(sql, params![ID.0.as_slice(), encode(&owed).unwrap()]).unwrap();
         }
         folder
+    }
+
+    fn record() -> ConversationRecord {
+        let members = DEVICES.into_iter().zip(PEOPLE).collect();
+        let (audience, epoch) = (Audience::People(PEOPLE), 300);
+        let roster = Roster { id: ID, audience, epoch, members, leaving: BTreeMap::new(), leaves: 0 };
+        ConversationRecord { roster, snapshot: vec![5; 9_000], group_info: vec![6], made_by: [7; 32] }
     }
 
     fn owed() -> Handout {

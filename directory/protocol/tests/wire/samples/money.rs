@@ -180,6 +180,7 @@ pub(crate) fn ledger_refusals() -> Vec<LedgerRefusal> {
         LedgerRefusal::Overflow,
         LedgerRefusal::Stranger,
         LedgerRefusal::TooMany,
+        LedgerRefusal::NotEmpty { available: amount(300) },
     ]
 }
 
