@@ -3,10 +3,15 @@
 //!
 //! What a client saw is a [`history::Operation`] with the moments between which it happened; [`history::check`] is pure.
 
+pub mod faulty;
 pub mod history;
+pub mod siege;
 mod teller;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use protocol::money::Amount;
 use tokio::sync::watch;
@@ -24,11 +29,14 @@ pub struct Plan {
     pub hot: usize,
     /// The largest amount.
     pub amount: Amount,
+    /// How long there may be no answer to anything: then something hangs.
+    pub patience: std::time::Duration,
     /// Seeds what they choose.
     pub seed: u64,
 }
 
-/// Has the clients pay until told to stop, then until everything that they handed in has an answer.
+/// Has the clients pay until told to stop, then until everything that they handed in has an answer; `progress` counts
+/// answers.
 ///
 /// # Errors
 /// A client that saw what no directory may show: a receipt that does not hold, a log that is not a continuation.
@@ -36,12 +44,14 @@ pub async fn run(
     directory: SocketAddr,
     accounts: Arc<Vec<Account>>,
     plan: Plan,
+    progress: Arc<AtomicU64>,
     stop: watch::Receiver<bool>,
 ) -> Result<Seen, Failed> {
     let clock = std::time::Instant::now();
     let tellers: Vec<_> = (0..plan.clients)
         .map(|number| {
-            let teller = teller::Teller::new(directory, Arc::clone(&accounts), plan, number, clock, stop.clone());
+            let shared = teller::Shared { accounts: Arc::clone(&accounts), progress: Arc::clone(&progress) };
+            let teller = teller::Teller::new(directory, shared, plan, number, clock, stop.clone());
             tokio::spawn(teller.run())
         })
         .collect();

@@ -42,7 +42,7 @@ use crate::{
         transport::EndpointError,
         workers::{Threads, Workers},
     },
-    store::StoreError,
+    store::{Store, StoreError, ledger::LedgerStore},
     tls::{
         TlsError,
         identity::{InstanceIdentity, RootKey},
@@ -170,8 +170,27 @@ impl Server {
     /// [`StartError`], and nothing runs.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let listening = settings.listening;
-        let Opened { reception, root, reset, folder, failed } =
-            spawn_blocking(move || opening::open(settings)).await.map_err(|_| StartError::Interrupted)??;
+        let opened = spawn_blocking(move || opening::open(settings)).await.map_err(|_| StartError::Interrupted)??;
+        Self::start_opened(listening, opened)
+    }
+
+    /// The same over other stores than the settings name: such as keep what they are given in their own way.
+    ///
+    /// # Errors
+    /// [`StartError`], and nothing runs.
+    pub async fn start_over<S: Store>(
+        settings: Settings,
+        store: S,
+        ledger: Arc<dyn LedgerStore>,
+    ) -> Result<Self, StartError> {
+        let listening = settings.listening;
+        let open = move || opening::open_stores(store, ledger, &settings);
+        let opened = spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??;
+        Self::start_opened(listening, opened)
+    }
+
+    fn start_opened(listening: Listening, opened: Opened) -> Result<Self, StartError> {
+        let Opened { reception, root, reset, folder, failed } = opened;
         Self::start_with(listening, reception, (root, &reset), folder, failed)
     }
 

@@ -100,6 +100,20 @@ pub(crate) fn open(settings: Settings) -> Result<Opened, StartError> {
     }
 }
 
+/// Opens what the settings name, over other stores: the folder, if they name one, is this process's all the same. Blocks on
+/// the disk.
+pub(crate) fn open_stores<S: Store>(
+    store: S,
+    ledger: Arc<dyn LedgerStore>,
+    settings: &Settings,
+) -> Result<Opened, StartError> {
+    let folder = match &settings.storage {
+        Storage::Folder(folder) => Some(Arc::new(DataFolder::take(folder)?)),
+        Storage::Memory(_) => None,
+    };
+    open_over(store, ledger, settings, folder)
+}
+
 fn open_over<S: Store>(
     store: S,
     ledger: Arc<dyn LedgerStore>,

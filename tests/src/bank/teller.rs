@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,8 +40,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause before a directory that does not answer is dialled again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long there may be no answer to anything: then something hangs.
-const SILENCE: Duration = Duration::from_secs(60);
 /// One order in so many is handed in again after its answer, and must have the same one.
 const AGAIN: u32 = 8;
 /// One payment in so many goes to or comes from an account that hardly anybody else uses.
@@ -70,15 +71,25 @@ impl Seen {
     }
 }
 
+/// What all clients share.
+pub(super) struct Shared {
+    pub(super) accounts: Arc<Vec<Account>>,
+    /// Counts answers.
+    pub(super) progress: Arc<AtomicU64>,
+}
+
 pub(super) struct Teller {
     directory: SocketAddr,
     accounts: Arc<Vec<Account>>,
+    progress: Arc<AtomicU64>,
     plan: Plan,
     number: usize,
     clock: Instant,
     stop: watch::Receiver<bool>,
     rng: ChaCha20Rng,
     client: Option<Client>,
+    /// Whether the ledger was proven to go on from what was seen, since the connection was made.
+    proven: bool,
     key: Option<ReceiptKey>,
     last: Option<Checkpoint>,
     seen: Seen,
@@ -88,15 +99,16 @@ pub(super) struct Teller {
 impl Teller {
     pub(super) fn new(
         directory: SocketAddr,
-        accounts: Arc<Vec<Account>>,
+        shared: Shared,
         plan: Plan,
         number: usize,
         clock: Instant,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let rng = ChaCha20Rng::seed_from_u64(plan.seed ^ (number as u64) << 32);
-        let (client, key, last, seen, roots) = (None, None, None, Seen::default(), BTreeSet::new());
-        Self { directory, accounts, plan, number, clock, stop, rng, client, key, last, seen, roots }
+        let Shared { accounts, progress } = shared;
+        let (client, proven, key, last, seen, roots) = (None, false, None, None, Seen::default(), BTreeSet::new());
+        Self { directory, accounts, progress, plan, number, clock, stop, rng, client, proven, key, last, seen, roots }
     }
 
     /// Pays until told to stop.
@@ -117,6 +129,7 @@ impl Teller {
         let called = self.microseconds();
         let answer = self.settle(&signed, &key).await?;
         let returned = self.microseconds();
+        self.progress.fetch_add(1, Ordering::Relaxed);
         let accounts = Arc::clone(&self.accounts);
         let account = |index: usize| accounts.get(index).ok_or("an account that is not there");
         if self.rng.next_u32().is_multiple_of(AGAIN) {
@@ -203,9 +216,11 @@ impl Teller {
 
     /// What the money is; and, on each new connection, the proof that the log is a continuation of what was seen.
     async fn terms(&mut self) -> Result<ReceiptKey, Failed> {
-        if let (Some(key), Some(_)) = (&self.key, &self.client) {
+        if let Some(key) = self.key.as_ref().filter(|_| self.proven) {
             return Ok(key.clone());
         }
+        // A connection that is lost meanwhile leaves it unproven again.
+        self.proven = true;
         let (key, checkpoint) = match self.ask(LedgerRequest::Terms).await? {
             Ok(LedgerReply::Terms { key, checkpoint, .. }) => (key.receipt_key()?, checkpoint),
             other => return Err(format!("the terms are {other:?}").into()),
@@ -242,8 +257,8 @@ impl Teller {
         let request = Request::Ledger(Box::new(request));
         let silent = Instant::now();
         loop {
-            if silent.elapsed() > SILENCE {
-                return Err("the directory did not answer for a minute".into());
+            if silent.elapsed() > self.plan.patience {
+                return Err("the directory does not answer any more".into());
             }
             match timeout(PATIENCE, self.once(&request)).await {
                 Ok(Ok(Ok(Reply::Ledger(reply)))) => return Ok(Ok(*reply)),
@@ -254,6 +269,7 @@ impl Teller {
                 // The store of a directory that is about to die refuses everything.
                 Ok(Ok(Err(Refusal::Unavailable)) | Err(_)) | Err(_) => {
                     self.client = None;
+                    self.proven = false;
                     self.seen.retried += 1;
                     sleep(PAUSE).await;
                 }
