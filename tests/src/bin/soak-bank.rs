@@ -1,7 +1,7 @@
 //! `scripts/soak`: a bank under siege for as long as is wished, with real processes. It ends with 0 if nothing happened that
 //! cannot be; with a fault planted in the ledger, if that was noticed. Build it in release.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use protocol::money::Amount;
 use tests::{
@@ -31,15 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two kills.
 const BETWEEN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("soak-bank: {error}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> Result<ExitCode, Failed> {
+    Ok(if run()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run() -> Result<bool, Failed> {
@@ -68,21 +61,24 @@ fn run() -> Result<bool, Failed> {
         fault,
     };
     let outcome = tokio::runtime::Runtime::new()?.block_on(lay(siege))?;
-    report(seed, fault, &outcome);
+    report(seed, fault, &outcome)?;
     Ok(outcome.wrong.is_empty() == fault.is_none())
 }
 
-fn report(seed: u64, fault: Option<Fault>, outcome: &Outcome) {
+fn report(seed: u64, fault: Option<Fault>, outcome: &Outcome) -> std::io::Result<()> {
     let Outcome { kills, transfers, answers, retried, repeated, proofs, lasted, wrong } = outcome;
-    println!("seed {seed}{}", fault.map_or_else(String::new, |fault| format!(", planted: {fault:?}")));
-    println!("{:.0} s, {kills} kills of the directory", lasted.as_secs_f64());
-    println!("{transfers} transfers in the log, {answers} orders answered, {retried} times without an answer at first");
-    println!("{repeated} handed in again after their answer, {proofs} consistency proofs");
-    match wrong.as_slice() {
-        [] => println!("everything that was seen can be"),
-        wrong => {
-            println!("{} things that cannot be:", wrong.len());
-            wrong.iter().take(10).for_each(|wrong| println!("  {wrong}"));
-        }
+    let mut lines = vec![
+        format!("seed {seed}{}", fault.map_or_else(String::new, |fault| format!(", planted: {fault:?}"))),
+        format!("{:.0} s, {kills} kills of the directory", lasted.as_secs_f64()),
+        format!(
+            "{transfers} transfers in the log, {answers} orders answered, {retried} times without an answer at first"
+        ),
+        format!("{repeated} handed in again after their answer, {proofs} consistency proofs"),
+    ];
+    match wrong.len() {
+        0 => lines.push("everything that was seen can be".to_owned()),
+        count => lines.push(format!("{count} things that cannot be:")),
     }
+    lines.extend(wrong.iter().take(10).map(|wrong| format!("  {wrong}")));
+    writeln!(std::io::stdout(), "{}", lines.join("\n"))
 }
