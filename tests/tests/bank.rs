@@ -14,7 +14,6 @@ use tests::bank::{
 
 fn play(kills: u64, between: u64, fault: Option<Fault>) -> Outcome {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    println!("SEED={seed}");
     let folder = tempfile::tempdir().unwrap();
     let amount = |units| Amount::new(units).unwrap();
     // A ledger with a fault may be so far gone that it answers nothing any more.
@@ -37,7 +36,7 @@ fn play(kills: u64, between: u64, fault: Option<Fault>) -> Outcome {
 #[test]
 fn no_payment_is_lost_or_doubled_whenever_the_directory_is_killed() {
     let outcome = play(8, 250, None);
-    assert_eq!(outcome.wrong, Vec::<String>::new());
+    assert_eq!(outcome.wrong, Vec::<String>::new(), "{outcome:?}");
     assert!(outcome.kills >= 8 && outcome.transfers >= 1_000 && outcome.retried >= 8, "{outcome:?}");
     assert!(outcome.repeated >= 100 && outcome.proofs >= 8, "{outcome:?}");
 }
