@@ -88,6 +88,22 @@ pub enum Command {
         #[arg(value_name = "USER")]
         user: String,
     },
+    /// Issues money to somebody, once, and waits until it is posted
+    Issue {
+        /// To whom
+        #[arg(value_name = "USER")]
+        user: String,
+        /// How much, like 12.50
+        #[arg(value_name = "AMOUNT")]
+        amount: String,
+        /// What for: everybody who reads the ledger sees it
+        #[arg(value_name = "MEMO")]
+        memo: Vec<String>,
+    },
+    /// Makes every balance, every signature, the sum and the log anew from the first entry on; names the entry that breaks
+    Audit,
+    /// Writes every entry of the ledger to standard output, one JSON object a line
+    Export,
     /// Shows what the directory holds
     Status,
 }

@@ -20,6 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const OTHER: u8 = 1;
 const USAGE: u8 = 2;
 const CONFLICT: u8 = 6;
+const REFUSED: u8 = 7;
+const UNKNOWN: u8 = 8;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -45,7 +47,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let no_amount = matches!(error.downcast_ref(), Some(StartError::Amount { .. }));
     match error.downcast_ref() {
         Some(OperatorError::UnknownUser(_)) => CONFLICT,
-        Some(OperatorError::NoName(..)) => USAGE,
+        Some(OperatorError::NoName(..) | OperatorError::NoAmount(..) | OperatorError::LongMemo) => USAGE,
+        Some(OperatorError::TooMuch(_)) => REFUSED,
+        Some(OperatorError::Late) => UNKNOWN,
         _ if other_currency => CONFLICT,
         _ if no_amount => USAGE,
         _ if in_use => CONFLICT,
@@ -57,8 +61,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     logging::start(arguments, colour_wanted())?;
     match &arguments.command {
         Some(command) => {
-            let answer = operator::perform(&arguments.data_folder()?, command)?;
-            stdout().write_all(answer.as_bytes())?;
+            operator::perform(&arguments.data_folder()?, command, &mut stdout().lock())?;
             Ok(())
         }
         None => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(arguments)),

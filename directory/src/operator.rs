@@ -1,13 +1,24 @@
 //! What the operator asks on the same machine: over the data folder itself, so that it works whether the service runs or
 //! not.
 
-use std::{fmt::Write as _, io, path::Path};
+mod money;
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    path::Path,
+};
 
 use data_encoding::BASE32_NOPAD;
-use protocol::{Name, name::NameError};
+use protocol::{
+    Name,
+    money::{AmountError, MEMO_MAX},
+    name::NameError,
+};
 
 use crate::{
     config::Command,
+    ledger::{OpenError, audit::AuditError, export::ExportError},
     server::{StartError, data_folder},
     store::{
         AccountChanges as _, Accounts as _, StoreError,
@@ -48,21 +59,55 @@ pub enum OperatorError {
     /// The directory's key is not to be had.
     #[error(transparent)]
     Key(#[from] StartError),
+    /// There is no ledger.
+    #[error("there is no ledger in {0} yet; it begins with the service's first start: `directory --data {0}`")]
+    NoLedger(String),
+    /// That is no amount of the ledger's money.
+    #[error("\"{0}\": {1}")]
+    NoAmount(String, AmountError),
+    /// The memo is too long.
+    #[error("a memo has at most {MEMO_MAX} bytes; shorten it")]
+    LongMemo,
+    /// The account can't hold so much, or the ledger can't.
+    #[error("{0} can't hold so much, or the ledger can't: nothing was issued; look at `directory status`")]
+    TooMuch(Name),
+    /// The service has not posted it in time.
+    #[error(
+        "the service has not posted it yet and will when it can; it counts once. Look at `directory status` before you \
+         issue again"
+    )]
+    Late,
+    /// The ledger does not pass.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The ledger can't be written out.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The ledger can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// Nobody takes the answer.
+    #[error("the answer can't be written: {0}")]
+    Output(io::Error),
     /// The system has no randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(getrandom::Error),
 }
 
-/// Does what is asked; gives what is to be printed.
+/// Does what is asked, and writes what there is to say.
 ///
 /// # Errors
 /// [`OperatorError`], which says what to do.
-pub fn perform(folder: &Path, command: &Command) -> Result<String, OperatorError> {
-    match command {
+pub fn perform(folder: &Path, command: &Command, out: &mut dyn Write) -> Result<(), OperatorError> {
+    let answer = match command {
         Command::Invite { count } => invite(folder, *count),
         Command::Reset { user } => reset(folder, user),
+        Command::Issue { user, amount, memo } => money::issue(folder, user, amount, &memo.join(" ")),
+        Command::Audit => money::audit(folder),
+        Command::Export => return money::export(folder, out),
         Command::Status => status(folder),
-    }
+    }?;
+    out.write_all(answer.as_bytes()).and_then(|()| out.flush()).map_err(OperatorError::Output)
 }
 
 fn invite(folder: &Path, count: u32) -> Result<String, OperatorError> {
@@ -135,6 +180,7 @@ fn status(folder: &Path) -> Result<String, OperatorError> {
     line("invites", &counts.invites);
     line("conversations", &counts.conversations);
     line("mail", &counts.mail);
+    money::status(folder, &mut line)?;
     Ok(status)
 }
 

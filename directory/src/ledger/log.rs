@@ -155,6 +155,30 @@ impl Log {
         cached.insert(key, rows);
     }
 
+    /// Root of the tree, of which nothing but what was appended here is needed; `None` if some of that is missing.
+    pub(crate) fn own_root(&self) -> Option<HashBytes> {
+        if self.size == 0 {
+            return Some(settlement::proof::empty_root());
+        }
+        // Whole subtrees from the smallest, at the right, to the largest.
+        let mut root = None;
+        for (level, rows) in self.growing.iter().enumerate() {
+            for within in 0..TILE_HEIGHT {
+                let height = u32::try_from(level).ok()? * TILE_HEIGHT + within;
+                if self.size >> height & 1 == 0 {
+                    continue;
+                }
+                let count = rows.0.get(within as usize)?.len();
+                let left = rows.get(within, count.checked_sub(1)? as u64)?;
+                root = Some(match root {
+                    Some(right) => parent(&left, &right),
+                    None => left,
+                });
+            }
+        }
+        root
+    }
+
     /// Root of the tree of the first so many leaves.
     ///
     /// # Errors

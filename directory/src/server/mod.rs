@@ -335,7 +335,7 @@ fn renew(endpoint: &Endpoint, root: &RootKey) -> Result<InstanceIdentity, TlsErr
 }
 
 /// The system's clock: the only place in this program that reads it.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

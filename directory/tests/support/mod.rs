@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod program;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use argon2::Argon2;
@@ -23,7 +25,6 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
 };
-
 use tokio_util::sync::CancellationToken;
 
 use directory::{

@@ -198,7 +198,7 @@ fn a_directory_whose_folder_is_not_its_own_says_what_to_do() {
     runtime.block_on(server.shutdown());
 
     let empty = tempfile::tempdir().unwrap();
-    let error = operator::perform(empty.path(), &Command::Status).unwrap_err();
+    let error = operator::perform(empty.path(), &Command::Status, &mut Vec::new()).unwrap_err();
     let nothing = row((), "other", &["nothing is kept in", "yet", "start the service"], DirectoryFlag("--data"));
     settle([nothing.complaint("status of nothing", "other", &error.to_string())]);
 }

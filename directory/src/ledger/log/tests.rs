@@ -73,6 +73,7 @@ fn roots_and_proofs_are_those_of_rfc_9162() {
         let (store, log) = kept(size);
         let tree = reference(size);
         assert_eq!(root(&log, &store, size), tree.root(), "size {size}");
+        assert_eq!(log.own_root(), Some(log.root(&store, size).unwrap()), "size {size}");
         for index in (0..size).filter(|index| size < 20 || index % 37 == 0 || size - index < 3) {
             let proof = log.inclusion(&store, index, size).unwrap().unwrap().concat();
             assert_eq!(proof, tree.prove_inclusion(usize::try_from(index).unwrap()).as_bytes());

@@ -5,6 +5,7 @@
 
 mod reading;
 mod schema;
+pub(crate) mod snapshot;
 
 use std::{
     collections::HashMap,

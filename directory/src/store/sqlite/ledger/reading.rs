@@ -37,16 +37,16 @@ pub(super) fn code(state: RequestState) -> Stored<i64> {
     i64::try_from(place).map_err(|_| damaged("a request's state"))
 }
 
-fn state(code: i64) -> Stored<RequestState> {
+pub(super) fn state(code: i64) -> Stored<RequestState> {
     let place = usize::try_from(code).ok();
     place.and_then(|place| STATES.get(place)).copied().ok_or_else(|| damaged("a request's state"))
 }
 
-fn place(value: i64) -> Stored<u64> {
+pub(super) fn place(value: i64) -> Stored<u64> {
     u64::try_from(value).map_err(|_| damaged("a place"))
 }
 
-fn account_id(bytes: &[u8]) -> Stored<AccountId> {
+pub(super) fn account_id(bytes: &[u8]) -> Stored<AccountId> {
     AccountId::from_slice(bytes).ok_or_else(|| damaged("an account"))
 }
 
@@ -62,7 +62,7 @@ fn order_of(bytes: &[u8]) -> Stored<Option<Order>> {
 }
 
 /// All rows of a query, each made into something.
-fn all<R, T>(
+pub(super) fn all<R, T>(
     db: &Connection,
     sql: &str,
     parameters: impl rusqlite::Params,
@@ -75,13 +75,21 @@ fn all<R, T>(
 }
 
 /// The row of a query, if there is one.
-fn one<R>(
+pub(super) fn one<R>(
     db: &Connection,
     sql: &str,
     parameters: impl rusqlite::Params,
     read: impl FnOnce(&Row<'_>) -> rusqlite::Result<R>,
 ) -> Stored<Option<R>> {
     db.prepare_cached(sql).and_then(|mut statement| statement.query_row(parameters, read).optional()).map_err(fatal)
+}
+
+pub(super) fn request_id(bytes: &[u8]) -> Stored<RequestId> {
+    RequestId::from_slice(bytes).ok_or_else(|| damaged("a request's id"))
+}
+
+pub(super) fn device_id(bytes: &[u8]) -> Stored<DeviceId> {
+    DeviceId::from_slice(bytes).ok_or_else(|| damaged("a device"))
 }
 
 pub(super) fn account_numbers(db: &Connection) -> Stored<HashMap<AccountId, i64>> {
@@ -164,7 +172,7 @@ fn request_record((request, payee, id, payer, not_after, code): RequestRow) -> S
     Ok(RequestRecord {
         request: decode(&request)?,
         payee: account_id(&payee)?,
-        id: RequestId::from_slice(&id).ok_or_else(|| damaged("a request's id"))?,
+        id: request_id(&id)?,
         payer: account_id(&payer)?,
         not_after: Timestamp(place(not_after)?),
         state: state(code)?,
@@ -242,7 +250,7 @@ pub(super) fn steps(
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
     };
     let make = |(at_place, payee, id, payer, code, order, at, request): Step| {
-        let id = RequestId::from_slice(&id).ok_or_else(|| damaged("a request's id"))?;
+        let id = request_id(&id)?;
         let step = RequestStep {
             place: place(at_place)?,
             key: (account_id(&payee)?, id),
