@@ -18,6 +18,7 @@ use crate::{
     group::GROUPS_MAX,
     input::Answer,
     link::Purpose,
+    money::BookLedger,
     records::{self, ContactRecord},
 };
 
@@ -36,6 +37,30 @@ enum Book {
         contacts: Bounded<Entry, CONTACTS_MAX>,
         groups: Bounded<GroupEntry, BOOK_GROUPS_MAX>,
     },
+    V2 {
+        directory: Option<Fingerprint>,
+        contacts: Bounded<Entry, CONTACTS_MAX>,
+        groups: Bounded<GroupEntry, BOOK_GROUPS_MAX>,
+        ledger: Option<BookLedger>,
+    },
+}
+
+impl Book {
+    /// What is in it, whichever program wrote it.
+    fn into_parts(self) -> Parts {
+        match self {
+            Self::V1 { directory, contacts, groups } => Parts { directory, contacts, groups, ledger: None },
+            Self::V2 { directory, contacts, groups, ledger } => Parts { directory, contacts, groups, ledger },
+        }
+    }
+}
+
+/// A book's contents.
+struct Parts {
+    directory: Option<Fingerprint>,
+    contacts: Bounded<Entry, CONTACTS_MAX>,
+    groups: Bounded<GroupEntry, BOOK_GROUPS_MAX>,
+    ledger: Option<BookLedger>,
 }
 
 /// A group in the book: one that the account is in, or one that it is not in any more.
@@ -77,9 +102,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Failure::new(FailureCode::Trust, text)
         };
         let bytes = seal::open_book(sealed, key, account, version).map_err(changed)?;
-        let Book::V1 { directory, .. } = records::decode(&bytes).map_err(|_| {
+        let book: Book = records::decode(&bytes).map_err(|_| {
             Failure::new(FailureCode::Other, "a newer program wrote the book; use a newer program here too")
         })?;
+        let directory = book.into_parts().directory;
         if directory.is_some_and(|known| self.link.directory.is_some_and(|now| now != known)) {
             let text = "this directory has another key than the one that this account's devices know; \
                         nothing was changed here: compare the fingerprint with the operator's";
@@ -95,9 +121,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Takes in what another device wrote; whatever is here and not there makes this device write.
     pub(crate) fn take_book(&mut self, version: u64, bytes: &[u8]) {
-        let Ok(Book::V1 { contacts, groups, .. }) = records::decode::<Book>(bytes) else {
+        let Ok(book) = records::decode::<Book>(bytes) else {
             return self.report_misbehaviour("a newer program wrote the book");
         };
+        let Parts { contacts, groups, ledger, .. } = book.into_parts();
+        if let Some(ledger) = ledger {
+            self.take_book_ledger(ledger);
+        }
         // Whose name went to another key gives it up before that one takes it.
         let (former, present): (Vec<&Entry>, Vec<&Entry>) = contacts.iter().partition(|entry| entry.former);
         for entry in former.into_iter().chain(present) {
@@ -226,7 +256,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let version = self.account.book_version.saturating_add(1);
         let contacts = Bounded::new(self.entries()).unwrap_or_default();
         let groups = Bounded::new(self.group_entries()).unwrap_or_default();
-        let book = Book::V1 { directory: self.link.directory, contacts, groups };
+        let ledger = self.money.for_book();
+        let book = Book::V2 { directory: self.link.directory, contacts, groups, ledger };
         let sealed = records::encode(&book).map_err(|error| error.to_string()).and_then(|bytes| {
             seal::seal_book(&bytes, &key, account, version, &mut *self.entropy).map_err(|error| error.to_string())
         });

@@ -23,6 +23,7 @@ use crate::{
     flow::Flow,
     input::Answer,
     link::Purpose,
+    money::MoneyWaiting,
     output::Effect,
 };
 
@@ -77,6 +78,8 @@ pub(crate) enum Waiting {
     Members { group: Name, rest: Vec<AccountId> },
     /// For a message to a group to be handed over.
     SendGroup { group: Name, short: ShortId, id: MessageId },
+    /// For something about money.
+    Money(MoneyWaiting),
     /// For whoever is connected to apply what the command changed.
     Settling(Settling),
 }
@@ -157,7 +160,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Resend { id } => self.find(token, id, true),
             Command::AskState { id } => self.find(token, id, false),
             Command::List { what } => self.list(token, what),
-            Command::Contacts => self.show_people(token, Vec::new(), Vec::new(), |view| view.contact),
+            Command::Contacts => self.show_people(token, Vec::new(), Vec::new(), None, |view| view.contact),
             Command::History { with, count } => self.history(token, with, count),
             Command::Search { text, with, since } => self.search(token, &text, with, since),
             Command::Status => self.status(token),
@@ -175,16 +178,28 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Block { user, blocked } => self.block(token, user, blocked),
             Command::Unread => self.unread(token),
             Command::Read { target } => self.read(token, &target),
-            Command::Money(_) => {
-                let text = "this directory keeps no ledger";
-                self.done(token, Err(Failure::new(FailureCode::Refused, text)));
-            }
+            Command::Money(command) => self.on_money_command(token, command),
             command => self.on_group_command(token, command),
         }
     }
 
     pub(crate) fn wait(&mut self, token: CommandToken, waiting: Waiting) {
         self.waiters.waiting.push((token, waiting));
+    }
+
+    /// Commands that are not done, with what they wait for.
+    pub(crate) fn waiting_commands(&self) -> impl Iterator<Item = (CommandToken, &Waiting)> {
+        self.waiters.waiting.iter().map(|(token, waiting)| (*token, waiting))
+    }
+
+    /// What one command waits for.
+    pub(crate) fn waiting_command(&mut self, token: CommandToken) -> Option<&mut Waiting> {
+        self.waiters.waiting.iter_mut().find(|(waiting, _)| *waiting == token).map(|(_, waiting)| waiting)
+    }
+
+    /// One command waits no longer.
+    pub(crate) fn take_waiting_command(&mut self, token: CommandToken) -> Option<Waiting> {
+        self.waiters.take(token)
     }
 
     /// A command ended.
@@ -231,6 +246,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Group { id, number } => Err(self.abandon_intent(id, number)),
             Waiting::Resume { .. } => self.resumed(false, 0),
             Waiting::Settling(settling) => settling.result(),
+            Waiting::Money(waiting) => Err(self.abandon_money(&waiting)),
             Waiting::Removal { .. } => {
                 let text = "the device is revoked, but still has its place in a conversation; \
                             it is removed as soon as the directory takes the change (STATUS shows the connection)";

@@ -23,6 +23,7 @@ use crate::{
     input::Input,
     link::Link,
     mail::Mail,
+    money::Money,
     outbox::Outbox,
     output::{Effect, Outputs},
     peers::Peers,
@@ -81,6 +82,7 @@ pub struct Core<C: CryptoProvider + Clone> {
     pub(crate) conversations: BTreeMap<ConversationId, ConversationState<C>>,
     pub(crate) outbox: Outbox,
     pub(crate) mail: Mail,
+    pub(crate) money: Money,
     pub(crate) peers: Peers,
     pub(crate) waiters: Waiters,
 }
@@ -138,6 +140,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             conversations: BTreeMap::new(),
             outbox: Outbox::load(&stored.records)?,
             mail: Mail::load(&stored.records)?,
+            money: Money::load(&stored.records)?,
             peers: Peers::default(),
             waiters: Waiters::default(),
         };
@@ -226,6 +229,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.reconcile_link();
         self.reconcile_people();
         self.reconcile_book();
+        // Before the conversations: what is to be said of money may need one.
+        self.reconcile_money();
         self.reconcile_conversations();
         self.reconcile_mail();
         self.reconcile_peers();
@@ -243,6 +248,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.put_record(Table::Account, ACCOUNT_KEY.to_vec(), record);
         }
         self.write_people();
+        self.write_money();
         self.write_conversations();
         self.write_outbox();
         for change in self.staging.take_changes() {
@@ -260,6 +266,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.book_timer(),
             self.conversations_timer(),
             self.mail_timer(),
+            self.money_timer(),
             self.peers_timer(),
             self.delivery_timer(),
             self.waiters_timer(),

@@ -21,6 +21,7 @@ mod inbox;
 pub mod input;
 mod link;
 mod mail;
+mod money;
 mod outbox;
 pub mod output;
 mod peers;

@@ -19,6 +19,7 @@ use crate::{
     event::{ConnectionState, EventKind},
     flow::Flow,
     input::{Answer, CallId},
+    money::Asked,
     output::Effect,
 };
 
@@ -59,6 +60,7 @@ pub(crate) enum Purpose {
     Deposit { items: Vec<Deposited> },
     Drain,
     Remove { cursors: Vec<Cursor> },
+    Ledger(Asked),
 }
 
 /// The connection to the directory and the requests on it.
@@ -163,6 +165,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for call in lost {
             self.on_answer(call, Answer::Lost);
         }
+        self.money.reset();
         self.interrupt_account();
         self.people.all_offline();
         if self.account.own.is_some() && self.account.session {
@@ -187,8 +190,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Push::Account => self.link.want_account(),
             // The connection will end by itself; the driver dials again.
             Push::Closing => {}
-            // Whoever looks at its money asks.
-            Push::Ledger => {}
+            Push::Ledger => self.money.want(),
         }
     }
 
@@ -229,6 +231,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Purpose::Deposit { items } => self.on_deposited(items, answer),
             Purpose::Drain => self.on_drained(answer),
             Purpose::Remove { cursors } => self.on_removed(&cursors, answer),
+            Purpose::Ledger(asked) => self.on_ledger_answer(asked, answer),
         }
     }
 
@@ -351,6 +354,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.people.look_up.retry_now();
         self.people.accept.retry_now();
         self.mail.retry_now();
+        self.money.reset();
         for conversation in self.conversations.values_mut() {
             conversation.flow.retry_now();
         }

@@ -247,7 +247,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         own_only: bool,
     ) -> Result<(), FrameError> {
         let now = self.now;
+        let told = self.conversations.get(&id).map_or(0, |state| state.record.checkpoint_told);
+        let checkpoint = self.money.checkpoint_to_tell(told);
+        let told = checkpoint.as_ref().map_or(told, |(_, size)| *size);
         let Some(state) = self.conversations.get_mut(&id) else { return Ok(()) };
+        state.record.checkpoint_told = told;
         let latest = state.record.latest.len().saturating_sub(SEEN_MAX);
         let content = Content {
             id: uid,
@@ -256,7 +260,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             previous: state.record.last_content,
             seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
             sent_at: now,
-            checkpoint: None,
+            checkpoint: checkpoint.map(|(checkpoint, _)| checkpoint),
             body,
         };
         let bytes = records::encode(&content)?;
@@ -384,6 +388,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 }
 
-fn bug(error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn bug(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(FailureCode::Other, format!("a bug of this program: {error}"))
 }

@@ -212,6 +212,8 @@ pub(crate) struct ConversationRecord {
     pub(crate) list_told: u64,
     /// Until when the person wants to hear less of it.
     pub(crate) muted_until: Option<Timestamp>,
+    /// Entries of the latest ledger's checkpoint that was told in it.
+    pub(crate) checkpoint_told: u64,
 }
 
 impl ConversationRecord {

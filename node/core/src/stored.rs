@@ -38,6 +38,16 @@ pub enum Table {
     Handled = 9,
     /// MLS ratchet trees of large groups, by conversation and incarnation.
     GroupTree = 10,
+    /// What is known of the ledger: one record.
+    Money = 11,
+    /// Own payment orders whose outcome is not known, or not told yet.
+    Order = 12,
+    /// What others said of their orders, until the ledger says so too.
+    Notice = 13,
+    /// Own entries of the ledger, the latest of them.
+    Payment = 14,
+    /// Requests for money to and from the account.
+    Request = 15,
 }
 
 /// One change of what is stored.

@@ -36,7 +36,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn close_account(&mut self, token: CommandToken, password: Password) {
         let Some(name) = self.own().map(|own| own.name.clone()) else { return };
-        if let Some(failure) = self.needed_in_a_group() {
+        if let Some(failure) = self.needed_in_a_group().or_else(|| self.still_has_money()) {
             return self.done(token, Err(failure));
         }
         self.start_account_command(token, name, password, Kind::Close { sent: false });
@@ -44,7 +44,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The password is proven: the account leaves its groups, as their members must see it signed, and then ends.
     pub(super) fn finish_close(&mut self, command: AccountCommand) {
-        if let Some(failure) = self.needed_in_a_group() {
+        if let Some(failure) = self.needed_in_a_group().or_else(|| self.still_has_money()) {
             return self.done(command.token, Err(failure));
         }
         self.leave_every_group();

@@ -1,11 +1,18 @@
 //! What is said when a command on the account fails, with the next step.
 
-use protocol::{Name, directory::Refusal};
+use protocol::{
+    Name,
+    directory::{LedgerRefusal, Refusal},
+};
 
-use crate::command::{Failure, FailureCode};
+use crate::{
+    command::{Failure, FailureCode},
+    money::sentences::not_empty,
+};
 
 pub(super) fn refused(refusal: &Refusal) -> Failure {
     let code = match refusal {
+        Refusal::Ledger(LedgerRefusal::NotEmpty { .. }) => return not_empty("money"),
         Refusal::WrongCredentials => return wrong_credentials(),
         Refusal::NameTaken | Refusal::NameConfusable => FailureCode::Conflict,
         Refusal::DeviceTaken => FailureCode::Conflict,

@@ -112,6 +112,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     fn on_account_made(&mut self, command: Option<AccountCommand>) {
         let Some(pending) = self.account.pending.take() else { return };
         let name = pending.account.name.clone();
+        self.money.begin();
         self.begin_account(pending.account, pending.book_key);
         if let Some(command) = command {
             let outcome = Outcome::SignedUp { name, recovery_code: pending.recovery_code };

@@ -13,7 +13,7 @@ use crate::{
         Command, CommandToken, Failure, FailureCode, GroupView, HistoryEntry, ListWhat, Outcome, PersonView, StatusView,
     },
     core::Core,
-    event::{DeliveryState, Trust},
+    event::{DeliveryState, Money, Trust},
     flow::Flow,
     input::{Answer, CallId},
     link::Purpose,
@@ -118,7 +118,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
     ) {
         let with_people = matches!(what, ListWhat::All | ListWhat::Users);
         let groups = self.group_views(groups, what);
-        self.show_people(token, people, groups, |_| with_people);
+        let balance = self.money.balance().filter(|_| what == ListWhat::All);
+        self.show_people(token, people, groups, balance, |_| with_people);
     }
 
     pub(super) fn show_people(
@@ -126,6 +127,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         token: CommandToken,
         online: Vec<Person>,
         groups: Vec<GroupView>,
+        balance: Option<Money>,
         keep: impl Fn(&PersonView) -> bool,
     ) {
         let own = self.own().map(|own| own.account);
@@ -163,7 +165,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         });
         let mut people: Vec<PersonView> = known.chain(strangers).filter(|view| keep(view)).collect();
         people.sort_by(|one, other| one.name.cmp(&other.name));
-        self.done(token, Ok(Outcome::People { people, groups, balance: None }));
+        self.done(token, Ok(Outcome::People { people, groups, balance }));
     }
 
     fn is_known(&self, person: &Person) -> bool {
@@ -179,7 +181,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             online: self.is_online() && self.link.is_announced(),
             addresses: self.link.all_addresses().iter().map(ToString::to_string).collect(),
             peers,
-            unknown: 0,
+            unknown: self.money.unknown(),
             queued: self.outbox.count(DeliveryState::Queued),
             sent: self.outbox.count(DeliveryState::Sent),
             conversations: self.conversations.len(),

@@ -41,6 +41,7 @@ pub(crate) fn new_record(id: ConversationId, kind: Kind, now: Timestamp) -> Conv
         joined_late: false,
         list_told: 0,
         muted_until: None,
+        checkpoint_told: 0,
     }
 }
 

@@ -46,7 +46,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// The group that a command names, if this account is in it; else the command has ended, or goes on when the directory
     /// has said what there is of that name.
-    pub(super) fn group_for(&mut self, token: CommandToken, group: &Name, again: Command) -> Option<ConversationId> {
+    pub(crate) fn group_for(&mut self, token: CommandToken, group: &Name, again: Command) -> Option<ConversationId> {
         if self.is_person(group) {
             self.done(token, Err(refusals::a_person(group)));
             return None;
