@@ -2,34 +2,40 @@
 //!
 //! Everything is delivered at once and in order, and the clock moves only when a test moves it. Every answer passes
 //! through a [`Waiter`], who may put another in its place: a directory that lies. Nobody can be dialled, so everything
-//! goes by the mailbox. For what may happen in which order there is [`crate::world`].
+//! goes by the mailbox, unless a test sets two together. For what may happen in which order there is [`crate::world`].
 
 mod at_once;
 mod names;
+mod near;
+mod told;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use directory::{
     core::{Caller, Service, ServiceConfig, ServiceEffect},
-    store::memory::MemoryStore,
+    store::memory::{MemoryLedger, MemoryStore},
 };
 use node_core::{
     Core, CoreConfig,
     command::{Command, CommandResult, CommandToken},
-    event::{Event, EventKind},
     input::{Answer, Input},
     output::{Effect, Outputs},
 };
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{
     DeviceId, Fingerprint, PublicKey, Timestamp,
-    directory::{Refusal, Registration, Reply, Request},
+    directory::{PaymentLimits, Refusal, Registration, Reply, Request},
+    money::Amount,
 };
 
-use self::names::address;
 pub use self::names::{named, password_of};
+use self::{names::address, near::Near};
 use crate::{
     entropy::SeededEntropy,
+    ledger,
     provider::SeededProvider,
     world::{CHEAP_STRETCH, disk::Disk, witness::Keys},
 };
@@ -40,9 +46,6 @@ const BEGIN: Timestamp = Timestamp(33_000_000_000_000);
 const COMMAND_MS: u64 = 30_000;
 /// How often the directory looks at its clock, in milliseconds.
 const SWEEP_MS: u64 = 1_000;
-
-/// The directory's key, as every connection proves it unless a test says otherwise.
-pub const DIRECTORY: Fingerprint = Fingerprint([0xd1; 32]);
 
 /// Who sits where.
 pub type Seat = usize;
@@ -77,6 +80,7 @@ pub struct Table {
     tokens: u64,
     swept: Timestamp,
     restarts: Vec<Seat>,
+    near: Near,
 }
 
 impl std::fmt::Debug for Table {
@@ -92,19 +96,26 @@ impl Default for Table {
 }
 
 impl Table {
-    /// An empty table with an honest directory, open to everybody.
+    /// An empty table with an honest directory, open to everybody, where nobody has money.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_money(Amount::ZERO, PaymentLimits::default())
+    }
+
+    /// The same where every new account has so much from the beginning, and the operator allows so much.
     ///
     /// # Panics
     /// If the directory cannot start over an empty store.
     #[must_use]
     #[expect(clippy::expect_used, reason = "for tests")]
-    pub fn new() -> Self {
+    pub fn with_money(opening: Amount, limits: PaymentLimits) -> Self {
         let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed: [7; 32] };
-        let directory = Service::new(MemoryStore::default(), config, |_| {}).expect("an empty store");
+        let money = ledger::money(Arc::<MemoryLedger>::default(), opening, limits);
+        let directory = Service::with_money(MemoryStore::default(), money, config, |_| {}).expect("an empty store");
         Self {
             now: BEGIN,
             directory,
-            key: DIRECTORY,
+            key: ledger::fingerprint(),
             guests: Vec::new(),
             queue: VecDeque::new(),
             waiter: Box::new(|_, _, answer| answer),
@@ -112,6 +123,7 @@ impl Table {
             tokens: 0,
             swept: BEGIN,
             restarts: Vec::new(),
+            near: Near::default(),
         }
     }
 
@@ -178,6 +190,7 @@ impl Table {
     /// A node stops where it is; what is durable stays.
     pub fn sleep(&mut self, seat: Seat) {
         self.hang_up(seat);
+        self.part_all(seat);
         let guest = &mut self.guests[seat];
         guest.core = None;
         guest.timer = None;
@@ -241,34 +254,6 @@ impl Table {
         while self.now < until {
             self.step(until);
         }
-    }
-
-    /// What a node was told, oldest first.
-    #[must_use]
-    pub fn events(&self, seat: Seat) -> Vec<EventKind> {
-        self.guests[seat].disk.events().iter().map(|event: &Event| event.kind.clone()).collect()
-    }
-
-    /// The texts that a node was shown, with who wrote them.
-    #[must_use]
-    pub fn texts(&self, seat: Seat) -> Vec<(String, String)> {
-        let message = |kind: EventKind| match kind {
-            EventKind::Message { from, text, .. } => Some((from.to_string(), text)),
-            _ => None,
-        };
-        self.events(seat).into_iter().filter_map(message).collect()
-    }
-
-    /// What a node reported of the directory or of its peers.
-    #[must_use]
-    pub fn misbehaviour(&self, seat: Seat) -> &[&'static str] {
-        &self.guests[seat].misbehaviour
-    }
-
-    /// What is durable of a node.
-    #[must_use]
-    pub fn disk(&self, seat: Seat) -> &Disk {
-        &self.guests[seat].disk
     }
 
     fn tls_key(&self, seat: Seat) -> Option<PublicKey> {
@@ -350,7 +335,9 @@ impl Table {
                 self.queue.push_back((seat, Input::DirectoryDisconnected { reason: "signed out".to_owned() }));
             }
             Effect::Restart => self.restarts.push(seat),
-            Effect::Send { .. } | Effect::ClosePeer { .. } | Effect::AcceptPeers { .. } | Effect::Show(_) => {}
+            Effect::Send { peer, frame } => self.pass_on(seat, peer, frame),
+            Effect::ClosePeer { peer } => self.part(seat, peer),
+            Effect::AcceptPeers { .. } | Effect::Show(_) => {}
         }
     }
 

@@ -3,13 +3,20 @@
 mod answers;
 mod connections;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
+use directory::{
+    core::{Caller, Service, ServiceConfig, ServiceEffect},
+    store::memory::MemoryLedger,
+};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
     ConversationId,
-    directory::{Cursor, Refusal, Registration, Reply, Request},
+    directory::{Cursor, PaymentLimits, Refusal, Registration, Reply, Request},
+    money::Amount,
 };
 
 use super::{
@@ -21,6 +28,7 @@ use super::{
     mortal::MortalStore,
     witness::{NodeIndex, Violation},
 };
+use crate::ledger::money;
 
 /// Names a connection between a node and the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +59,8 @@ enum Asked {
 /// The directory.
 pub struct DirectoryHost {
     store: MortalStore,
+    /// What was settled outlives whoever settles it.
+    ledger: Arc<MemoryLedger>,
     service: Option<Service<MortalStore>>,
     seed: u64,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -72,6 +82,7 @@ impl DirectoryHost {
     pub fn new(seed: u64) -> Self {
         Self {
             store: MortalStore::new(seed ^ STORE_SEED),
+            ledger: Arc::default(),
             service: None,
             seed,
             connections: BTreeMap::new(),
@@ -95,7 +106,8 @@ impl DirectoryHost {
         seed[8..16].copy_from_slice(&self.starts.to_be_bytes());
         let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed };
         // The world sees a store that failed by asking it.
-        let started = Service::new(self.store.clone(), config, |_| {});
+        let money = money(self.ledger.clone(), Amount::ZERO, PaymentLimits::default());
+        let started = Service::with_money(self.store.clone(), money, config, |_| {});
         let bug = |error| Violation::Bug { node: "the directory".to_owned(), what: format!("{error}") };
         self.service = Some(started.map_err(bug)?);
         Ok(())

@@ -7,3 +7,4 @@ mod books;
 mod devices;
 mod hoard;
 mod keys;
+mod money;

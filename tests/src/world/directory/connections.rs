@@ -46,7 +46,7 @@ impl World {
         self.directory.connections.insert(id, connection);
         self.nodes[index].connection = Some(id);
         self.directory_effects(effects);
-        let (addresses, directory) = (vec![Self::address(index)], crate::table::DIRECTORY);
+        let (addresses, directory) = (vec![Self::address(index)], crate::ledger::fingerprint());
         self.input(index, Input::DirectoryConnected { exporter, addresses, directory });
     }
 
