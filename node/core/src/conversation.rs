@@ -55,6 +55,14 @@ const WELCOME_WAIT_MS: u64 = 3_000;
 /// How long past epochs are kept for stragglers, in milliseconds.
 const PAST_EPOCH_AGE_MS: u64 = 24 * 3_600 * 1_000;
 
+/// What tells whether the people of a conversation are still the same: they change with its epochs, and by who is leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    incarnation: u64,
+    epoch: u64,
+    leaves: u64,
+}
+
 /// A conversation in memory.
 pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     pub(crate) record: ConversationRecord,
@@ -121,6 +129,18 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
     /// The devices that are members; none while there is no group.
     pub(crate) fn members(&self) -> impl Iterator<Item = &VerifiedDevice> {
         self.group.iter().flat_map(Conversation::members)
+    }
+
+    /// Whose conversation it is now.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let leaves = self.record.group().into_iter().flat_map(|group| &group.leaves);
+        // Signatures are as good as chance.
+        let of = |leave: &protocol::policy::SignedLeave| {
+            leave.signature.0.first_chunk().map_or(1, |chunk| u64::from_be_bytes(*chunk))
+        };
+        let leaves = leaves.fold(0, |sum: u64, leave| sum.rotate_left(1) ^ of(leave));
+        let epoch = self.group.as_ref().map_or(0, Conversation::epoch);
+        Stamp { incarnation: self.record.incarnation, epoch, leaves }
     }
 
     /// Takes a group as this conversation's, to be written with this call.

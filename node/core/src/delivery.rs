@@ -97,11 +97,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if entry.depositing || entry.record.state == DeliveryState::Failed || self.is_held_back(&state.record) {
             return None;
         }
-        if !self.is_listed(entry.record.conversation) || !self.may_seal(entry) {
+        let stamp = state.stamp();
+        if entry.served.get() == Some(stamp) || !self.is_listed(entry.record.conversation) || !self.may_seal(entry) {
             return None;
         }
-        let open = self.recipients(id).into_iter();
-        open.map(|device| self.due_for(entry, device)).min().map(|due| due.max(entry.not_before))
+        let open = self.recipients(id);
+        if open.is_empty() {
+            entry.served.set(Some(stamp));
+        }
+        open.into_iter().map(|device| self.due_for(entry, device)).min().map(|due| due.max(entry.not_before))
     }
 
     /// When the mailbox is to be asked for a device's copy: a live connection gets a head start.

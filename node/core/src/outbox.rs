@@ -2,7 +2,10 @@
 
 mod recipients;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use mls_rs::CryptoProvider;
 use protocol::{
@@ -15,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     command::{Failure, FailureCode, HistoryEntry},
+    conversation::Stamp,
     core::{Core, OpenError},
     event::{DeliveryState, EventKind, ShortId},
     input::PeerId,
@@ -37,11 +41,15 @@ pub(crate) struct OutboxEntry {
     pub(crate) not_before: Timestamp,
     /// The reading of the mailbox that covers what waited there when it was said.
     pub(crate) looked_by: u64,
+    /// The people of its conversation among whom nobody was left whom the mailbox would have to be asked for: as long as
+    /// they and the record are the same, nobody is. A group may have thousands, and many messages wait for the last of them.
+    pub(crate) served: Cell<Option<Stamp>>,
 }
 
 impl OutboxEntry {
     fn new(record: OutboxRecord) -> Self {
-        Self { record, direct: Vec::new(), depositing: false, not_before: Timestamp(0), looked_by: 0 }
+        let (direct, not_before, served) = (Vec::new(), Timestamp(0), Cell::new(None));
+        Self { record, direct, depositing: false, not_before, looked_by: 0, served }
     }
 
     /// Whether the mailbox has custody of a device's copy.
@@ -99,7 +107,9 @@ impl Outbox {
     pub(crate) fn edit(&mut self, id: MessageId) -> Option<&mut OutboxEntry> {
         let place = self.by_id.get(&id)?;
         self.changed.insert(id);
-        self.entries.get_mut(place)
+        let entry = self.entries.get_mut(place)?;
+        entry.served.set(None);
+        Some(entry)
     }
 
     /// For changes of what only this run knows.
@@ -137,6 +147,7 @@ impl Outbox {
         for number in numbers {
             let Some(mut entry) = self.entries.remove(&(old, number)) else { continue };
             entry.record.conversation = new;
+            entry.served.set(None);
             self.by_id.insert(entry.record.id, (new, number));
             self.changed.insert(entry.record.id);
             self.entries.insert((new, number), entry);

@@ -76,12 +76,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let number = if theirs { entry.record.shared } else { entry.record.sequence };
             number < receipt.delivered_below || receipt.delivered_also.contains(&number)
         });
-        let covered: Vec<MessageId> = covered.map(|entry| entry.record.id).collect();
-        for id in covered {
+        // A receipt names everything since the beginning: what it has said before is not written anew.
+        let news = covered.filter(|entry| !entry.is_delivered_to(receipt.device));
+        let news: Vec<MessageId> = news.map(|entry| entry.record.id).collect();
+        for id in news {
             let Some(entry) = self.outbox.edit(id) else { continue };
-            if !entry.is_delivered_to(receipt.device) {
-                entry.record.delivered.push(receipt.device);
-            }
+            entry.record.delivered.push(receipt.device);
             // One's own other devices have it too; that it arrived says the other person's device alone, unless it is for
             // one's own devices only.
             if theirs && peer.is_none() {

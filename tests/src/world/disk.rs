@@ -18,6 +18,7 @@ pub struct Disk {
     records: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     timeline: Vec<(ConversationId, HistoryEntry)>,
     events: Vec<Event>,
+    written: usize,
 }
 
 impl Disk {
@@ -29,6 +30,7 @@ impl Disk {
         for change in transaction.changes {
             match change {
                 Change::Put { table, key, value } => {
+                    self.written += key.len() + value.len();
                     self.records.insert((table, key), value);
                 }
                 Change::Delete { table, key } => {
@@ -50,6 +52,12 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of all records that were ever written here.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.written
     }
 
     /// What a core is opened from.

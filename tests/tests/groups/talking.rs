@@ -174,3 +174,20 @@ fn what_somebody_says_whom_one_has_blocked_is_not_shown_in_a_group_and_all_else_
     assert_eq!(heard(&table, seats[0]), [pair("carol", "sense")]);
     assert_eq!(heard(&table, seats[2]), [pair("bob", "nonsense")]);
 }
+
+#[test]
+fn what_a_message_costs_to_keep_does_not_grow_with_how_many_wait_for_somebody_who_is_away() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob", "carol"]);
+    table.sleep(seats[2]);
+    let cost = |table: &mut Table| {
+        let before = table.disk(seats[0]).written();
+        must(table, seats[0], "SAY team hello");
+        table.pass(5_000);
+        table.disk(seats[0]).written() - before
+    };
+    let first = cost(&mut table);
+    let last = (0..60).map(|_| cost(&mut table)).last().unwrap();
+    assert!(last < 2 * first, "{first} bytes became {last}");
+    assert_eq!(heard(&table, seats[1]).len(), 61);
+}

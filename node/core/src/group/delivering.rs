@@ -64,19 +64,38 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state: DeliveryState,
         reason: Option<String>,
     ) {
-        let Some(entry) = self.outbox.edit(message) else { return };
-        let (short, conversation) = (entry.record.short, entry.record.conversation);
-        let Some(row) = entry.record.rows.iter_mut().find(|row| row.account == account) else { return };
-        let arrived = row.state == DeliveryState::Delivered || row.state == DeliveryState::Read;
-        if state <= row.state || arrived && state == DeliveryState::Failed {
+        self.advance_all(message, &BTreeSet::from([account]), state, reason.as_deref());
+    }
+
+    /// The same towards many at once: what that costs grows with how many they are, and not with its square.
+    fn advance_all(
+        &mut self,
+        message: MessageId,
+        accounts: &BTreeSet<AccountId>,
+        state: DeliveryState,
+        reason: Option<&str>,
+    ) {
+        let moves = |row: &RowRecord| {
+            let arrived = row.state == DeliveryState::Delivered || row.state == DeliveryState::Read;
+            let onward = state > row.state && !(arrived && state == DeliveryState::Failed);
+            onward && accounts.contains(&row.account)
+        };
+        if !self.outbox.get(message).is_some_and(|entry| entry.record.rows.iter().any(moves)) {
             return;
         }
-        row.state = state;
-        let counted = row.counted;
+        let Some(entry) = self.outbox.edit(message) else { return };
+        let (short, conversation) = (entry.record.short, entry.record.conversation);
+        let mut told = Vec::new();
+        for row in entry.record.rows.iter_mut().filter(|row| moves(row)) {
+            row.state = state;
+            told.extend(row.counted.then_some(row.account));
+        }
         let group = self.group(conversation).map(|group| group.name.clone());
-        let to = self.people.name_of(account).cloned();
-        if let Some(((id, to), group)) = short.zip(to).zip(group).filter(|_| counted) {
-            self.batch.event(self.now, EventKind::Receipt { id, uid: message, to, state, reason, group: Some(group) });
+        if let Some((id, group)) = short.zip(group) {
+            for to in told.into_iter().filter_map(|account| self.people.name_of(account).cloned()) {
+                let (reason, group) = (reason.map(str::to_owned), Some(group.clone()));
+                self.batch.event(self.now, EventKind::Receipt { id, uid: message, to, state, reason, group });
+            }
         }
         self.settle_overall(message);
     }
@@ -110,9 +129,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let devices: BTreeSet<DeviceId> = devices.iter().copied().collect();
         let meant = |member: &&VerifiedDevice| devices.contains(&member.entry.device);
         let accounts: BTreeSet<AccountId> = state.members().filter(meant).map(|member| member.account).collect();
-        for account in accounts {
-            self.advance_row(message, account, DeliveryState::Sent, None);
-        }
+        self.advance_all(message, &accounts, DeliveryState::Sent, None);
     }
 
     /// Somebody is in a group no more: what has not reached them does not reach them.
