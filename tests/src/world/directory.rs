@@ -8,10 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use directory::{
-    core::{Caller, Service, ServiceConfig, ServiceEffect},
-    store::memory::MemoryLedger,
-};
+use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
     ConversationId,
@@ -25,7 +22,7 @@ use super::{
     coverage::Case,
     crash::Point,
     groups::Submitted,
-    mortal::MortalStore,
+    mortal::{MortalStore, ledger::MortalLedger},
     witness::{NodeIndex, Violation},
 };
 use crate::ledger::money;
@@ -59,8 +56,6 @@ enum Asked {
 /// The directory.
 pub struct DirectoryHost {
     store: MortalStore,
-    /// What was settled outlives whoever settles it.
-    ledger: Arc<MemoryLedger>,
     service: Option<Service<MortalStore>>,
     seed: u64,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -82,7 +77,6 @@ impl DirectoryHost {
     pub fn new(seed: u64) -> Self {
         Self {
             store: MortalStore::new(seed ^ STORE_SEED),
-            ledger: Arc::default(),
             service: None,
             seed,
             connections: BTreeMap::new(),
@@ -106,7 +100,8 @@ impl DirectoryHost {
         seed[8..16].copy_from_slice(&self.starts.to_be_bytes());
         let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed };
         // The world sees a store that failed by asking it.
-        let money = money(self.ledger.clone(), Amount::ZERO, PaymentLimits::default());
+        let ledger = Arc::new(MortalLedger(self.store.clone()));
+        let money = money(ledger, Amount::ZERO, PaymentLimits::default());
         let started = Service::with_money(self.store.clone(), money, config, |_| {});
         let bug = |error| Violation::Bug { node: "the directory".to_owned(), what: format!("{error}") };
         self.service = Some(started.map_err(bug)?);

@@ -17,6 +17,7 @@ use protocol::{
 };
 
 mod fate;
+pub mod ledger;
 
 pub use self::fate::{AccountChange, GroupChange};
 use self::fate::{Fate, dead};
