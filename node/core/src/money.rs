@@ -84,6 +84,10 @@ pub(crate) struct Money {
     notices_changed: BTreeSet<OrderKey>,
     payments: BTreeMap<u64, PaymentRecord>,
     payments_changed: BTreeSet<u64>,
+    /// Those that are to be told: of thousands that are kept, few.
+    untold: BTreeSet<u64>,
+    /// Whoever paid or was paid and may not be known here.
+    parties: BTreeSet<AccountId>,
     requests: BTreeMap<RequestKey, RequestRecord>,
     requests_changed: BTreeSet<RequestKey>,
     /// Whether this connection's terms came and hold.
@@ -127,7 +131,7 @@ impl Money {
                 }
                 Table::Payment => {
                     let record: PaymentRecord = encoded::decode(value).map_err(damaged)?;
-                    money.payments.insert(record.index, record);
+                    money.keep(record);
                 }
                 Table::Request => {
                     let record: RequestRecord = encoded::decode(value).map_err(damaged)?;
@@ -153,6 +157,14 @@ impl Money {
     fn edit_payment(&mut self, index: u64) -> Option<&mut PaymentRecord> {
         self.payments_changed.insert(index);
         self.payments.get_mut(&index)
+    }
+
+    fn keep(&mut self, payment: PaymentRecord) {
+        if !payment.told {
+            self.untold.insert(payment.index);
+        }
+        self.parties.extend(payment.payer.into_iter().chain([payment.payee]));
+        self.payments.insert(payment.index, payment);
     }
 
     fn edit_request(&mut self, key: RequestKey) -> Option<&mut RequestRecord> {

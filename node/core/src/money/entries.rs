@@ -129,7 +129,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             told: history || meaning.opening,
             seen_at: self.now,
         };
-        self.money.payments.insert(index, record);
+        self.money.keep(record);
         self.money.payments_changed.insert(index);
     }
 
@@ -154,9 +154,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Tells payments whose words and names are there, or were waited for.
     pub(super) fn tell_payments(&mut self) {
-        let untold = self.money.payments.values().filter(|payment| !payment.told);
+        let untold = self.money.untold.iter().filter_map(|index| self.money.payments.get(index));
         let due: Vec<u64> = untold.filter(|payment| self.telling_at(payment) <= self.now).map(|p| p.index).collect();
         for index in due {
+            self.money.untold.remove(&index);
             let Some(payment) = self.money.edit_payment(index) else { continue };
             payment.told = true;
             let payment = payment.clone();
@@ -195,15 +196,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn telling_due(&self) -> Option<Timestamp> {
-        let payments = self.money.payments.values().filter(|payment| !payment.told);
+        let payments = self.money.untold.iter().filter_map(|index| self.money.payments.get(index));
         let payments = payments.map(|payment| self.telling_at(payment));
         payments.chain(self.ends_due()).min()
     }
 
     /// Accounts that paid or were paid, and of which nothing is known here.
     pub(super) fn nameless_in_money(&self) -> BTreeSet<AccountId> {
-        let accounts = self.money.payments.values().filter(|payment| !payment.told || payment.history);
-        let accounts = accounts.flat_map(|payment| payment.payer.into_iter().chain([payment.payee]));
+        let accounts = self.money.parties.iter().copied();
         let asked = self.money.requests.values().flat_map(|request| [request.payer, request.payee]);
         let own = self.own().map(|own| own.account);
         let unknown = |account: &AccountId| Some(*account) != own && self.people.get(*account).is_none();
@@ -279,6 +279,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         while self.money.payments.len() > PAYMENTS_MAX {
             let Some((index, _)) = self.money.payments.pop_first() else { return };
             self.money.payments_changed.insert(index);
+            self.money.untold.remove(&index);
         }
         self.forget_notices();
         self.forget_requests();
