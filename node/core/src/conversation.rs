@@ -295,7 +295,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let waits = self.conversations.values().filter(|state| match &state.record.phase {
             Phase::Absent => state.wanted && state.record.peer().is_some(),
-            Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted || state.working.doubted,
+            Phase::Active => {
+                state.record.refresh.is_some() && !state.refresh_accepted
+                    || state.working.doubted
+                    || state.working.unsure
+            }
             _ => true,
         });
         let groups = self.conversations.values().filter_map(ConversationState::group_due);
@@ -320,7 +324,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.announce_accepted_peers();
         self.book_changed();
         self.check_new_members(id);
-        self.on_group_entered(id);
+        self.on_group_entered(id, ended.is_some());
         self.check_intents(id, ended);
         self.open_early(id);
     }

@@ -61,6 +61,8 @@ pub(crate) struct Working {
     pub(crate) is_inside: Option<bool>,
     /// Whether another device of the account says that it is in the group no more.
     pub(crate) doubted: bool,
+    /// Whether another device of the account has come in since: perhaps the account had gone, and this device with it.
+    pub(crate) unsure: bool,
     /// When this device grants the requests to leave that nobody else has granted by then.
     grant_at: Timestamp,
 }

@@ -262,7 +262,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if entry.record.settled {
             return self.fail_row_of(id, recipient, &reason);
         }
-        if entry.record.delivered.is_empty() {
+        // That one's own other devices have it is no word of the recipient's.
+        if entry.record.state < DeliveryState::Delivered {
             self.advance(id, DeliveryState::Failed, Some(reason));
         }
         self.forget_message(id);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod agreeing;
+mod apart;
 mod away;
 mod closing;
 mod keys;

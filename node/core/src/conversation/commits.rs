@@ -186,6 +186,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.refresh_accepted = false;
         state.commit_awaited = false;
         state.working.is_inside = None;
+        state.working.unsure = false;
         state.past.clear();
         let incarnation = state.record.incarnation;
         state.set_phase(phase);

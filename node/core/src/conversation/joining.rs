@@ -182,6 +182,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.staging.forget(id, incarnation);
         self.report_refused("a Welcome cannot be used", error);
         // If the conversation is one that this device should be in, it comes in by itself.
+        if matches!(error, JoinError::NotForUs) {
+            self.follow_lost_invitation(id);
+        }
         if let Some(state) = self.conversations.get_mut(&id) {
             state.flow.retry_now();
         } else if !matches!(error, JoinError::Malformed { .. }) {

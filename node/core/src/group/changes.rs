@@ -41,7 +41,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let before = People { policy: &known.policy, accounts: &known.accounts };
         let after = People { policy, accounts: &accounts };
         let missed = changes(before, after, Committer::Member(own.account));
-        let invited_anew = policy.role(own.account) == Role::Invited;
+        let invited_anew = policy.role(own.account) == Role::Invited && known.policy.role(own.account) > Role::Invited;
         let missed = missed.into_iter().flat_map(|Changed { account, change, .. }| {
             // Nobody becomes invited who has not gone before.
             let anew = invited_anew && account == own.account && change == MemberChange::Demoted;
@@ -49,6 +49,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             told.into_iter().map(move |change| Changed { account, by: account, change })
         });
         let missed: Vec<Changed> = missed.collect();
+        if invited_anew {
+            self.fail_all_rows(id);
+        }
         self.note_changes(id, &missed);
     }
 

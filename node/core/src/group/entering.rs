@@ -137,6 +137,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.check_intents(id, None);
     }
 
+    /// A Welcome into a group that this account was in once can't be used, as when its key package led into another
+    /// conversation before: if the account is invited, this device comes in by itself.
+    pub(crate) fn follow_lost_invitation(&mut self, id: ConversationId) {
+        let out = self.group(id).filter(|_| self.phase(id) == Some(Phase::Absent));
+        if let Some(name) = out.map(|group| group.name.clone()) {
+            self.expect_group(id, &name);
+        }
+    }
+
     /// What the directory gave of a group was turned into an external commit, or could not be.
     pub(crate) fn enter_group(
         &mut self,
@@ -221,7 +230,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// This device is in a group now.
-    pub(crate) fn on_group_entered(&mut self, id: ConversationId) {
+    pub(crate) fn on_group_entered(&mut self, id: ConversationId, by_itself: bool) {
         let (Some(own), true) = (self.own().map(|own| own.account), self.is_group(id)) else { return };
         let now = self.now;
         let Some(state) = self.conversations.get_mut(&id) else { return };
@@ -239,6 +248,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         // Whoever was invited, fell out and has joined meanwhile is told so with what was missed.
         let told = group.known.is_some();
         self.tell_what_was_missed(id);
+        if by_itself && !told && role == Some(Role::Invited) {
+            self.note_own_change(id, MemberChange::Invited);
+        }
         if joined && !founded && !told {
             self.note_own_change(id, MemberChange::Joined);
         }
@@ -271,7 +283,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         let was_in = known.is_some_and(|state| state.record.phase != Phase::Absent);
-        if inside {
+        if inside && known_inside {
+            self.make_sure_of(id);
+        } else if inside {
             self.expect_group(id, name);
         } else if was_in {
             self.doubt_group(id);
@@ -281,6 +295,15 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         if let Some(group) = self.edit_group(id) {
             group.changed_at = changed_at;
+        }
+    }
+
+    /// Another device came into a group since this one did: perhaps the account had gone in between.
+    fn make_sure_of(&mut self, id: ConversationId) {
+        if let Some(state) = self.conversations.get_mut(&id).filter(|state| state.is_active()) {
+            state.working.unsure = true;
+            state.flow.retry_now();
+            self.mail.want();
         }
     }
 

@@ -229,6 +229,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         match (refusal, pending) {
             (Refusal::Unknown | Refusal::NotMember, _) => self.lose(id),
+            // So the directory speaks to who is no member, though the commit that says so never came.
+            (Refusal::Policy(PolicyRefusal::Banned | PolicyRefusal::InviteOnly), _) => {
+                if let Some((number, group)) = pending.zip(self.group(id)) {
+                    let failure = refused(refusal, &group.name);
+                    self.end_intent(id, number, Err(failure), None);
+                }
+                self.lose(id);
+            }
             (Refusal::Policy(_) | Refusal::MailboxFull, Some(number)) => {
                 let Some(name) = self.group(id).map(|group| group.name.clone()) else { return };
                 self.end_intent(id, number, Err(refused(refusal, &name)), None);

@@ -218,6 +218,12 @@ impl World {
 }
 
 impl Groups {
+    /// Whether a node's owner is invited to a group now.
+    pub(super) fn is_invited(&self, index: NodeIndex, chronicle: &Chronicle) -> bool {
+        let own = self.account_of(self.owners[index]);
+        own.and_then(|own| chronicle.now()?.role(own)) == Some(Role::Invited)
+    }
+
     /// Whether a node's owner talks in a group now.
     pub(super) fn talks(&self, index: NodeIndex, chronicle: &Chronicle) -> bool {
         let own = self.account_of(self.owners[index]);

@@ -8,7 +8,10 @@ use node_core::{
     command::Command,
     event::DeliveryState::{Failed, Queued},
 };
-use protocol::{ConversationId, MessageId, Name, policy::Role};
+use protocol::{
+    ConversationId, MessageId, Name,
+    policy::{Policy, Role},
+};
 
 use super::{
     Groups, PersonIndex,
@@ -174,8 +177,9 @@ impl World {
         let mut said: Vec<(NodeIndex, Name)> = Vec::new();
         for chronicle in groups.chronicles.values() {
             let held = |index: usize| self.nodes[index].core.as_ref().and_then(|core| core.conversation(chronicle.id));
-            let talking =
-                (0..self.nodes.len()).filter(|index| groups.talks(*index, chronicle) || held(*index).is_some());
+            let talking = (0..self.nodes.len()).filter(|index| {
+                groups.talks(*index, chronicle) || held(*index).is_some() && !groups.is_invited(*index, chronicle)
+            });
             said.extend(talking.map(|index| (index, chronicle.name.clone())));
         }
         let between = |said: &Said| match said.to {
@@ -191,8 +195,27 @@ impl World {
             self.write_first(from, to);
         }
         for (index, group) in said {
-            self.say(index, group);
+            // Whoever believes to be invited cannot say anything, and finds out by joining.
+            if self.believes_to_be_invited(index, &group) {
+                self.command(index, Asked::Change("JOIN"), Command::Join { group });
+            } else {
+                self.say(index, group);
+            }
         }
+    }
+
+    fn believes_to_be_invited(&self, index: NodeIndex, group: &Name) -> bool {
+        let Some(groups) = self.groups.as_ref() else { return false };
+        let own = groups.account_of(groups.owners[index]);
+        let chronicle = groups.chronicle_named(group.as_str());
+        let held = chronicle.zip(self.nodes[index].core.as_ref());
+        let held = held.and_then(|(chronicle, core)| core.conversation(chronicle.id));
+        let role = held.zip(own).map(|(held, own)| match held.policy() {
+            Policy::Group(policy) => policy.role(own),
+            Policy::Direct { .. } => Role::Member,
+        });
+        let really = chronicle.zip(own).and_then(|(chronicle, own)| chronicle.now()?.role(own));
+        role == Some(Role::Invited) && really.is_none()
     }
 
     /// What was said since is shown by every device of everybody who is there.
