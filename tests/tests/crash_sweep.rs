@@ -1,5 +1,5 @@
-//! One fixed story, with one death at every commit of anybody, just before it and just after it: each run must end healed
-//! with every promise kept.
+//! Fixed stories, of two people and of a group, with one death at every commit of anybody, just before it and just after it:
+//! each run must end healed with every promise kept.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "what a test is made of")]
 
@@ -14,20 +14,38 @@ use std::{
 use tests::world::{
     coverage::Case,
     crash::{CrashPlan, Point},
+    groups::sweep as groups,
     sweep::{Outcome, play},
 };
 
 #[test]
 fn a_death_before_or_after_any_commit_breaks_no_promise() {
     if let Ok(plan) = std::env::var("CRASH") {
-        return replay(&plan);
+        return replay(play, &plan);
     }
-    let calm = play(None, false);
-    assert_eq!(calm.violation, None, "without any death");
-    assert!(calm.commits > 100, "the story is too short to prove much: {} commits", calm.commits);
+    let calm = sweep(play);
     for case in [Case::FirstMessageRace, Case::DuplicateDelivery, Case::ExternalRejoin] {
         assert!(calm.coverage.count(case) > 0, "the story has no {case:?}");
     }
+}
+
+#[test]
+fn a_death_before_or_after_any_commit_breaks_no_promise_of_groups() {
+    if let Ok(plan) = std::env::var("CRASH") {
+        return replay(groups::play, &plan);
+    }
+    let calm = sweep(groups::play);
+    let cases = [Case::MemberJoined, Case::MemberInvited, Case::MemberRemoved, Case::MemberLeft, Case::KeptKeysShutOut];
+    for case in cases {
+        assert!(calm.coverage.count(case) > 0, "the story has no {case:?}");
+    }
+}
+
+/// Plays a story without any death, and with one at each place; tells what the calm one was like.
+fn sweep(play: fn(Option<CrashPlan>, bool) -> Outcome) -> Outcome {
+    let calm = play(None, false);
+    assert_eq!(calm.violation, None, "without any death");
+    assert!(calm.commits > 100, "the story is too short to prove much: {} commits", calm.commits);
     let next = AtomicU64::new(0);
     let broken = Mutex::new(Vec::new());
     let threads = thread::available_parallelism().map_or(2, usize::from);
@@ -51,6 +69,7 @@ fn a_death_before_or_after_any_commit_breaks_no_promise() {
     let broken = broken.into_inner().expect("no thread panics with the lock");
     println!("{} commits, each died at before and after", calm.commits);
     assert!(broken.is_empty(), "{} deaths broke a promise:\n{}", broken.len(), broken.join("\n"));
+    calm
 }
 
 fn plan_at(place: u64) -> CrashPlan {
@@ -62,8 +81,8 @@ fn letter(point: Point) -> char {
     if point == Point::BeforeCommit { 'b' } else { 'a' }
 }
 
-/// `CRASH=17a` plays the death after commit 17 and prints its trace.
-fn replay(plan: &str) {
+/// `CRASH=17a` plays the death after commit 17 and prints its trace; name the test too, since each story has its own.
+fn replay(play: fn(Option<CrashPlan>, bool) -> Outcome, plan: &str) {
     let (number, point) = plan.split_at(plan.len() - 1);
     let point = if point == "b" { Point::BeforeCommit } else { Point::AfterCommit };
     let plan = CrashPlan { commit: number.parse().expect("a number and a or b"), point };

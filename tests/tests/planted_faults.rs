@@ -1,7 +1,10 @@
 //! An invariant that never fails proves nothing: each of these faults must be caught, and by the promise that it breaks.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use tests::world::{
     fault::Fault,
+    groups::run as groups,
     run::{Story, play_with},
 };
 
@@ -21,6 +24,33 @@ fn broken_by(fault: Fault) -> Vec<String> {
 fn assert_caught(fault: Fault, expected: &[&str]) {
     let broken = broken_by(fault);
     assert!(broken.iter().any(|name| expected.contains(&name.as_str())), "{fault:?} broke {broken:?}");
+}
+
+/// The same among people in groups: some seed must break one of these promises.
+fn assert_caught_in_groups(fault: Fault, expected: &[&str]) {
+    let mut broken = Vec::new();
+    for seed in (0..SEEDS).filter(|seed| groups::Story::of(*seed) == groups::Story::Storm) {
+        broken.extend(groups::play_with(seed, false, Some(fault)).violation.map(|violation| violation.name()));
+        if broken.last().is_some_and(|name| expected.contains(&name.as_str())) {
+            return;
+        }
+    }
+    panic!("{fault:?} broke {broken:?}");
+}
+
+#[test]
+fn a_directory_that_delivers_to_whoever_has_gone_is_caught() {
+    assert_caught_in_groups(Fault::ForgetsRemovals, &["DeliveredToOutsider"]);
+}
+
+#[test]
+fn a_member_that_counts_a_change_twice_after_a_crash_is_caught() {
+    assert_caught_in_groups(Fault::ForgetsCommits, &["Astray", "MemberChangeTold"]);
+}
+
+#[test]
+fn a_member_that_lost_an_epoch_and_applies_its_own_commit_all_the_same_is_caught() {
+    assert_caught_in_groups(Fault::BelievesItWon, &["Fork", "Astray"]);
 }
 
 #[test]

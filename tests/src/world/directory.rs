@@ -12,7 +12,7 @@ use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
     ConversationId,
-    directory::{Cursor, PaymentLimits, Refusal, Registration, Reply, Request},
+    directory::{Cursor, HandshakeBytes, PaymentLimits, Refusal, Registration, Reply, Request},
     money::Amount,
 };
 
@@ -21,6 +21,7 @@ use super::{
     clock::Span,
     coverage::Case,
     crash::Point,
+    fault::Fault,
     groups::Submitted,
     mortal::{MortalStore, ledger::MortalLedger},
     witness::{NodeIndex, Violation},
@@ -69,6 +70,8 @@ pub struct DirectoryHost {
     kept_back: BTreeSet<(NodeIndex, Cursor)>,
     /// Who submitted which commit.
     authors: BTreeMap<Vec<u8>, NodeIndex>,
+    /// What a node submitted that believes to win every epoch.
+    believed: BTreeMap<(ConversationId, u64), HandshakeBytes>,
 }
 
 impl DirectoryHost {
@@ -86,6 +89,7 @@ impl DirectoryHost {
             rejoins: BTreeSet::new(),
             kept_back: BTreeSet::new(),
             authors: BTreeMap::new(),
+            believed: BTreeMap::new(),
         }
     }
 
@@ -214,6 +218,10 @@ impl World {
         if let Request::SubmitCommit(submission) = &request {
             let commit = submission.commit.to_vec();
             self.directory.authors.insert(commit.clone(), index);
+            if self.nodes[index].fault == Some(Fault::BelievesItWon) {
+                let place = (submission.conversation, submission.epoch);
+                self.directory.believed.insert(place, submission.commit.clone());
+            }
             submitted = Some(Submitted { conversation: submission.conversation, epoch: submission.epoch, commit });
         }
         self.directory.store.expect(self.commits, self.plan, self.weather.directory_crash);

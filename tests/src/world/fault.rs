@@ -7,6 +7,9 @@ use node_core::stored::Table;
 pub const TAKEN_IN: [Table; 5] =
     [Table::Seen, Table::Waiting, Table::Conversation, Table::GroupState, Table::GroupEpoch];
 
+/// Where it keeps what commits led to.
+pub const LED_TO: [Table; 3] = [Table::Conversation, Table::GroupState, Table::GroupEpoch];
+
 /// What is wrong with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -17,6 +20,10 @@ pub enum Fault {
     /// The record of the latest that was taken in does not survive a crash: neither the ciphertexts seen, nor the senders'
     /// sequences, nor the ratchet, which knows of its own accord what it has opened.
     ForgetsSeen,
+    /// What the latest commits led to does not survive a crash, although what was told of them does.
+    ForgetsCommits,
+    /// Whoever lost an epoch is told that they won it, and gets their own commit in the winner's place.
+    BelievesItWon,
     /// The directory's store forgets that somebody went from a group.
     ForgetsRemovals,
 }

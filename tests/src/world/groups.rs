@@ -11,6 +11,7 @@ mod intruder;
 mod kept;
 mod places;
 pub mod run;
+pub mod sweep;
 mod talk;
 mod told;
 mod watch;

@@ -6,7 +6,7 @@ use super::{
     CHEAP_STRETCH, Happening, World,
     clock::Span,
     crash::Point,
-    fault::{Fault, TAKEN_IN},
+    fault::{Fault, LED_TO, TAKEN_IN},
     witness::{NodeIndex, Violation},
 };
 
@@ -44,6 +44,7 @@ impl World {
             match node.fault {
                 Some(Fault::AcknowledgesEarly) => node.disk = before,
                 Some(Fault::ForgetsSeen) => node.disk.roll_back(&before, &TAKEN_IN),
+                Some(Fault::ForgetsCommits) => node.disk.roll_back(&before, &LED_TO),
                 _ => {}
             }
         }

@@ -90,7 +90,8 @@ impl World {
         } else {
             self.observe_transaction(index, &transaction)?;
         }
-        let forgets = matches!(self.nodes[index].fault, Some(Fault::AcknowledgesEarly | Fault::ForgetsSeen));
+        let forgets = [Fault::AcknowledgesEarly, Fault::ForgetsSeen, Fault::ForgetsCommits];
+        let forgets = self.nodes[index].fault.is_some_and(|fault| forgets.contains(&fault));
         let node = &mut self.nodes[index];
         if forgets {
             node.unsynced.push_back(node.disk.clone());

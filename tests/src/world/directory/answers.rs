@@ -7,7 +7,7 @@ use protocol::{
 };
 
 use super::{Asked, ConnectionId};
-use crate::world::{World, coverage::Case, witness::NodeIndex};
+use crate::world::{World, coverage::Case, fault::Fault, witness::NodeIndex};
 
 impl World {
     pub(in crate::world) fn on_answer(&mut self, id: ConnectionId, call: CallId, answer: Answer) {
@@ -19,7 +19,32 @@ impl World {
         if let (Some(asked), Answer::Reply(reply)) = (asked, &answer) {
             self.count_answer(index, asked, reply);
         }
+        let answer = match self.nodes[index].fault {
+            Some(Fault::BelievesItWon) => self.flatter(answer),
+            _ => answer,
+        };
         self.input(index, Input::Reply { call, answer });
+    }
+
+    /// What somebody hears who is to believe that they have won every epoch.
+    fn flatter(&self, answer: Answer) -> Answer {
+        let Answer::Reply(mut reply) = answer else { return answer };
+        match &mut *reply {
+            lost @ Reply::CommitLost { .. } => *lost = Reply::CommitAccepted,
+            Reply::Mail { items, .. } => {
+                let believed = |item: MailItem| match item {
+                    MailItem::Commit { conversation, epoch, commit } => {
+                        let own = self.directory.believed.get(&(conversation, epoch)).cloned();
+                        MailItem::Commit { conversation, epoch, commit: own.unwrap_or(commit) }
+                    }
+                    item => item,
+                };
+                let all = std::mem::take(items).into_iter().map(|(cursor, item)| (cursor, believed(item)));
+                *items = Bounded::new(all.collect()).unwrap_or_default();
+            }
+            _ => {}
+        }
+        Answer::Reply(reply)
     }
 
     pub(super) fn count_answer(&mut self, index: NodeIndex, asked: Asked, reply: &Reply) {
