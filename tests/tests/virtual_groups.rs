@@ -14,7 +14,7 @@ use tests::{
 };
 
 /// Seeds of one run of the test; `SEEDS` plays more or fewer.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 40;
 /// Seeds that have to meet every case.
 const SEEDS_OF_ALL: u64 = 300;
 /// Lines of a trace that are printed, the last ones.

@@ -100,7 +100,7 @@ impl World {
         Ok(())
     }
 
-    fn is_there(&self, index: NodeIndex) -> bool {
+    pub(super) fn is_there(&self, index: NodeIndex) -> bool {
         let node = &self.nodes[index];
         node.connection.is_some() && node.core.as_ref().is_some_and(|core| core.session() == Session::SignedIn)
     }

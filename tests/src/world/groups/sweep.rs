@@ -23,6 +23,8 @@ const SEED: u64 = 11;
 const TRIES: usize = 6;
 /// How long they wait each time.
 const PATIENCE: Span = Span::seconds(8);
+/// How long everybody may need to have an account.
+const SIGNING_UP: Span = Span::seconds(90);
 /// The people, by their places.
 const ALICE: PersonIndex = 0;
 const BOB: PersonIndex = 1;
@@ -46,6 +48,9 @@ impl World {
         let Ok(team) = Name::parse("team") else { return Ok(()) };
         let (group, name) = (|| team.clone(), |world: &Self, of: PersonIndex| world.nodes[of].name.clone());
         self.run_until(Moment::default() + Span::seconds(6))?;
+        while self.now < Moment::default() + SIGNING_UP && !(0..self.nodes.len()).all(|index| self.is_there(index)) {
+            self.run_until(self.now + Span::ms(100))?;
+        }
         let create = || Command::CreateGroup { group: group(), access: Access::Open };
         self.wish(ALICE, create, |world| world.role_in_team(ALICE).is_some())?;
         self.wish(BOB, || Command::Join { group: group() }, |world| world.role_in_team(BOB).is_some())?;
