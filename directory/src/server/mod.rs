@@ -13,7 +13,7 @@ mod opening;
 mod push;
 pub mod reception;
 mod sessions;
-mod settling;
+pub mod settling;
 mod stream;
 mod transport;
 mod workers;

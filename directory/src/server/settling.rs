@@ -36,9 +36,9 @@ struct Job {
     finish: Finish,
 }
 
-/// The way to the thread.
+/// The way to the thread, for whoever has none of its own.
 #[derive(Debug)]
-pub(crate) struct Owner {
+pub struct Owner {
     jobs: SyncSender<Job>,
 }
 
@@ -54,7 +54,7 @@ impl Settle for Owner {
 ///
 /// # Errors
 /// The system's, if it has no thread for us.
-pub(crate) fn start(book: Arc<Book>, folder: Option<Arc<DataFolder>>, failed: CancellationToken) -> io::Result<Owner> {
+pub fn start(book: Arc<Book>, folder: Option<Arc<DataFolder>>, failed: CancellationToken) -> io::Result<Owner> {
     let (sender, jobs) = sync_channel(WAITING_MAX);
     let dispatch = tracing::dispatcher::get_default(Clone::clone);
     let work = move || {

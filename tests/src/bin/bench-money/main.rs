@@ -1,0 +1,103 @@
+//! `scripts/bench money`: settled, signed, durable payments at 1, 64 and 1,024 waiting clients, in process and through QUIC,
+//! against what the same cores can verify in the same run; and what a book of a million entries costs. Build it in release.
+
+mod book;
+mod payers;
+mod through;
+
+use std::{
+    io::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
+
+use protocol::PublicKey;
+use settlement::signed::check_order;
+use tests::fixture::Failed;
+
+use self::payers::{ACCOUNTS, OPENING, Payers};
+
+/// How many clients wait at a time, and how many payments each run makes.
+const RUNS: [(usize, usize); 3] = [(1, 2_000), (64, 20_000), (1_024, 40_000)];
+/// Entries of the large book, unless the command line says otherwise.
+const ENTRIES: u64 = 1_000_000;
+/// How long signatures are verified for the rate that everything is held against.
+const VERIFYING: Duration = Duration::from_secs(2);
+
+/// What a run came to.
+struct Run {
+    per_second: f64,
+    /// From handing an order over until its receipt is there, in order of length.
+    times: Vec<Duration>,
+}
+
+impl Run {
+    fn new(begun: Instant, mut times: Vec<Duration>) -> Self {
+        let per_second = times.len() as f64 / begun.elapsed().as_secs_f64();
+        times.sort_unstable();
+        Self { per_second, times }
+    }
+
+    fn percentile(&self, of: usize) -> Duration {
+        self.times.get(self.times.len() * of / 100).copied().unwrap_or_default()
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// P-256 verifications a second on all cores, as the directory does them.
+fn verifications(payers: &Payers) -> Result<f64, Failed> {
+    let order = payers.sign(0, 1, 1)?;
+    let key: PublicKey = membership::signing::public_key(payers.accounts[0].keys.order_key());
+    let begun = Instant::now();
+    let count = || {
+        let mut count = 0_u64;
+        while begun.elapsed() < VERIFYING && check_order(&order, &key).is_ok() {
+            count += 1;
+        }
+        count
+    };
+    let total: u64 = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores()).map(|_| scope.spawn(count)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+    });
+    Ok(total as f64 / begun.elapsed().as_secs_f64())
+}
+
+fn main() -> Result<(), Failed> {
+    let entries = std::env::args().nth(1).map_or(Ok(ENTRIES), |count| count.parse())?;
+    let mut out = std::io::stdout().lock();
+    let folder = tempfile::tempdir()?;
+    let payers = Payers::make(folder.path())?;
+    let verified = verifications(&payers)?;
+    writeln!(out, "payments, each signed, durable before the answer; the same machine, one run, {} cores", cores())?;
+    writeln!(out, "P-256 verifications, all cores          {verified:>9.0} /s")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut first = 1;
+    for through_quic in [false, true] {
+        for (waiting, count) in RUNS {
+            let orders = payers.sign_all(first, count, if through_quic { waiting } else { ACCOUNTS })?;
+            first += count as u64;
+            let run = if through_quic {
+                runtime.block_on(through::quic(folder.path(), &payers, orders, waiting))?
+            } else {
+                through::process(folder.path(), &payers, orders, waiting)?
+            };
+            let what = if through_quic { "through QUIC, clients on the same cores" } else { "in process" };
+            writeln!(out, "{what}, {waiting} waiting: {:.0} payments/s", run.per_second)?;
+            writeln!(out, "    against verifications               {:>9.3}", run.per_second / verified)?;
+            writeln!(out, "    p50 {:?}, p99 {:?}", run.percentile(50), run.percentile(99))?;
+        }
+    }
+    payers.check(folder.path(), first - 1)?;
+    let book::Book { written, reopened, audited, bytes } = book::measure(&payers, entries)?;
+    writeln!(out, "a book of {entries} entries")?;
+    writeln!(out, "    written, in batches, signatures aside {written:>9.0} /s")?;
+    writeln!(out, "    reopened in                         {reopened:?}")?;
+    writeln!(out, "    audited in                          {audited:?}")?;
+    writeln!(out, "    bytes an entry                      {bytes:>9.0}")?;
+    writeln!(out, "    (each account began with {OPENING} minor units)")?;
+    Ok(())
+}
