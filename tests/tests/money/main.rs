@@ -4,6 +4,7 @@
 
 mod asking;
 mod devices;
+mod late;
 mod paying;
 mod refunding;
 mod unknown;

@@ -151,29 +151,39 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
             Told::Reply(_) | Told::Again => return self.money.close_flows.entry(key).or_default().fail(now, jitter),
         };
-        self.money.close_flows.remove(&key);
         self.money.requests_wanted = true;
         let Some(record) = self.money.edit_request(key) else { return };
         let Some(closing) = record.closing.take() else { return };
-        let ours = match closing.kind {
-            ClosingKind::Decline => RequestState::Declined,
-            ClosingKind::Cancel => RequestState::Cancelled,
-        };
-        if state.is_none_or(|state| state == ours) {
-            record.reason = Some(closing.reason.clone());
+        let state = state.unwrap_or_else(|| became(closing.kind));
+        if record.state != state {
+            record.state = state;
+            record.ends.push((state, None, now));
+        }
+        self.tell_closed(key, closing, state);
+    }
+
+    /// A request that was to be ended here is over: the other hears why, if it is over in that way.
+    pub(super) fn tell_closed(&mut self, key: RequestKey, closing: ClosingRecord, state: RequestState) {
+        self.money.close_flows.remove(&key);
+        let Some(record) = self.money.edit_request(key) else { return };
+        if state == became(closing.kind) {
             let other = match closing.kind {
                 ClosingKind::Decline => record.payee,
                 ClosingKind::Cancel => record.payer,
             };
-            record.ends.push((ours, None, now));
-            record.state = ours;
+            record.reason = Some(closing.reason.clone());
             let reason = BoundedText::new(closing.reason).unwrap_or_default();
             let notice = ClosedNotice { payee: key.0, request: key.1, kind: closing.kind, reason };
             self.tell_in_conversation(other, Body::Closed(notice));
-        } else if let Some(state) = state {
-            record.state = state;
-            record.ends.push((state, None, now));
         }
         self.end_closing(key);
+    }
+}
+
+/// What a request is when it was ended so.
+const fn became(kind: ClosingKind) -> RequestState {
+    match kind {
+        ClosingKind::Decline => RequestState::Declined,
+        ClosingKind::Cancel => RequestState::Cancelled,
     }
 }

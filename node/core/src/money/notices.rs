@@ -13,7 +13,8 @@ use crate::core::Core;
 
 /// Notices whose entry has not come that are kept: a page of payments from a busy payer, some times over.
 const NOTICES_MAX: usize = 4_096;
-/// How long after an order's end its notice is kept, in milliseconds: a day, for clocks that differ.
+/// How long a notice is kept at least, and after its order's end, in milliseconds: a day, for clocks that differ, and for
+/// whoever was away and hears what was said before they see the ledger.
 const NOTICE_AGE_MS: u64 = 24 * 3_600 * 1_000;
 
 impl<C: CryptoProvider + Clone> Core<C> {
@@ -89,7 +90,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             id: order.id,
             order: notice.order.clone(),
             opening: notice.opening.clone(),
-            not_after: order.not_after,
+            keep_until: order.not_after.max(self.now).plus_ms(NOTICE_AGE_MS),
             deposit,
         };
         self.money.notices.insert(key, record);
@@ -106,8 +107,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn forget_notices(&mut self) {
+        // Whoever comes back after days has heard what was said, and not seen the entries that it was said of.
+        let read = self.ledger_open() && !self.money.entries_wanted && !self.money.entries_flow.is_busy();
+        if !read {
+            return;
+        }
         let now = self.now;
-        let old = self.money.notices.values().filter(|notice| notice.not_after.plus_ms(NOTICE_AGE_MS) <= now);
+        let old = self.money.notices.values().filter(|notice| notice.keep_until <= now);
         let old: Vec<OrderKey> = old.map(|notice| (notice.payer, notice.id)).collect();
         for key in old {
             self.money.remove_notice(key);

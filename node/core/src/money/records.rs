@@ -106,7 +106,8 @@ pub(super) struct NoticeRecord {
     pub(super) id: OrderId,
     pub(super) order: SignedOrder,
     pub(super) opening: MemoOpening,
-    pub(super) not_after: Timestamp,
+    /// It is forgotten then, whether its entry has come or not.
+    pub(super) keep_until: Timestamp,
     /// Whether it is to be handed to the ledger from here too.
     pub(super) deposit: bool,
 }

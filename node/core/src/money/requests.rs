@@ -126,7 +126,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn request_opened(&mut self, key: RequestKey) {
         self.money.open_flows.remove(&key);
-        let Some(record) = self.money.edit_request(key) else { return };
+        let Some(record) = self.money.edit_request(key).filter(|record| !record.registered) else { return };
         record.registered = true;
         let record = record.clone();
         self.money.requests_wanted = true;
@@ -239,6 +239,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let record = RequestRecord { short, told, ..new_record(&request, change.request.clone(), now) };
             self.money.requests.insert(key, record);
         }
+        if self.money.requests.get(&key).is_some_and(RequestRecord::is_own) {
+            // The list of changes may be quicker than the answer, or come in place of it.
+            self.request_opened(key);
+        }
         let Some(record) = self.money.edit_request(key) else { return };
         record.registered = true;
         record.changed_at = now;
@@ -248,9 +252,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 record.ends.push((change.state, change.order, now));
             }
         }
-        if change.state != RequestState::Open && record.closing.take().is_some() {
-            self.money.close_flows.remove(&key);
-            self.end_closing(key);
+        if change.state != RequestState::Open
+            && let Some(closing) = record.closing.take()
+        {
+            // The list of changes was quicker than the answer.
+            self.tell_closed(key, closing, change.state);
         }
     }
 
