@@ -19,6 +19,7 @@ pub mod healing;
 mod inspection;
 pub mod link;
 mod lives;
+pub mod market;
 pub mod mortal;
 pub mod node;
 mod parting;
@@ -50,6 +51,7 @@ use self::{
     fault::Fault,
     groups::Groups,
     link::Links,
+    market::Market,
     node::Node,
     queue::Queue,
     trace::Trace,
@@ -99,6 +101,8 @@ pub struct World {
     pub(crate) devices: Option<Box<Devices>>,
     /// What people do in groups, if they do.
     pub(crate) groups: Option<Box<Groups>>,
+    /// What people do with money, if they do.
+    pub(crate) market: Option<Box<Market>>,
     /// Whether the directory has kept things back.
     pub(crate) was_hostile: bool,
     /// A promise that was seen broken where nothing could be returned.
@@ -140,6 +144,7 @@ impl World {
             seed: setup.seed,
             devices: None,
             groups: None,
+            market: None,
             was_hostile: false,
             broken: None,
             witness: Witness::new(names, keys),
@@ -207,7 +212,7 @@ impl World {
             Happening::StartNode(node) => self.start_node(node)?,
             Happening::StartDirectory => self.start_directory()?,
             Happening::Act(node) => self.act(node)?,
-            Happening::Second => self.on_second(),
+            Happening::Second => self.on_second()?,
             Happening::Rejoin(one, other) => self.rejoin(one, other),
         }
         Ok(())

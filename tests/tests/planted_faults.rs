@@ -5,6 +5,7 @@
 use tests::world::{
     fault::Fault,
     groups::run as groups,
+    market::run as market,
     run::{Story, play_with},
 };
 
@@ -68,4 +69,31 @@ fn a_record_of_what_was_taken_in_that_forgets_is_caught() {
     // What it forgets is both the ids and the sequence: a message comes twice, or out of its place without a word, or is
     // gone although its sender was told that it had arrived.
     assert_caught(Fault::ForgetsSeen, &["ShownTwice", "HiddenGap", "DeliveredNotDurable"]);
+}
+
+/// The same for promises about money, with the fault planted in the ledger's store.
+fn assert_caught_in_the_ledger(fault: Fault, expected: &[&str]) {
+    let mut broken = Vec::new();
+    for seed in 0..SEEDS {
+        broken.extend(market::play_with(seed, false, Some(fault)).violation.map(|violation| violation.name()));
+        if broken.last().is_some_and(|name| expected.contains(&name.as_str())) {
+            return;
+        }
+    }
+    panic!("{fault:?} broke {broken:?}");
+}
+
+#[test]
+fn a_ledger_that_answers_before_its_batch_is_kept_is_caught() {
+    assert_caught_in_the_ledger(Fault::SettlesEarly, &["ToldNotKept", "LedgerDoubted"]);
+}
+
+#[test]
+fn a_ledger_that_settles_an_order_again_is_caught() {
+    assert_caught_in_the_ledger(Fault::AppliesAgain, &["SettledTwice"]);
+}
+
+#[test]
+fn a_ledger_that_forgets_that_a_request_was_paid_is_caught() {
+    assert_caught_in_the_ledger(Fault::ForgetsPaid, &["RequestPaidTwice"]);
 }

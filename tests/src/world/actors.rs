@@ -28,7 +28,9 @@ impl World {
             return Ok(());
         }
         self.give_up(index);
-        if self.groups.is_some() {
+        if self.market.is_some() {
+            self.act_in_market(index);
+        } else if self.groups.is_some() {
             self.act_in_groups(index);
         } else if self.devices.is_some() {
             self.act_with_devices(index);
@@ -52,7 +54,10 @@ impl World {
             .map(|(token, _)| *token)
             .collect();
         for token in late {
-            self.nodes[index].asked.remove(&token);
+            // What is said to whoever gives up on money counts as much as what is said to whoever waits.
+            if self.market.is_none() {
+                self.nodes[index].asked.remove(&token);
+            }
             self.input(index, Input::Abandoned { token });
         }
     }

@@ -91,6 +91,44 @@ pub enum Case {
     KeptKeysOpened,
     /// An ex-member's kept keys opened nothing of what was said later.
     KeptKeysShutOut,
+    /// The directory died with a batch of the ledger made and not kept.
+    LedgerCrashBeforeBatch,
+    /// The directory died after a batch of the ledger was kept and before anybody heard of it.
+    LedgerCrashAfterBatch,
+    /// Somebody was told that they had paid.
+    ToldPaid,
+    /// Somebody was told that they had not paid.
+    ToldNotPaid,
+    /// Somebody was told that it is not known whether they had paid, and they had.
+    UnknownWasPaid,
+    /// The same, and they had not.
+    UnknownWasNotPaid,
+    /// An order was settled that its payee had handed in.
+    DepositedByPayee,
+    /// An order that was settled was handed in again.
+    HandedInAgain,
+    /// The operator's money came.
+    Issued,
+    /// A request was paid.
+    RequestPaid,
+    /// A request was declined.
+    RequestDeclined,
+    /// A request was cancelled.
+    RequestCancelled,
+    /// Nobody did anything about a request in time.
+    RequestExpired,
+    /// A request was paid and the whole given back.
+    RequestRefunded,
+    /// A payment was given back, at least in part.
+    PaymentRefunded,
+    /// Several devices answered one request at once, each in another way or in the same.
+    AnsweredAtOnce,
+    /// Somebody's second device told a payment.
+    PaymentOnFurtherDevice,
+    /// A device that came later was told nothing of an earlier payment, and lists it.
+    PaymentIsHistory,
+    /// A payment was told without its words, since they came too late.
+    ToldWithoutWords,
 }
 
 impl Case {
@@ -149,6 +187,36 @@ impl Case {
         Self::DirectoryCrashAfterCommit,
         Self::PartitionHealed,
         Self::OwnMessageShown,
+    ];
+
+    /// The same for a run with money.
+    pub const REQUIRED_OF_MONEY: [Self; 26] = [
+        Self::LedgerCrashBeforeBatch,
+        Self::LedgerCrashAfterBatch,
+        Self::ToldPaid,
+        Self::ToldNotPaid,
+        Self::UnknownWasPaid,
+        Self::UnknownWasNotPaid,
+        Self::DepositedByPayee,
+        Self::HandedInAgain,
+        Self::Issued,
+        Self::RequestPaid,
+        Self::RequestDeclined,
+        Self::RequestCancelled,
+        Self::RequestExpired,
+        Self::RequestRefunded,
+        Self::PaymentRefunded,
+        Self::AnsweredAtOnce,
+        Self::PaymentOnFurtherDevice,
+        Self::PaymentIsHistory,
+        Self::ToldWithoutWords,
+        Self::NodeCrashBeforeCommit,
+        Self::NodeCrashAfterCommit,
+        Self::NodeCrashBetweenEffects,
+        Self::NodeDiskFull,
+        Self::DirectoryCrashAfterCommit,
+        Self::AnswerLost,
+        Self::PartitionHealed,
     ];
 }
 

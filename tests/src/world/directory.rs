@@ -23,7 +23,8 @@ use super::{
     crash::Point,
     fault::Fault,
     groups::Submitted,
-    mortal::{MortalStore, ledger::MortalLedger},
+    market::Asking,
+    mortal::{MortalLedger, MortalStore},
     witness::{NodeIndex, Violation},
 };
 use crate::ledger::money;
@@ -57,6 +58,10 @@ enum Asked {
 /// The directory.
 pub struct DirectoryHost {
     store: MortalStore,
+    /// What was settled outlives whoever settles it.
+    pub(super) ledger: Arc<MortalLedger>,
+    /// What every new account has from the beginning.
+    pub(super) opening: Amount,
     service: Option<Service<MortalStore>>,
     seed: u64,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -78,8 +83,11 @@ impl DirectoryHost {
     /// A directory that was never started.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        let store = MortalStore::new(seed ^ STORE_SEED);
         Self {
-            store: MortalStore::new(seed ^ STORE_SEED),
+            ledger: Arc::new(store.ledger()),
+            store,
+            opening: Amount::ZERO,
             service: None,
             seed,
             connections: BTreeMap::new(),
@@ -104,8 +112,7 @@ impl DirectoryHost {
         seed[8..16].copy_from_slice(&self.starts.to_be_bytes());
         let config = ServiceConfig { registration: Registration::Open, presence_to_everyone: true, seed };
         // The world sees a store that failed by asking it.
-        let ledger = Arc::new(MortalLedger(self.store.clone()));
-        let money = money(ledger, Amount::ZERO, PaymentLimits::default());
+        let money = money(self.ledger.clone(), self.opening, PaymentLimits::default());
         let started = Service::with_money(self.store.clone(), money, config, |_| {});
         let bug = |error| Violation::Bug { node: "the directory".to_owned(), what: format!("{error}") };
         self.service = Some(started.map_err(bug)?);
@@ -146,6 +153,7 @@ impl World {
     fn crash_directory(&mut self) {
         self.trace.note(self.now, &|| "the directory dies".to_owned());
         self.directory.service = None;
+        self.directory.ledger.die();
         let ids: Vec<ConnectionId> = self.directory.connections.keys().copied().collect();
         for id in ids {
             if let Some(connection) = self.directory.connections.get_mut(&id) {
@@ -224,19 +232,17 @@ impl World {
             }
             submitted = Some(Submitted { conversation: submission.conversation, epoch: submission.epoch, commit });
         }
+        let asking = Asking::of(&request);
         self.directory.store.expect(self.commits, self.plan, self.weather.directory_crash);
         let handled = service.handle(now, &mut connection.caller, request);
         let (commits, died) = self.directory.store.outcome();
         self.commits = commits;
         let (changes, groups) = (self.directory.store.account_changes(), self.directory.store.group_changes());
         self.note_for_groups(index, &changes, groups, submitted)?;
+        self.note_for_market(Some(index), &changes, asking)?;
         self.note_account_changes(index, changes);
         if let Some(point) = died {
-            self.coverage.met(match point {
-                Point::BeforeCommit => Case::DirectoryCrashBeforeCommit,
-                _ => Case::DirectoryCrashAfterCommit,
-            });
-            self.crash_directory();
+            self.directory_dies_at(point);
             return Ok(());
         }
         let name = self.nodes[index].name.to_string();
@@ -266,6 +272,16 @@ impl World {
         Ok(())
     }
 
+    fn directory_dies_at(&mut self, point: Point) {
+        let before = point == Point::BeforeCommit;
+        let case = if before { Case::DirectoryCrashBeforeCommit } else { Case::DirectoryCrashAfterCommit };
+        self.coverage.met(case);
+        if self.directory.ledger.died_here() {
+            self.coverage.met(if before { Case::LedgerCrashBeforeBatch } else { Case::LedgerCrashAfterBatch });
+        }
+        self.crash_directory();
+    }
+
     /// Carries out what the service wants.
     fn directory_effects(&mut self, effects: Vec<ServiceEffect>) {
         for effect in effects {
@@ -288,12 +304,27 @@ impl World {
     }
 
     /// The directory looks at its clock: leases end, mail expires.
-    pub(super) fn tick_directory(&mut self) {
+    pub(super) fn tick_directory(&mut self) -> Result<(), Violation> {
         let now = self.now.timestamp();
-        let Some(service) = self.directory.service.as_ref() else { return };
-        self.directory.store.expect(self.commits, None, 0);
+        let Some(service) = self.directory.service.as_ref() else { return Ok(()) };
+        // Where there is money, looking at the clock moves some: it is a place to die at.
+        let (plan, crash) = match &self.market {
+            Some(_) => (self.plan, self.weather.directory_crash),
+            None => (None, 0),
+        };
+        self.directory.store.expect(self.commits, plan, crash);
         let effects = service.sweep(now);
+        if self.market.is_some() {
+            let (commits, died) = self.directory.store.outcome();
+            self.commits = commits;
+            self.note_for_market(None, &[], None)?;
+            if let Some(point) = died {
+                self.directory_dies_at(point);
+                return Ok(());
+            }
+        }
         self.directory_effects(effects);
+        Ok(())
     }
 }
 

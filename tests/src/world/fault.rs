@@ -26,4 +26,10 @@ pub enum Fault {
     BelievesItWon,
     /// The directory's store forgets that somebody went from a group.
     ForgetsRemovals,
+    /// The ledger's store says that a batch is durable before it is: a crash of the directory takes the latest back.
+    SettlesEarly,
+    /// The ledger's store forgets which orders it has: one that is handed in again is settled again.
+    AppliesAgain,
+    /// The ledger's store forgets that a request was paid.
+    ForgetsPaid,
 }

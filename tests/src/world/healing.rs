@@ -39,7 +39,7 @@ impl World {
         self.check_secrecy()
     }
 
-    fn calm_down(&mut self) {
+    pub(super) fn calm_down(&mut self) {
         self.trace.note(self.now, &|| "everything heals".to_owned());
         self.acting = false;
         self.weather = Weather::calm();
@@ -69,7 +69,7 @@ impl World {
         Ok(())
     }
 
-    fn everybody_is_in(&mut self) -> bool {
+    pub(super) fn everybody_is_in(&mut self) -> bool {
         self.nodes.iter().all(|node| {
             node.connection.is_some() && node.core.as_ref().is_some_and(|core| core.session() == Session::SignedIn)
         })
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Asks everybody who has not answered yet whether they are idle, and says whether all are.
-    fn everybody_is_idle(&mut self) -> bool {
+    pub(super) fn everybody_is_idle(&mut self) -> bool {
         for index in 0..self.nodes.len() {
             if !self.nodes[index].idle && !self.nodes[index].is_asking(&Asked::WaitIdle) {
                 self.command(index, Asked::WaitIdle, Command::WaitIdle);

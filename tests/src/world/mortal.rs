@@ -17,10 +17,13 @@ use protocol::{
 };
 
 mod fate;
-pub mod ledger;
+mod ledger;
 
-pub use self::fate::{AccountChange, GroupChange};
 use self::fate::{Fate, dead};
+pub use self::{
+    fate::{AccountChange, GroupChange},
+    ledger::{LedgerChange, MortalLedger},
+};
 use super::crash::{CrashPlan, Point};
 
 /// The store in memory, and what is to become of it.
@@ -36,6 +39,12 @@ impl MortalStore {
     pub fn new(seed: u64) -> Self {
         let fate = Fate::new(seed);
         Self { inner: MemoryStore::default(), fate: Arc::new(Mutex::new(fate)) }
+    }
+
+    /// An empty store of a ledger, which dies with this one.
+    #[must_use]
+    pub fn ledger(&self) -> MortalLedger {
+        MortalLedger::new(Arc::clone(&self.fate))
     }
 
     /// What may happen to the changes of the next call: how many anybody has made so far, the run's plan, and the

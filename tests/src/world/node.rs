@@ -10,7 +10,7 @@ use node_core::{
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{MessageId, Name, PublicKey};
 
-use super::{clock::Moment, directory::ConnectionId, disk::Disk, fault::Fault, link::LinkId};
+use super::{clock::Moment, directory::ConnectionId, disk::Disk, fault::Fault, link::LinkId, market::Errand};
 use crate::{entropy::SeededEntropy, provider::SeededProvider};
 
 /// What a running command is for.
@@ -38,6 +38,8 @@ pub enum Asked {
     Passwd,
     /// SEND GROUP of this text.
     Say(String),
+    /// Anything about money.
+    Money(Errand),
     /// Anything that changes who is in a group.
     Change(&'static str),
 }

@@ -1,14 +1,14 @@
 //! Who cannot reach whom, and for how long.
 
-use super::{Happening, Participant, World, clock::Span, coverage::Case};
+use super::{Happening, Participant, World, clock::Span, coverage::Case, witness::Violation};
 
 impl World {
     pub(super) fn is_parted(&self, one: Participant, other: Participant) -> bool {
         self.parted.contains(&(one.min(other), one.max(other)))
     }
 
-    pub(super) fn on_second(&mut self) {
-        self.tick_directory();
+    pub(super) fn on_second(&mut self) -> Result<(), Violation> {
+        self.tick_directory()?;
         if self.acting && self.chance.happens(self.weather.partition) {
             let node = self.chance.index(self.nodes.len());
             let other = self.chance.index(self.nodes.len() + 1);
@@ -20,6 +20,7 @@ impl World {
         let asleep = self.nodes.iter().all(|node| node.away);
         let at = self.now + Span::seconds(if asleep { 600 } else { 1 });
         self.queue.push(&mut self.chance, at, Happening::Second);
+        Ok(())
     }
 
     /// Cuts two participants off from each other for a while.

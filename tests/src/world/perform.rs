@@ -83,7 +83,9 @@ impl World {
             return Ok(Commit::Ended);
         }
         self.trace.transaction(self.now, self.nodes[index].name.as_str(), &transaction);
-        if self.groups.is_some() {
+        if self.market.is_some() {
+            self.observe_market_transaction(index, &transaction)?;
+        } else if self.groups.is_some() {
             self.observe_group_transaction(index, &transaction)?;
         } else if self.devices.is_some() {
             self.observe_device_transaction(index, &transaction)?;
@@ -177,7 +179,7 @@ impl World {
                 let node = self.nodes[index].name.to_string();
                 return Err(Violation::Bug { node, what: format!("{what}: {detail}") });
             }
-            Effect::ReportMisbehaviour { .. } => {}
+            Effect::ReportMisbehaviour { what, detail } => self.doubt(index, what, &detail)?,
             Effect::CloseDirectory => self.leave_directory(index),
             Effect::Restart => self.reopen_after_failure(index),
         }
@@ -201,6 +203,9 @@ impl World {
 
     fn done(&mut self, index: NodeIndex, token: CommandToken, result: CommandResult) -> Result<(), Violation> {
         let Some((asked, since)) = self.nodes[index].asked.remove(&token) else { return Ok(()) };
+        if self.market.is_some() {
+            return self.done_in_market(index, &asked, result);
+        }
         if self.groups.is_some() {
             return self.done_in_groups(index, &asked, result);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use directory::store::{Delivery, Roster, Standing, StoreError};
 use protocol::{AccountId, ConversationId, DeviceId, MessageId, certificate::SignedDeviceList};
 
+use super::ledger::LedgerChange;
 use crate::world::{
     chance::Chance,
     crash::{CrashPlan, Point},
@@ -24,6 +25,8 @@ pub(super) struct Fate {
     pub(super) plaintext_seen: bool,
     pub(super) account_changes: Vec<AccountChange>,
     pub(super) group_changes: Vec<GroupChange>,
+    pub(super) ledger_changes: Vec<LedgerChange>,
+    pub(super) died_in_ledger: bool,
     rosters: BTreeMap<ConversationId, Roster>,
     /// Whoever was in a group and is not, if the store forgets that they went.
     former: Option<BTreeMap<(ConversationId, DeviceId), AccountId>>,
@@ -63,6 +66,8 @@ impl Fate {
             plaintext_seen: false,
             account_changes: Vec::new(),
             group_changes: Vec::new(),
+            ledger_changes: Vec::new(),
+            died_in_ledger: false,
             rosters: BTreeMap::new(),
             former: None,
         }

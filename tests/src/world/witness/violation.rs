@@ -228,6 +228,61 @@ pub enum Violation {
         /// In which group, and how.
         what: String,
     },
+    /// The ledger's books do not add up, or its log is not what its checkpoint says.
+    Unbalanced {
+        /// Where, and how.
+        what: String,
+    },
+    /// An order was settled twice.
+    SettledTwice {
+        /// Which.
+        what: String,
+    },
+    /// A request was paid twice, or by what it does not ask for.
+    RequestPaidTwice {
+        /// Which.
+        what: String,
+    },
+    /// Somebody was told that the ledger has something, and it has not.
+    ToldNotKept {
+        /// Who.
+        node: String,
+        /// What.
+        what: String,
+    },
+    /// Somebody was told that something was not done, and the ledger has it.
+    DeniedAndDone {
+        /// Who.
+        node: String,
+        /// What.
+        what: String,
+    },
+    /// After healing, it is still not known what became of an order, a request or its end.
+    Undecided {
+        /// To whom, or of what.
+        what: String,
+    },
+    /// A device's payments are not what the ledger has of its account, each told once.
+    PaymentTold {
+        /// Which device.
+        node: String,
+        /// How.
+        what: String,
+    },
+    /// A device's requests do not stand as the ledger has them, or it was told otherwise.
+    RequestTold {
+        /// Which device.
+        node: String,
+        /// How.
+        what: String,
+    },
+    /// A node found fault with what honest others, or an honest ledger, said of money.
+    LedgerDoubted {
+        /// Which.
+        node: String,
+        /// With what.
+        what: String,
+    },
     /// A core found one of its own invariants broken.
     Bug {
         /// Whose.

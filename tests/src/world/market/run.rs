@@ -1,0 +1,136 @@
+//! Whole runs with money: a seed is played and healed, and reported.
+
+use crate::world::{
+    Participant, Setup, World,
+    chance::Chance,
+    clock::Span,
+    coverage::Coverage,
+    fault::Fault,
+    weather::Weather,
+    witness::{NodeIndex, Violation},
+};
+
+/// Sets the dice of this story apart from those of the others.
+const STORY_SEED: u64 = 0x006d_6f6e_6579;
+/// A day and an hour: orders that nobody has handed in by then never settle, and keys are due for a refresh.
+const DAY: Span = Span::hours(25);
+/// Somebody is away for so long: the mailbox keeps everything.
+const WEEK: Span = Span::hours(7 * 24);
+/// Everybody is away for so long: open requests expire.
+const MONTH: Span = Span::hours(31 * 24);
+/// How much of each day the others are there.
+const MORNING: Span = Span::seconds(20);
+/// How long whoever is cut off from the directory pays others before they go away.
+const EVENING: Span = Span::seconds(10);
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    /// Everything goes wrong at once, for a minute.
+    Storm,
+    /// The same, and somebody pays others while cut off from the directory; then everybody is away for a day.
+    Day,
+    /// The same, and a device is away for a week, while the others come now and then.
+    Week,
+    /// The same, and everybody is away for a month.
+    Month,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What it was about.
+    pub story: Story,
+    /// The broken promise, if one was.
+    pub violation: Option<Violation>,
+    /// What was met.
+    pub coverage: Coverage,
+    /// Hash of the whole trace.
+    pub hash: [u8; 32],
+    /// Entries of the ledger.
+    pub entries: usize,
+    /// The trace to read, if it was asked for.
+    pub lines: Vec<String>,
+}
+
+impl Story {
+    /// What a seed is about.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 10 {
+            0..2 => Self::Day,
+            2..4 => Self::Week,
+            4 => Self::Month,
+            _ => Self::Storm,
+        }
+    }
+}
+
+/// Plays a seed.
+#[must_use]
+pub fn play(seed: u64, readable: bool) -> Report {
+    play_with(seed, readable, None)
+}
+
+/// Plays a seed with a fault planted in the ledger's store.
+#[must_use]
+pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
+    let story = Story::of(seed);
+    let mut dice = Chance::new(seed ^ STORY_SEED);
+    let people = 3 + dice.index(3);
+    let weather = Weather::stormy(&mut dice);
+    let mut world = World::new(Setup { seed: seed ^ STORY_SEED, nodes: people, weather, plan: None, readable });
+    world.with_market(1);
+    if let Some(fault) = fault {
+        world.directory.ledger.plant(fault);
+    }
+    let length = Span::seconds(40 + dice.between(0, 30));
+    let played = world.run_until(world.now + length).and_then(|()| match story {
+        Story::Storm => Ok(()),
+        Story::Day => world.day_of_money(),
+        Story::Week => world.week_of_money(),
+        Story::Month => world.month_of_money(),
+    });
+    let violation = played.and_then(|()| world.heal_market()).err();
+    Report {
+        seed,
+        story,
+        violation,
+        hash: world.trace.hash(),
+        entries: world.market.as_ref().map_or(0, |market| market.posted.len()),
+        lines: world.trace.lines().to_vec(),
+        coverage: world.coverage,
+    }
+}
+
+impl World {
+    fn day_of_money(&mut self) -> Result<(), Violation> {
+        let alone: NodeIndex = self.chance.index(self.nodes.len());
+        self.part(Participant::Node(alone), Participant::Directory, EVENING + DAY);
+        self.run_until(self.now + EVENING)?;
+        self.sleep(DAY, None)?;
+        self.run_until(self.now + MORNING)
+    }
+
+    fn week_of_money(&mut self) -> Result<(), Violation> {
+        let gone: NodeIndex = self.chance.index(self.nodes.len());
+        self.nodes[gone].away = true;
+        self.stop_node(gone);
+        self.run_until(self.now + MORNING)?;
+        self.sleep(WEEK, Some(gone))?;
+        self.run_until(self.now + MORNING)?;
+        self.nodes[gone].away = false;
+        self.start_node(gone)?;
+        self.run_until(self.now + MORNING)
+    }
+
+    fn month_of_money(&mut self) -> Result<(), Violation> {
+        if let Some(market) = self.market.as_mut() {
+            market.was_long = true;
+        }
+        self.sleep(MONTH, None)?;
+        self.run_until(self.now + MORNING)
+    }
+}
