@@ -1,5 +1,5 @@
-//! Fixed stories, of two people and of a group, with one death at every commit of anybody, just before it and just after it:
-//! each run must end healed with every promise kept.
+//! Fixed stories, of two people, of a group and of money, with one death at every commit of anybody, just before it and
+//! just after it: each run must end healed with every promise kept.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "what a test is made of")]
 
@@ -15,6 +15,7 @@ use tests::world::{
     coverage::Case,
     crash::{CrashPlan, Point},
     groups::sweep as groups,
+    market::sweep as market,
     sweep::{Outcome, play},
 };
 
@@ -36,6 +37,26 @@ fn a_death_before_or_after_any_commit_breaks_no_promise_of_groups() {
     }
     let calm = sweep(groups::play);
     let cases = [Case::MemberJoined, Case::MemberInvited, Case::MemberRemoved, Case::MemberLeft, Case::KeptKeysShutOut];
+    for case in cases {
+        assert!(calm.coverage.count(case) > 0, "the story has no {case:?}");
+    }
+}
+
+#[test]
+fn a_death_before_or_after_any_commit_breaks_no_promise_about_money() {
+    if let Ok(plan) = std::env::var("CRASH") {
+        return replay(market::play, &plan);
+    }
+    let calm = sweep(market::play);
+    let cases = [
+        Case::ToldPaid,
+        Case::ToldNotPaid,
+        Case::PaymentRefunded,
+        Case::RequestPaid,
+        Case::RequestDeclined,
+        Case::RequestCancelled,
+        Case::DepositedByPayee,
+    ];
     for case in cases {
         assert!(calm.coverage.count(case) > 0, "the story has no {case:?}");
     }

@@ -10,6 +10,7 @@ mod errands;
 mod healing;
 mod lists;
 pub mod run;
+pub mod sweep;
 mod timelines;
 mod watch;
 

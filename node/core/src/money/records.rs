@@ -186,3 +186,12 @@ impl RequestRecord {
 pub(super) fn pair_key(account: AccountId, id: &[u8; 16]) -> Vec<u8> {
     [account.0.as_slice(), id].concat()
 }
+
+/// Whether a request that stands so can come to stand otherwise.
+pub(super) const fn follows(before: RequestState, after: RequestState) -> bool {
+    match before {
+        RequestState::Open => !matches!(after, RequestState::Open),
+        RequestState::Paid => matches!(after, RequestState::Refunded),
+        _ => false,
+    }
+}

@@ -11,7 +11,7 @@ use settlement::{memo, signed};
 
 use super::{
     Asked, NOTICE_WAIT_MS, UNDER_WAY_MAX,
-    records::{PaymentRecord, RequestKey, RequestRecord},
+    records::{PaymentRecord, RequestKey, RequestRecord, follows},
     sentences,
     terms::Told,
     waiting::MoneyWaiting,
@@ -246,9 +246,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(record) = self.money.edit_request(key) else { return };
         record.registered = true;
         record.changed_at = now;
-        if record.state != change.state {
+        // The answer to what was asked here may have told of a later step already.
+        if follows(record.state, change.state) {
             record.state = change.state;
-            if change.state != RequestState::Open && fresh {
+            if fresh {
                 record.ends.push((change.state, change.order, now));
             }
         }
