@@ -120,6 +120,9 @@ struct InputArguments {
     /// Never ask anything: commands come from standard input even at a terminal
     #[arg(long)]
     no_input: bool,
+    /// Pay without being asked, whatever SET confirm.above says
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -238,6 +241,8 @@ pub struct Config {
     pub color: bool,
     /// What standard input is.
     pub terminal: crate::prompt::Kind,
+    /// Whether payments are never asked about at a prompt.
+    pub yes: bool,
     /// The log.
     pub log: LogConfig,
 }
@@ -311,6 +316,7 @@ impl Config {
             json: output.json,
             color,
             terminal,
+            yes: input.yes,
             log: LogConfig { file: output.log_file, format: output.log_format, verbosity },
         })
     }

@@ -75,7 +75,7 @@ async fn at_prompt(config: Config, stretch: StretchParameters) -> Result<u8, Run
     .await?;
     let terminal = Terminal::start(config.terminal, language::secret_span, config.color)?;
     let (node, code) =
-        Conversation::new(node, terminal, config.password, Style::local(config.color)).run(owner).await?;
+        Conversation::new(node, terminal, config.password, Style::local(config.color), config.yes).run(owner).await?;
     node.shutdown().await;
     Ok(code)
 }

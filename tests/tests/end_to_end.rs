@@ -28,9 +28,20 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with_opening_balance(None)
+    }
+
+    /// Where everybody begins with a hundred.
+    fn rich() -> Self {
+        Self::with_opening_balance(Some("100.00"))
+    }
+
+    fn with_opening_balance(balance: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(Server::start(Settings::in_folder(folder.path().join("directory")))).unwrap();
+        let mut settings = Settings::in_folder(folder.path().join("directory"));
+        settings.money.opening_balance = balance.map(str::to_owned);
+        let server = runtime.block_on(Server::start(settings)).unwrap();
         Self { runtime, server: Some(server), folder }
     }
 
@@ -63,7 +74,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn the_demo_plays() {
-    let output = Place::new().play("demo.txt", &[]);
+    let output = Place::rich().play("demo.txt", &[]);
     assert!(text(&output.stdout).contains("The meeting is at eight."));
 }
 
@@ -80,6 +91,24 @@ fn one_person_has_several_devices_and_decides_whom_to_trust() {
 #[test]
 fn people_make_groups_talk_in_them_and_agree_on_who_is_in() {
     Place::new().play("groups.txt", &[]);
+}
+
+#[test]
+fn people_pay_and_ask_for_money_where_they_talk() {
+    let place = Place::rich();
+    let output = place.play("money.txt", &["--json"]);
+    let text = text(&output.stdout);
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let got = lines.iter().find(|line| line["actor"] == "bob" && line["event"] == "payment").unwrap();
+    let fields = ["from", "to", "amount", "memo", "balance"].map(|field| got[field].as_str().unwrap());
+    assert_eq!(fields, ["alice", "bob", "12.50", "lunch", "112.50"]);
+    // Nobody else paid or got anything, and nothing was made or lost.
+    let last = |actor: &str| {
+        let of = lines.iter().filter(|line| line["actor"] == actor && line["event"] == "payment");
+        let balance = of.last().unwrap()["balance"].as_str().unwrap();
+        balance.replace('.', "").parse::<u64>().unwrap()
+    };
+    assert_eq!(last("alice") + last("bob"), 20_000);
 }
 
 #[test]

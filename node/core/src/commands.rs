@@ -78,6 +78,8 @@ pub(crate) enum Waiting {
     Members { group: Name, rest: Vec<AccountId> },
     /// For a message to a group to be handed over.
     SendGroup { group: Name, short: ShortId, id: MessageId },
+    /// For the directory to know whether a person is blocked: until then it lets their money through.
+    Block { account: AccountId },
     /// For something about money.
     Money(MoneyWaiting),
     /// For whoever is connected to apply what the command changed.

@@ -190,7 +190,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.book_changed();
             self.announce_accepted_peers();
         }
-        self.done(token, Ok(Outcome::Done));
+        self.wait_for_block(token, account);
+    }
+
+    /// Whether the directory knows what this account has decided about somebody.
+    pub(crate) fn is_block_told(&self, account: AccountId) -> bool {
+        self.people.get(account).is_none_or(|contact| contact.block_told)
     }
 
     /// Whether nothing of a person is taken and nothing sent to them.

@@ -6,6 +6,7 @@
 mod account;
 mod groups;
 mod looking;
+mod money;
 mod secret;
 mod sending;
 mod topics;
@@ -13,9 +14,10 @@ mod values;
 mod verbs;
 mod words;
 
-use node_core::command::{Command, Failure, FailureCode, Password};
+use node_core::command::{Command, Failure, FailureCode, MoneyCommand, Password};
 use protocol::Name;
 
+pub(crate) use money::money_ref;
 pub use secret::{redact, secret_span};
 pub use sending::Target;
 pub(crate) use values::{NoDuration, duration};
@@ -93,6 +95,9 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
     if text.len() > LINE_MAX && line.to_text().len() > LINE_MAX {
         return Err(usage(format!("a line has at most {LINE_MAX} bytes; split it")));
     }
+    if let Some(payment) = money::hashed(text) {
+        return payment.map(Some);
+    }
     let mut words = Words::new(text);
     let Some(first) = words.next() else { return Ok(None) };
     if let Some(target) = Target::marked(first) {
@@ -146,6 +151,16 @@ fn understood(verb: Verb, words: &mut Words<'_>) -> Result<Line, Failure> {
         Verb::Unread => Command::Unread,
         Verb::Read => Command::Read { target: groups::target(words, verb)? },
         Verb::Status => Command::Status,
+        Verb::Pay => money::pay(words)?,
+        Verb::Request => money::request(words)?,
+        Verb::Accept => money::accept(words)?,
+        Verb::Decline => money::decline(words)?,
+        Verb::Cancel => money::cancel(words)?,
+        Verb::Refund => money::refund(words)?,
+        Verb::Requests => Command::Money(MoneyCommand::Requests),
+        Verb::Balance => Command::Money(MoneyCommand::Balance),
+        Verb::Payments => money::payments(words)?,
+        Verb::Set => money::set(words)?,
     }))
 }
 
@@ -161,7 +176,7 @@ pub fn help(topic: Option<&str>) -> Result<String, Failure> {
 
 /// Whether a line that begins with this word is a command, of this version or of a later one.
 pub(crate) fn is_command(word: &str) -> bool {
-    word.starts_with(['@', '&']) || Verb::find(word).is_some() || is_later(word)
+    word.starts_with(['@', '&']) || is_hashed(word) || Verb::find(word).is_some() || is_later(word)
 }
 
 /// Refuses a line's first word if no command begins with it.
@@ -169,7 +184,13 @@ pub(crate) fn is_command(word: &str) -> bool {
 /// # Errors
 /// A [`Failure`] of class `usage` that names the nearest verb.
 pub(crate) fn check_verb(word: &str) -> Result<(), Failure> {
-    if word.starts_with(['@', '&']) || Verb::find(word).is_some() { Ok(()) } else { Err(unknown(word)) }
+    let begins = word.starts_with(['@', '&']) || is_hashed(word) || Verb::find(word).is_some();
+    if begins { Ok(()) } else { Err(unknown(word)) }
+}
+
+/// Whether a word looks like `payer#amount#user`.
+fn is_hashed(word: &str) -> bool {
+    word.split('#').count() == 3
 }
 
 pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -177,10 +198,7 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 }
 
 /// Verbs that are reserved for what this version does not do.
-const LATER: &[&str] = &[
-    "REPLY", "DELETE", "FILES", "ACCEPT", "DECLINE", "CANCEL", "PAY", "REQUEST", "REFUND", "REQUESTS", "BALANCE",
-    "PAYMENTS", "WHY", "SET", "EXPORT", "CLEAR",
-];
+const LATER: &[&str] = &["REPLY", "DELETE", "FILES", "WHY", "EXPORT", "CLEAR"];
 
 fn is_later(word: &str) -> bool {
     LATER.iter().any(|later| later.eq_ignore_ascii_case(word))

@@ -1,4 +1,5 @@
 mod looking;
+mod money;
 
 use node_core::{
     command::{ListWhat, MessageRef},
@@ -152,7 +153,7 @@ const WRONG: [(&str, &str); 58] = [
     ("histroy", "did you mean HISTORY?"),
     ("frobnicate", "`HELP` lists all"),
     ("bob hi", "`HELP` lists all"),
-    ("pay bob 5", "PAY is not in this version"),
+    ("files", "FILES is not in this version"),
     ("hello bob", "PING takes no \"bob\""),
     ("quit now", "QUIT takes no \"now\""),
     ("help send me", "HELP takes no \"me\""),
@@ -228,7 +229,7 @@ fn every_command_that_help_or_a_hint_names_can_be_typed() {
         assert!(!examples.is_empty(), "{help}");
         for example in examples {
             let first = example.split(' ').next().unwrap();
-            assert!(Verb::find(first) == Some(verb) || ["@bob", "&team"].contains(&first), "{example}");
+            assert!(Verb::find(first) == Some(verb) || ["@bob", "&team", "me#12.50#bob"].contains(&first), "{example}");
         }
     }
     let text = help(Some("text")).unwrap();
@@ -242,6 +243,12 @@ fn every_command_that_help_or_a_hint_names_can_be_typed() {
     assert_eq!(examples.len(), 7, "{text}");
     for example in examples {
         assert!(matches!(parse(example), Ok(Some(Line::Core(_)))), "{example}");
+    }
+    let text = help(Some("money")).unwrap();
+    let examples: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(verbs::EXAMPLE)).collect();
+    assert_eq!(examples.len(), 10, "{text}");
+    for example in examples {
+        assert!(matches!(parse(example), Ok(Some(Line::Core(Command::Money(_))))), "{example}");
     }
     // A command in a hint stands between backticks, and nothing else does.
     for (line, _) in WRONG {
@@ -351,7 +358,7 @@ fn help_knows_every_verb_and_fits_a_terminal() {
     }
     let verbs = overview.lines().filter_map(|line| line.split(' ').next()).filter(|word| !word.is_empty());
     let known = verbs.inspect(|verb| assert!(help(Some(verb)).unwrap().starts_with(verb))).count();
-    assert_eq!(known, 36);
+    assert_eq!(known, 46);
     assert!(help(Some("nonsense")).is_err());
 }
 

@@ -8,7 +8,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 4] = [
+const TOPICS: [Topic; 5] = [
     Topic {
         word: "SCRIPTS",
         also: &["SCRIPT", "EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO", "!"],
@@ -20,12 +20,16 @@ An event that must come (within 10s), or must not (for 1s); AS keeps its id:
     as in  alice> EXPECT RECEIPT TO bob ID ${m} STATE delivered
     as in  bob> EXPECT NOT MESSAGE ~/spam|offer/
     as in  bob> EXPECT MEMBER FROM carol IN team STATE joined
+    as in  bob> EXPECT PAYMENT FROM alice AMOUNT 12.50 "lunch"
+    as in  alice> EXPECT REQUEST FROM bob AMOUNT 12.50 AS r
+    as in  bob> EXPECT CLOSED ID ${r} STATE paid
 A state to wait for, or one that must hold now:
     as in  alice> WAIT OFFLINE bob WITHIN 1m
     as in  alice> WAIT IDLE
     as in  alice> ASSERT ONLINE bob
     as in  alice> ASSERT STATE ${m} delivered
     as in  alice> ASSERT MEMBERS team 3
+    as in  alice> ASSERT BALANCE 87.50
 A command that must fail, with any code or with this one:
     as in  alice> !SEND nobody hi
     as in  alice> !conflict SEND nobody hi
@@ -51,6 +55,26 @@ Owners promote and demote by one step, and kick admins; admins kick members.
     as in  KICK team carol
 The last owner of a group with others in it makes another one before leaving.
     as in  LEAVE team"#,
+    },
+    Topic {
+        word: "MONEY",
+        also: &["AMOUNT", "AMOUNTS", "LIMITS", "#"],
+        text: r#"An amount is digits and at most one point: no sign, comma, blank or exponent.
+Each order is settled once. It is paid, or not paid, or unknown and being
+checked: then wait, and never pay again.
+    as in  PAY bob 12.50 lunch
+    as in  REQUEST bob 12.50 lunch
+    as in  REQUEST GROUP team 90 the boat
+    as in  ACCEPT r7
+    as in  REFUND p4 2.50
+Limits of your own, lower than the directory's; and above what a prompt asks
+before it pays:
+    as in  SET limit.payment 100
+    as in  SET limit.day 200
+    as in  SET limit.peer 150
+    as in  SET confirm.above 50
+    as in  SET limit.day none
+The memo is sealed like a message; the directory sees who pays whom how much."#,
     },
     Topic {
         word: "CODES",

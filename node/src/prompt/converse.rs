@@ -3,12 +3,11 @@
 //! Commands run one after the other, while the next line is being typed already; only those that change who is at the
 //! prompt hold it up until they are done.
 
+mod hearing;
+
 use std::{collections::VecDeque, pin::Pin, time::Duration};
 
-use node_core::{
-    command::{Command, CommandResult, Failure, FailureCode, Outcome},
-    event::{ConnectionState, Event, EventKind},
-};
+use node_core::command::{CommandResult, Failure, FailureCode};
 use protocol::Name;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -20,6 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     asking::{Answered, Asking, Lacking},
     deliveries::Deliveries,
+    paying::{Paying, Weighed},
     speech::{self, Said, changes_person},
     terminal::{Answer, Terminal},
 };
@@ -27,7 +27,7 @@ use crate::{
     config::PasswordSource,
     driver::{EventStream, Node, NodeCommand},
     language::Target,
-    view::{Style, event_text, failure_text, outcome_text},
+    view::{Style, failure_text, outcome_text},
 };
 
 /// How long a command may take; the same as in scripts.
@@ -72,10 +72,18 @@ pub(crate) struct Conversation {
     /// When to say that it takes long.
     impatient_at: Option<Instant>,
     deliveries: Deliveries,
+    /// What would be paid, and how far it has come.
+    paying: Paying,
 }
 
 impl Conversation {
-    pub(crate) fn new(node: Node, terminal: Terminal, password: Option<PasswordSource>, style: Style) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        terminal: Terminal,
+        password: Option<PasswordSource>,
+        style: Style,
+        yes: bool,
+    ) -> Self {
         Self {
             events: node.events(),
             first_contact: node.first_contact(),
@@ -92,6 +100,7 @@ impl Conversation {
             holding: false,
             impatient_at: None,
             deliveries: Deliveries::default(),
+            paying: Paying::new(yes),
         }
     }
 
@@ -155,6 +164,9 @@ impl Conversation {
             return;
         }
         self.asked = true;
+        if let Some(question) = self.paying.question() {
+            return self.terminal.ask_question(question);
+        }
         match &self.wanted {
             None => {
                 let target = self.target.as_ref().map(ToString::to_string);
@@ -172,6 +184,7 @@ impl Conversation {
         self.running = None;
         self.impatient_at = None;
         self.holding = false;
+        self.paying.forget();
         self.say("Not waited for any longer; Ctrl-C twice leaves.");
         self.start_next()
     }
@@ -182,6 +195,9 @@ impl Conversation {
             Answer::Line(line) => self.on_line(&line),
             Answer::Secret(secret) => self.on_secret(secret),
             Answer::Cleared => {
+                if let Some(confirmed) = self.paying.answer("") {
+                    return self.on_confirmed(confirmed);
+                }
                 let text = if self.wanted.take().is_some() { "No password given." } else { "Ctrl-C again leaves." };
                 self.say(text);
                 Next::Ask
@@ -196,6 +212,9 @@ impl Conversation {
     }
 
     fn on_line(&mut self, line: &str) -> Next {
+        if let Some(confirmed) = self.paying.answer(line) {
+            return self.on_confirmed(confirmed);
+        }
         match speech::understand(line, self.target.as_ref()) {
             Ok(None) => Next::Ask,
             Ok(Some(Said::Lacking(lacking))) => self.need_secrets(lacking),
@@ -258,9 +277,34 @@ impl Conversation {
             return Next::Ask;
         }
         // Nothing can follow these two until they are done: one ends the conversation, the other changes who talks.
-        self.holding |= matches!(said, Said::Quit) || changes_person(&said);
+        self.holding |= self.holds(&said);
         self.waiting.push_back(said);
         self.start_next()
+    }
+
+    /// Whether nothing can be said until this is done: it ends the conversation, changes who talks, or may ask before it
+    /// pays.
+    fn holds(&self, said: &Said) -> bool {
+        matches!(said, Said::Quit) || changes_person(said) || self.paying.may_ask(said)
+    }
+
+    /// The person has answered whether to pay.
+    fn on_confirmed(&mut self, confirmed: Option<NodeCommand>) -> Next {
+        match confirmed {
+            Some(command) => self.start(command),
+            None => {
+                self.say("Not paid.");
+                self.holding = self.waiting.iter().any(|said| self.holds(said));
+                return self.start_next();
+            }
+        }
+        Next::Ask
+    }
+
+    fn start(&mut self, command: NodeCommand) {
+        let node = self.node.clone();
+        self.running = Some(Box::pin(async move { node.perform(command, TIMEOUT).await }));
+        self.impatient_at = self.holding.then(|| Instant::now() + PATIENCE);
     }
 
     fn start_next(&mut self) -> Next {
@@ -269,9 +313,8 @@ impl Conversation {
         {
             match said {
                 Said::Node(command) => {
-                    let node = self.node.clone();
-                    self.running = Some(Box::pin(async move { node.perform(command, TIMEOUT).await }));
-                    self.impatient_at = self.holding.then(|| Instant::now() + PATIENCE);
+                    let command = self.paying.weigh(command);
+                    self.start(command);
                 }
                 Said::Help(text) => self.say(text),
                 Said::Quit => return Next::Leave(0),
@@ -291,6 +334,17 @@ impl Conversation {
     fn on_result(&mut self, result: CommandResult) -> Next {
         self.running = None;
         self.impatient_at = None;
+        match self.paying.weighed(&result) {
+            Weighed::Pay(command) => {
+                self.start(command);
+                return Next::Wait;
+            }
+            Weighed::Ask => {
+                self.holding = false;
+                return Next::Ask;
+            }
+            Weighed::No => {}
+        }
         match result {
             Ok(outcome) => {
                 self.notice(&outcome);
@@ -300,58 +354,8 @@ impl Conversation {
             }
             Err(failure) => self.complain(&failure),
         }
-        self.holding = self.waiting.iter().any(|said| matches!(said, Said::Quit) || changes_person(said));
+        self.holding = self.waiting.iter().any(|said| self.holds(said));
         self.start_next()
-    }
-
-    /// Who is at the prompt now?
-    fn notice(&mut self, outcome: &Outcome) {
-        let (name, online) = match outcome {
-            Outcome::SignedUp { name, .. } | Outcome::Recovered { name, .. } => (Some(name.clone()), true),
-            Outcome::SignedIn { name, online, .. } => (Some(name.clone()), *online),
-            Outcome::SignedOut => (None, false),
-            _ => return,
-        };
-        if name.is_none() {
-            self.target = None;
-        }
-        self.style.reader.clone_from(&name);
-        self.name = name;
-        self.terminal.set_online(online);
-    }
-
-    fn on_event(&mut self, event: &Event) -> Next {
-        if let EventKind::Connection { state } = &event.kind {
-            self.terminal.set_online(*state == ConnectionState::Online);
-        }
-        if !self.deliveries.is_news_event(event) {
-            return Next::Wait;
-        }
-        if let Some(text) = event_text(event, &self.style) {
-            self.say(text);
-        }
-        Next::Wait
-    }
-
-    /// Something fatal happened below: it says what, and there is nobody left to talk to.
-    async fn on_node_ended(&mut self) -> Next {
-        match self.node.perform(NodeCommand::Core(Command::Ping), TIMEOUT).await {
-            Err(failure) => {
-                self.complain(&failure);
-                Next::Leave(failure.code as u8)
-            }
-            Ok(_) => Next::Leave(FailureCode::Other as u8),
-        }
-    }
-
-    fn on_first_contact(&mut self) -> Next {
-        if let Some(fingerprint) = *self.first_contact.borrow_and_update() {
-            self.terminal.screen().print(format!(
-                "First contact with this directory. Its key from now on: {fingerprint}\n\
-                 Compare it with what `directory` printed when it was started."
-            ));
-        }
-        Next::Wait
     }
 }
 

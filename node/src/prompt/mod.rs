@@ -10,6 +10,7 @@ mod deliveries;
 mod editor;
 mod masking;
 mod modes;
+mod paying;
 mod screen;
 mod speech;
 mod terminal;

@@ -111,6 +111,11 @@ impl Terminal {
         self.ask(Ask::Line { prompt });
     }
 
+    /// Asks for a line that answers a question.
+    pub fn ask_question(&mut self, question: &str) {
+        self.ask(Ask::Line { prompt: question.to_owned() });
+    }
+
     /// Asks for a secret.
     pub fn ask_secret(&mut self, prompt: &str) {
         self.ask(Ask::Secret { prompt: prompt.to_owned() });

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use node_core::event::{DeliveryState, Event, EventKind};
-use protocol::{MessageId, Name};
+use node_core::event::{DeliveryState, Event, EventKind, Money, request_word};
+use protocol::Name;
 use regex::Regex;
 
 /// Kinds of events that scripts can wait for.
@@ -14,6 +14,9 @@ pub(super) enum Kind {
     Member,
     Presence,
     KeyChange,
+    Payment,
+    Request,
+    Closed,
 }
 
 impl Kind {
@@ -25,9 +28,12 @@ impl Kind {
             "MEMBER" => Ok(Self::Member),
             "PRESENCE" => Ok(Self::Presence),
             "KEYCHANGE" => Ok(Self::KeyChange),
-            later @ ("FILE" | "REQUEST" | "PAYMENT" | "CLOSED") => {
-                let there_are = "MESSAGE, RECEIPT, MEMBER, PRESENCE and KEYCHANGE are";
-                Err(format!("there are no {later} events in this version; {there_are}"))
+            "PAYMENT" => Ok(Self::Payment),
+            "REQUEST" => Ok(Self::Request),
+            "CLOSED" => Ok(Self::Closed),
+            "FILE" => {
+                let there_are = "MESSAGE, RECEIPT, MEMBER, PRESENCE, KEYCHANGE, PAYMENT, REQUEST and CLOSED are";
+                Err(format!("there are no FILE events in this version; {there_are}"))
             }
             _ => return None,
         })
@@ -50,6 +56,7 @@ pub(super) struct Filters {
     pub(super) to: Option<Name>,
     pub(super) in_group: Option<Name>,
     pub(super) state: Option<String>,
+    pub(super) amount: Option<String>,
     pub(super) id: Option<String>,
     pub(super) text: Option<Text>,
 }
@@ -57,22 +64,34 @@ pub(super) struct Filters {
 /// What of an event filters look at.
 struct Facts<'a> {
     kind: Kind,
-    /// Whose cursor it moves.
-    party: &'a Name,
+    /// Whom it is from; in a receipt, to whom. Nobody, where the operator gave money.
+    party: Option<&'a Name>,
     to: Option<&'a Name>,
     group: Option<&'a Name>,
     state: Option<&'static str>,
-    id: Option<(String, MessageId)>,
+    amount: Option<&'a Money>,
+    /// Short and in full.
+    id: Option<(String, String)>,
     text: Option<&'a str>,
 }
 
+impl Facts<'_> {
+    /// Whose cursor it moves: a person's, or an object's of its own.
+    fn cursor(&self) -> (Kind, String) {
+        let object = self.id.as_ref().filter(|_| self.kind == Kind::Closed).map(|(_, full)| full.clone());
+        (self.kind, object.unwrap_or_else(|| self.party.map_or_else(String::new, ToString::to_string)))
+    }
+}
+
 fn facts(event: &Event) -> Option<Facts<'_>> {
-    let bare = |kind, party| Facts { kind, party, to: None, group: None, state: None, id: None, text: None };
+    let nobody =
+        |kind| Facts { kind, party: None, to: None, group: None, state: None, amount: None, id: None, text: None };
+    let bare = |kind, party| Facts { party: Some(party), ..nobody(kind) };
     Some(match &event.kind {
         EventKind::Message { id, uid, from, text, to, group, .. } => Facts {
             to: to.as_ref(),
             group: group.as_ref(),
-            id: Some((id.to_string(), *uid)),
+            id: Some((id.to_string(), uid.to_string())),
             text: Some(text),
             ..bare(Kind::Message, from)
         },
@@ -80,7 +99,7 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
             to: Some(to),
             group: group.as_ref(),
             state: Some(state.word()),
-            id: Some((id.to_string(), *uid)),
+            id: Some((id.to_string(), uid.to_string())),
             text: reason.as_deref(),
             ..bare(Kind::Receipt, to)
         },
@@ -91,12 +110,29 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
             Facts { state: Some(if *online { "online" } else { "offline" }), ..bare(Kind::Presence, user) }
         }
         EventKind::KeyChanged { user, .. } => bare(Kind::KeyChange, user),
-        EventKind::Connection { .. }
-        | EventKind::Device { .. }
-        | EventKind::Payment { .. }
-        | EventKind::Request { .. }
-        | EventKind::Closed { .. }
-        | EventKind::Ledger { .. } => return None,
+        EventKind::Payment { id, uid, from, to, amount, memo, .. } => Facts {
+            party: from.as_ref(),
+            to: to.as_ref(),
+            amount: Some(amount),
+            id: Some((id.to_string(), uid.to_string())),
+            text: memo.as_deref(),
+            ..nobody(Kind::Payment)
+        },
+        EventKind::Request { id, uid, from, to, group, amount, memo, .. } => Facts {
+            to: Some(to),
+            group: group.as_ref(),
+            amount: Some(amount),
+            id: Some((id.to_string(), uid.to_string())),
+            text: Some(memo),
+            ..bare(Kind::Request, from)
+        },
+        EventKind::Closed { id, uid, state, reason, .. } => Facts {
+            state: Some(request_word(*state)),
+            id: Some((id.to_string(), uid.to_string())),
+            text: reason.as_deref(),
+            ..nobody(Kind::Closed)
+        },
+        EventKind::Connection { .. } | EventKind::Device { .. } | EventKind::Ledger { .. } => return None,
     })
 }
 
@@ -113,7 +149,7 @@ fn reaches(wanted: &str, state: &str) -> bool {
 impl Filters {
     fn match_facts(&self, facts: &Facts<'_>) -> bool {
         // A receipt is from nobody: its party is its recipient.
-        let from = self.from.as_ref().is_none_or(|from| facts.kind != Kind::Receipt && from == facts.party);
+        let from = self.from.as_ref().is_none_or(|from| facts.kind != Kind::Receipt && Some(from) == facts.party);
         let to = self.to.as_ref().is_none_or(|to| Some(to) == facts.to);
         let in_group = self.in_group.as_ref().is_none_or(|group| Some(group) == facts.group);
         let state = self.state.as_deref().is_none_or(|wanted| {
@@ -122,16 +158,18 @@ impl Filters {
                 _ => wanted == state,
             })
         });
-        let id = self.id.as_deref().is_none_or(|wanted| {
-            facts.id.as_ref().is_some_and(|(short, full)| *short == wanted || full.to_string() == wanted)
-        });
+        let id = self
+            .id
+            .as_deref()
+            .is_none_or(|wanted| facts.id.as_ref().is_some_and(|(short, full)| short == wanted || full == wanted));
         let text = match (&self.text, facts.text) {
             (None, _) => true,
             (Some(Text::Whole(wanted)), Some(text)) => wanted == text,
             (Some(Text::Matching(pattern)), Some(text)) => pattern.is_match(text),
             (Some(_), None) => false,
         };
-        from && to && in_group && state && id && text
+        let amount = self.amount.as_deref().is_none_or(|wanted| facts.amount.is_some_and(|amount| amount.is(wanted)));
+        from && to && in_group && state && amount && id && text
     }
 }
 
@@ -139,7 +177,7 @@ impl Filters {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     events: Vec<Event>,
-    cursors: BTreeMap<(Kind, Name), usize>,
+    cursors: BTreeMap<(Kind, String), usize>,
 }
 
 impl Log {
@@ -151,7 +189,7 @@ impl Log {
     pub(super) fn find(&self, kind: Kind, filters: &Filters) -> Option<usize> {
         self.events.iter().enumerate().find_map(|(at, event)| {
             let facts = facts(event).filter(|facts| facts.kind == kind)?;
-            let cursor = self.cursors.get(&(kind, facts.party.clone())).copied().unwrap_or_default();
+            let cursor = self.cursors.get(&facts.cursor()).copied().unwrap_or_default();
             (at >= cursor && filters.match_facts(&facts)).then_some(at)
         })
     }
@@ -160,8 +198,9 @@ impl Log {
     pub(super) fn take(&mut self, kind: Kind, filters: &Filters) -> Option<Option<String>> {
         let at = self.find(kind, filters)?;
         let facts = facts(self.events.get(at)?)?;
-        let (party, id) = (facts.party.clone(), facts.id.as_ref().map(|(_, full)| full.to_string()));
-        self.cursors.insert((kind, party), at + 1);
+        let cursor = facts.cursor();
+        let id = facts.id.map(|(_, full)| full);
+        self.cursors.insert(cursor, at + 1);
         Some(id)
     }
 }

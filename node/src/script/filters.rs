@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use node_core::command::Failure;
+use protocol::{
+    BoundedText,
+    money::{AmountError, Currency, SCALE_MAX},
+};
 use regex::Regex;
 
 use super::{
@@ -64,21 +68,38 @@ pub(super) fn expectation(rest: &str) -> Result<Expectation, Failure> {
             "ID" => once(&mut filters.id, restore(value).to_lowercase(), "ID")?,
             "AS" => once(&mut bind, settable(&restore(value))?, "AS")?,
             "WITHIN" => once(&mut within, duration(value)?, "WITHIN")?,
-            "AMOUNT" => return Err(usage("no event of this version has an amount")),
+            "AMOUNT" => once(&mut filters.amount, amount(value)?, "AMOUNT")?,
             _ => {
                 let keyword = restore(keyword);
-                let text = format!("`{keyword}` is no filter; FROM, TO, IN, STATE, ID, \"text\", ~/regex/ and AS are");
+                let text =
+                    format!("`{keyword}` is no filter; FROM, TO, IN, STATE, AMOUNT, ID, \"text\", ~/regex/ and AS are");
                 return Err(usage(text));
             }
         }
         rest = after;
     }
     let within = within.unwrap_or(if not { EXPECT_NOT_DEFAULT } else { EXPECT_DEFAULT });
-    let has_id = matches!(kind, Kind::Message | Kind::Receipt);
+    if filters.amount.is_some() && !matches!(kind, Kind::Payment | Kind::Request) {
+        return Err(usage("only a PAYMENT or a REQUEST has an AMOUNT"));
+    }
+    if filters.from.is_some() && kind == Kind::Closed {
+        return Err(usage("CLOSED is from nobody; ID names the request, as in `EXPECT CLOSED ID ${r} STATE paid`"));
+    }
+    let has_id = matches!(kind, Kind::Message | Kind::Receipt | Kind::Payment | Kind::Request | Kind::Closed);
     if bind.is_some() && (not || !has_id) {
         return Err(usage("AS keeps the id of an event that is taken; this one has none"));
     }
     Ok(Expectation { not, kind, filters, within, bind })
+}
+
+/// An amount that an event or a balance must have, zero too; only the directory knows how many decimals there are.
+pub(super) fn amount(word: &str) -> Result<String, Failure> {
+    let word = restore(word);
+    let finest = Currency::new(BoundedText::default(), SCALE_MAX).unwrap_or_default();
+    match finest.parse_any(&word) {
+        Ok(_) | Err(AmountError::TooLarge) => Ok(word),
+        Err(error) => Err(usage(format!("{word:?}: {error}"))),
+    }
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, what: &str) -> Result<(), Failure> {

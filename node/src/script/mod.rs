@@ -4,6 +4,7 @@
 //! which opens a node for each actor. It matches typed events, never text on a screen, and needs no sleeps.
 
 mod ahead;
+mod asserting;
 mod ending;
 mod expect;
 mod filters;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use node_core::{
-    command::{Command, CommandResult, Failure, Outcome},
+    command::{Command, CommandResult, Failure, MoneyCommand, Outcome},
     event::Event,
 };
 use protocol::Timestamp;
@@ -169,7 +169,28 @@ pub(super) fn verb(line: &Line) -> &'static str {
             Command::Trust { .. } => "trust",
             Command::Block { blocked: true, .. } => "block",
             Command::Block { blocked: false, .. } => "unblock",
+            Command::Money(command) => money_verb(command),
             _ => "other",
         },
+    }
+}
+
+fn money_verb(command: &MoneyCommand) -> &'static str {
+    match command {
+        MoneyCommand::Pay { .. } => "pay",
+        MoneyCommand::Request { .. } | MoneyCommand::RequestGroup { .. } => "request",
+        MoneyCommand::Accept { .. } => "accept",
+        MoneyCommand::Decline { .. } => "decline",
+        MoneyCommand::Cancel { .. } => "cancel",
+        MoneyCommand::Refund { .. } => "refund",
+        MoneyCommand::Balance => "balance",
+        MoneyCommand::Requests => "requests",
+        MoneyCommand::Payments { .. } => "payments",
+        MoneyCommand::Limits | MoneyCommand::SetLimit { .. } => "set",
+        MoneyCommand::AskRequest { .. }
+        | MoneyCommand::AskPayment { .. }
+        | MoneyCommand::Weigh { .. }
+        | MoneyCommand::WeighRequest { .. }
+        | MoneyCommand::WeighRefund { .. } => "other",
     }
 }

@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use node_core::command::{Failure, FailureCode, MessageRef};
+use node_core::command::{Failure, FailureCode, MessageRef, MoneyRef};
 use protocol::Name;
 
 use super::{
     expect::{Filters, Kind},
-    filters::{Expectation, expectation},
+    filters::{self, Expectation, expectation},
     variables::{has_variables, settable},
 };
 use crate::language::{self, Expanded, Line, NoDuration, Target, restore};
@@ -75,9 +75,10 @@ pub(super) enum Body {
         count: u32,
     },
     AssertState {
-        id: MessageRef,
+        id: Object,
         state: String,
     },
+    AssertBalance(String),
     Let {
         name: String,
         value: String,
@@ -85,6 +86,25 @@ pub(super) enum Body {
     Include(PathBuf),
     Timeout(Duration),
     Echo(String),
+}
+
+/// What has a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    Message(MessageRef),
+    Money(MoneyRef),
+    /// A full id, which may be any of theirs.
+    Full([u8; 16]),
+}
+
+impl Object {
+    fn read(word: &str) -> Result<Self, Failure> {
+        match language::money_ref(word) {
+            Some(MoneyRef::Full(id)) => Ok(Self::Full(id)),
+            Some(money) => Ok(Self::Money(money)),
+            None => language::message_ref(&restore(word)).map(Self::Message),
+        }
+    }
 }
 
 impl Body {
@@ -310,8 +330,7 @@ fn assert(all: &[&str]) -> Result<Body, Failure> {
     match all {
         [what, user] if what.eq_ignore_ascii_case("ONLINE") => Ok(Body::AssertOnline(name(user)?)),
         [what, id, state] if what.eq_ignore_ascii_case("STATE") => {
-            let id = language::message_ref(&restore(id))?;
-            Ok(Body::AssertState { id, state: state.to_lowercase() })
+            Ok(Body::AssertState { id: Object::read(id)?, state: restore(state).to_lowercase() })
         }
         [what, group, count] if what.eq_ignore_ascii_case("MEMBERS") => {
             let count = restore(count);
@@ -319,10 +338,10 @@ fn assert(all: &[&str]) -> Result<Body, Failure> {
             let count = read.ok_or_else(|| usage(format!("`{count}` is no number; as in `ASSERT MEMBERS team 3`")))?;
             Ok(Body::AssertMembers { group: name(group.strip_prefix('&').unwrap_or(group))?, count })
         }
-        [what, ..] if what.eq_ignore_ascii_case("BALANCE") => {
-            Err(usage("BALANCE is not in this version; ASSERT ONLINE, ASSERT MEMBERS and ASSERT STATE are"))
-        }
-        _ => Err(usage("the form is: ASSERT ONLINE user, ASSERT MEMBERS group count, or ASSERT STATE id state")),
+        [what, amount] if what.eq_ignore_ascii_case("BALANCE") => Ok(Body::AssertBalance(filters::amount(amount)?)),
+        _ => Err(usage(
+            "the form is: ASSERT BALANCE amount, ASSERT ONLINE user, ASSERT MEMBERS group count, or ASSERT STATE id state",
+        )),
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome, Password};
-use protocol::{MessageId, Timestamp};
+use node_core::command::{Command, CommandResult, Failure, FailureCode, MoneyOutcome, Outcome, Password};
+use protocol::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -30,7 +30,8 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub(super) struct Player<A> {
     pub(super) actor: Option<A>,
     pub(super) log: Log,
-    pub(super) last: Option<MessageId>,
+    /// The full id that its last command made.
+    pub(super) last: Option<String>,
     /// Messages that were still queued when it signed out or was closed.
     pub(super) left: usize,
 }
@@ -172,7 +173,7 @@ impl<S: Stage> Runner<S> {
 
     fn last_id(&self, actor: Option<&str>) -> Option<String> {
         let player = self.players.get(&actor.map(str::to_owned))?;
-        player.last.map(|id| id.to_string())
+        player.last.clone()
     }
 
     async fn perform(&mut self, name: Option<&str>, step: &Step, parsed: Body) -> Result<(), Failure> {
@@ -220,11 +221,8 @@ impl<S: Stage> Runner<S> {
                     _ => Err(not_met(format!("{group} has no members that could be counted"))),
                 }
             }
-            Body::AssertState { id, state } => match self.ask(name, Command::AskState { id }, self.timeout).await? {
-                Outcome::State(found) if found.word() == state => Ok(()),
-                Outcome::State(found) => Err(not_met(format!("the state is {}, not {state}", found.word()))),
-                _ => Err(not_met("the message has no state")),
-            },
+            Body::AssertState { id, state } => self.assert_state(name, id, &state).await,
+            Body::AssertBalance(amount) => self.assert_balance(name, &amount).await,
             Body::Let { name, value } => {
                 let from_arguments = *step.place.file == *ARGUMENTS || self.variables.takes_from_arguments(&step.text);
                 self.variables.set(&name, value)?;
@@ -280,10 +278,10 @@ impl<S: Stage> Runner<S> {
         self.see_all();
         self.output.result(&shown, verb, &result, number, now());
         let outcome = result?;
-        if let Outcome::Sent { uid, .. } | Outcome::SentGroup { uid, .. } = outcome
+        if let Some(id) = made(&outcome)
             && let Some(player) = self.players.get_mut(&name.map(str::to_owned))
         {
-            player.last = Some(uid);
+            player.last = Some(id);
         }
         Ok(())
     }
@@ -329,6 +327,18 @@ impl<S: Stage> Runner<S> {
         }
         let player = self.players.get_mut(&key).and_then(|player| player.actor.as_mut());
         player.ok_or_else(|| Failure::new(FailureCode::Other, "the actor has ended"))
+    }
+}
+
+/// The full id that a command made, for `${_}`.
+fn made(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Sent { uid, .. } | Outcome::SentGroup { uid, .. } => Some(uid.to_string()),
+        Outcome::Money(MoneyOutcome::Paid { uid, .. }) => Some(uid.to_string()),
+        Outcome::Money(MoneyOutcome::Requested { uid, .. } | MoneyOutcome::RequestedGroup { uid, .. }) => {
+            Some(uid.to_string())
+        }
+        _ => None,
     }
 }
 

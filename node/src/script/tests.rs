@@ -4,6 +4,7 @@ mod expectations;
 mod failures;
 mod fake;
 mod files;
+mod money;
 mod played;
 mod shown;
 mod time;

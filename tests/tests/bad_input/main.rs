@@ -12,6 +12,7 @@ mod files;
 mod frames;
 mod groups;
 mod lines;
+mod money;
 mod names;
 mod processes;
 mod scripts;
@@ -131,6 +132,7 @@ fn the_table_has_its_rows() {
         processes::rows().len(),
         accounts::rows().len(),
         groups::rows().len(),
+        money::rows().len(),
         frames::decoded().len() + frames::asked().len(),
         files::profiles().len() + files::folders().len(),
     ];

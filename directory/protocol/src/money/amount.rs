@@ -88,7 +88,7 @@ pub enum AmountError {
     #[error("an amount is more than zero")]
     Zero,
     /// It is above [`AMOUNT_MAX`].
-    #[error("that is more money than any ledger can hold")]
+    #[error("that is more money than any ledger can hold; write a smaller amount")]
     TooLarge,
 }
 

@@ -98,6 +98,13 @@ pub enum MoneyCommand {
         /// Which request.
         id: MoneyRef,
     },
+    /// The same for giving a payment back.
+    WeighRefund {
+        /// Which payment, received here.
+        id: MoneyRef,
+        /// How much; what is left of it if absent.
+        amount: Option<String>,
+    },
     /// Shows the person's own limits.
     Limits,
     /// Sets one of the person's own limits, or lifts it.
@@ -208,7 +215,7 @@ pub enum MoneyOutcome {
     RequestState(RequestState),
     /// AskPayment.
     PaymentState(PaymentState),
-    /// Weigh and WeighRequest.
+    /// Weigh, WeighRequest and WeighRefund.
     Weighed {
         /// How much.
         amount: Money,

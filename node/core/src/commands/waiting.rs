@@ -2,7 +2,7 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    Bounded, ConversationId, DeviceId, Timestamp,
+    AccountId, Bounded, ConversationId, DeviceId, Timestamp,
     directory::{Request, Who},
 };
 
@@ -48,6 +48,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         tokens
     }
 
+    /// Waits until the directory knows whether somebody is blocked, if it is there; else it is told later.
+    pub(crate) fn wait_for_block(&mut self, token: CommandToken, account: AccountId) {
+        self.wait(token, Waiting::Block { account });
+    }
+
     /// Waits for the directory's word on the account's devices.
     pub(crate) fn wait_for_devices(&mut self, token: CommandToken) {
         self.wait(token, Waiting::Devices);
@@ -90,6 +95,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 Waiting::Removal { device } if self.is_removed(*device) => ended.push((*token, Ok(Outcome::Done))),
                 Waiting::Resume { unread_before, entering } if taken_in && (!entering || self.has_entered()) => {
                     ended.push((*token, self.resumed(true, unread.saturating_sub(*unread_before))));
+                }
+                Waiting::Block { account } if !self.is_online() || self.is_block_told(*account) => {
+                    ended.push((*token, Ok(Outcome::Done)));
                 }
                 Waiting::Idle if idle => ended.push((*token, Ok(Outcome::Done))),
                 Waiting::Online { user, flow, .. } if self.is_online() && flow.is_ready(self.now) => {

@@ -126,6 +126,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.done(token, result);
     }
 
+    pub(super) fn weigh_refund(&mut self, token: CommandToken, id: MoneyRef, amount: Option<&str>) {
+        let result = self.give_back(id, amount).map(|draft| self.weighed(draft.amount, Some(draft.name)));
+        self.done(token, result);
+    }
+
     fn weighed(&self, amount: Amount, to: Option<protocol::Name>) -> Outcome {
         let currency = self.currency().cloned().unwrap_or_default();
         let known = self.money.record.entries_read.then_some(self.money.record.balance);

@@ -53,6 +53,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             MoneyCommand::AskPayment { id } => self.ask_payment(token, id),
             MoneyCommand::Weigh { amount } => self.weigh(token, &amount),
             MoneyCommand::WeighRequest { id } => self.weigh_request(token, id),
+            MoneyCommand::WeighRefund { id, amount } => self.weigh_refund(token, id, amount.as_deref()),
             MoneyCommand::Limits => self.show_limits(token),
             MoneyCommand::SetLimit { limit, amount } => self.set_limit(token, limit, amount),
         }
@@ -218,7 +219,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.order(token, draft);
     }
 
-    fn give_back(&self, id: MoneyRef, amount: Option<&str>) -> Result<Draft, Failure> {
+    pub(super) fn give_back(&self, id: MoneyRef, amount: Option<&str>) -> Result<Draft, Failure> {
         let index = self.find_payment(id)?.ok_or_else(|| {
             Failure::new(FailureCode::Refused, "that is a payment of your own; only who was paid can give it back")
         })?;

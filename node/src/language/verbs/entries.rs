@@ -14,7 +14,7 @@ pub(super) struct Entry {
 }
 
 /// Every verb, in the order of HELP.
-pub(super) const ENTRIES: [Entry; 36] = [
+pub(super) const ENTRIES: [Entry; 46] = [
     Entry {
         verb: Verb::SignUp,
         word: "SIGNUP",
@@ -198,6 +198,86 @@ pub(super) const ENTRIES: [Entry; 36] = [
         examples: &["MEMBERS team"],
     },
     Entry {
+        verb: Verb::Pay,
+        word: "PAY",
+        older: &[],
+        syntax: "PAY name amount [memo]",
+        about: "pays somebody, once; as me#amount#name does",
+        examples: &["PAY bob 12.50 lunch", "me#12.50#bob"],
+    },
+    Entry {
+        verb: Verb::Request,
+        word: "REQUEST",
+        older: &[],
+        syntax: "REQUEST [GROUP] name amount [memo]",
+        about: "asks somebody for money, or splits a sum over a group",
+        examples: &["REQUEST bob 12.50 lunch", "REQUEST GROUP team 90 the boat"],
+    },
+    Entry {
+        verb: Verb::Accept,
+        word: "ACCEPT",
+        older: &[],
+        syntax: "ACCEPT id",
+        about: "pays what somebody asked for",
+        examples: &["ACCEPT r7"],
+    },
+    Entry {
+        verb: Verb::Decline,
+        word: "DECLINE",
+        older: &[],
+        syntax: "DECLINE id [reason]",
+        about: "tells whoever asked that you will not pay",
+        examples: &["DECLINE r7", "DECLINE r7 paid in cash"],
+    },
+    Entry {
+        verb: Verb::Cancel,
+        word: "CANCEL",
+        older: &[],
+        syntax: "CANCEL id [reason]",
+        about: "asks no more: one request, or all shares of one",
+        examples: &["CANCEL r7"],
+    },
+    Entry {
+        verb: Verb::Refund,
+        word: "REFUND",
+        older: &[],
+        syntax: "REFUND id [amount]",
+        about: "gives a payment back that you got, whole or in part",
+        examples: &["REFUND p4", "REFUND p4 2.50"],
+    },
+    Entry {
+        verb: Verb::Requests,
+        word: "REQUESTS",
+        older: &[],
+        syntax: "REQUESTS",
+        about: "shows who asks whom for money",
+        examples: &["REQUESTS"],
+    },
+    Entry {
+        verb: Verb::Balance,
+        word: "BALANCE",
+        older: &[],
+        syntax: "BALANCE",
+        about: "shows your money, and what others ask you for",
+        examples: &["BALANCE"],
+    },
+    Entry {
+        verb: Verb::Payments,
+        word: "PAYMENTS",
+        older: &[],
+        syntax: "PAYMENTS [name] [count]",
+        about: "shows what was paid, with the balance after each",
+        examples: &["PAYMENTS", "PAYMENTS bob 50"],
+    },
+    Entry {
+        verb: Verb::Set,
+        word: "SET",
+        older: &[],
+        syntax: "SET [key [value]]",
+        about: "shows or sets your own limits of paying",
+        examples: &["SET", "SET limit.day 200", "SET confirm.above 50", "SET limit.payment none"],
+    },
+    Entry {
         verb: Verb::Contacts,
         word: "CONTACTS",
         older: &[],
@@ -298,7 +378,7 @@ pub(super) const ENTRIES: [Entry; 36] = [
         word: "HELP",
         older: &[],
         syntax: "HELP [verb|topic]",
-        about: "lists or explains; also SCRIPTS, CODES, TEXT, GROUPS",
+        about: "explains; also MONEY, GROUPS, SCRIPTS, CODES, TEXT",
         examples: &["HELP", "HELP SEND", "HELP GROUPS"],
     },
     Entry {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use node_core::{
-    command::{Command, CommandResult, Failure, FailureCode, Outcome, Password, StatusView},
+    command::{Command, CommandResult, Failure, FailureCode, MoneyCommand, Outcome, Password, StatusView},
     event::{DeliveryState, Event, EventKind, MemberChange, ShortId, Trust},
 };
 use protocol::{MessageId, Name, Timestamp};
@@ -153,6 +153,7 @@ impl FakeActor {
             }
             Command::AskOnline { user } => Ok(Outcome::Online(user == name("bob"))),
             Command::AskMembers { .. } => Ok(Outcome::MemberCount(3)),
+            Command::Money(MoneyCommand::Balance) => Ok(super::money::balance()),
             Command::SendGroup { group, .. } => {
                 let mut world = self.world.lock().unwrap();
                 world.sent += 1;

@@ -115,7 +115,10 @@ fn every_line_that_help_gives_for_scripts_is_one_and_every_directive_is_among_th
     assert!(examples.len() > DIRECTIVES.len(), "{text}");
     for example in &examples {
         let steps = parse("help", example).unwrap_or_else(|(_, failure)| panic!("{example}: {failure}"));
-        let known = Variables::new(&[("m".into(), "m12".into()), ("greeting".into(), "hi".into())], BTreeMap::new());
+        let known = Variables::new(
+            &[("m".into(), "m12".into()), ("r".into(), "r7".into()), ("greeting".into(), "hi".into())],
+            BTreeMap::new(),
+        );
         let expanded = known.expand(&steps[0].text, None).unwrap();
         assert!(body(&expanded).is_ok(), "{example}");
     }

@@ -1,0 +1,61 @@
+//! What the conversation hears besides the person: results that change who is there, events, and the node's end.
+
+use node_core::{
+    command::{Command, FailureCode, Outcome},
+    event::{ConnectionState, Event, EventKind},
+};
+
+use super::{Conversation, Next, TIMEOUT};
+use crate::{driver::NodeCommand, view::event_text};
+
+impl Conversation {
+    /// Who is at the prompt now?
+    pub(super) fn notice(&mut self, outcome: &Outcome) {
+        let (name, online) = match outcome {
+            Outcome::SignedUp { name, .. } | Outcome::Recovered { name, .. } => (Some(name.clone()), true),
+            Outcome::SignedIn { name, online, .. } => (Some(name.clone()), *online),
+            Outcome::SignedOut => (None, false),
+            _ => return,
+        };
+        if name.is_none() {
+            self.target = None;
+        }
+        self.style.reader.clone_from(&name);
+        self.name = name;
+        self.terminal.set_online(online);
+    }
+
+    pub(super) fn on_event(&mut self, event: &Event) -> Next {
+        if let EventKind::Connection { state } = &event.kind {
+            self.terminal.set_online(*state == ConnectionState::Online);
+        }
+        if !self.deliveries.is_news_event(event) {
+            return Next::Wait;
+        }
+        if let Some(text) = event_text(event, &self.style) {
+            self.say(text);
+        }
+        Next::Wait
+    }
+
+    /// Something fatal happened below: it says what, and there is nobody left to talk to.
+    pub(super) async fn on_node_ended(&mut self) -> Next {
+        match self.node.perform(NodeCommand::Core(Command::Ping), TIMEOUT).await {
+            Err(failure) => {
+                self.complain(&failure);
+                Next::Leave(failure.code as u8)
+            }
+            Ok(_) => Next::Leave(FailureCode::Other as u8),
+        }
+    }
+
+    pub(super) fn on_first_contact(&mut self) -> Next {
+        if let Some(fingerprint) = *self.first_contact.borrow_and_update() {
+            self.terminal.screen().print(format!(
+                "First contact with this directory. Its key from now on: {fingerprint}\n\
+                 Compare it with what `directory` printed when it was started."
+            ));
+        }
+        Next::Wait
+    }
+}
