@@ -104,8 +104,8 @@ fn people_pay_and_ask_for_money_where_they_talk() {
     assert_eq!(fields, ["alice", "bob", "12.50", "lunch", "112.50"]);
     // Nobody else paid or got anything, and nothing was made or lost.
     let last = |actor: &str| {
-        let of = lines.iter().filter(|line| line["actor"] == actor && line["event"] == "payment");
-        let balance = of.last().unwrap()["balance"].as_str().unwrap();
+        let mut of = lines.iter().filter(|line| line["actor"] == actor && line["event"] == "payment");
+        let balance = of.next_back().unwrap()["balance"].as_str().unwrap();
         balance.replace('.', "").parse::<u64>().unwrap()
     };
     assert_eq!(last("alice") + last("bob"), 20_000);
