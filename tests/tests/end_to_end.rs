@@ -186,12 +186,12 @@ fn found(folder: &Path, words: &[&str]) -> Vec<String> {
 
 #[test]
 fn copied_folders_and_logs_reveal_nothing_of_what_was_said() {
-    let place = Place::new();
+    let place = Place::rich();
     let profiles = place.folder.path().join("profiles");
     let log = place.folder.path().join("node.log");
     let (profiles_text, log_text) = (profiles.to_str().unwrap(), log.to_str().unwrap());
     place.play("demo.txt", &["--data", profiles_text, "-v", "--log-file", log_text]);
-    let secrets = ["least of all", "good biscuits", "correct-horse-1", "correct-horse-2"];
+    let secrets = ["least of all", "good biscuits", "ginger biscuits", "correct-horse-1", "correct-horse-2"];
     assert!(fs::metadata(&log).unwrap().len() > 0, "there is a log to look at");
     assert!(profiles.join("alice").join("profile.key").exists(), "there are profiles to look at");
     assert_eq!(found(place.folder.path(), &secrets), Vec::<String>::new());
