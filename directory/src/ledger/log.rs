@@ -1,7 +1,7 @@
 //! The log's Merkle tree (RFC 9162, section 2.1), kept in tiles so that neither opening it nor proving anything takes
 //! hashing it all.
 //!
-//! A tile holds [`TILE`] hashes of one height, those of level `n` being roots of whole subtrees of `TILE^n` leaves. A whole
+//! A tile holds 256 hashes of one height, those of level `n` being roots of whole subtrees of `256^n` leaves. A whole
 //! tile never changes and is kept; the last, growing one of each level is in memory and follows from what is kept. Node
 //! numbers and proofs come from the crate that verifies them, too. Proofs are made for any size that the log ever had.
 
