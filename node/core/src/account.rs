@@ -135,6 +135,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// A connection stands: goes on with what waits for one.
     pub(crate) fn resume_account(&mut self) {
+        // What is begun now is not begun a second time: of two exchanges on one connection the directory knows the last.
+        self.account_flow.retry_at = None;
         let unfinished = if let Some(pending) = &self.account.pending {
             Some((Purpose::SignUpFinish, Request::SignUpFinish(Box::new(pending.request.clone()))))
         } else {
