@@ -250,8 +250,8 @@ fn encode(entry: &Entry) -> Vec<u8> {
     frame::encode_body(entry, ENTRY_MAX).expect("an entry fits")
 }
 
-/// A record as the view has it.
 impl View {
+    /// A request as it stands in this batch.
     pub(super) fn request(&self, key: &RequestKey) -> Option<&RequestRecord> {
         self.requests.get(key)
     }
