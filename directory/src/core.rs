@@ -338,7 +338,7 @@ impl<S: Store> Service<S> {
                 self.tell_own(account, device, effects)?;
                 Ok(Reply::Done)
             }
-            Request::Account => self.account(account),
+            Request::Account => self.account((account, device)),
             Request::Book => self.book(account),
             Request::PasswordStart { registration } => self.password_start(account, &registration),
             Request::ChangePassword { registration, root_backup } => {

@@ -129,3 +129,53 @@ fn a_device_that_is_away_until_its_own_commit_has_expired_comes_in_anew() {
     table.pass(10_000);
     assert_eq!(table.texts(phone), [("bob".to_owned(), "two".to_owned())]);
 }
+
+#[test]
+fn a_device_learns_of_a_conversation_that_only_a_lost_one_knew() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::PutBook { .. } if seat == alice => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    table.send(bob, "alice", "one").unwrap();
+    table.pass(10_000);
+    assert_eq!(table.texts(alice), [("bob".to_owned(), "one".to_owned())]);
+    table.sleep(alice);
+    table.be_honest();
+
+    let phone = table.sit();
+    sign_in(&mut table, phone, "alice").unwrap();
+    assert_eq!(revoke_other(&mut table, phone, "alice"), Ok(Outcome::Done));
+    table.send(bob, "alice", "two").unwrap();
+    table.pass(10_000);
+    assert_eq!(table.texts(phone), [("bob".to_owned(), "two".to_owned())]);
+    assert_eq!(table.command(bob, Command::WaitIdle), Ok(Outcome::Done));
+}
+
+#[test]
+fn whoever_is_not_told_that_a_device_came_in_anew_hears_it_from_that_device() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.sleep(bob);
+    table.send(alice, "bob", "one").unwrap();
+    table.pass(10_000);
+    // Bob never sees the Welcome, and alice never sees the commit by which he comes in without it.
+    let mut kept = None;
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) => {
+            let mut is_kept = |(cursor, item): &(_, _)| match item {
+                MailItem::Welcome { .. } => seat == bob,
+                MailItem::Commit { .. } => seat == alice && *kept.get_or_insert(*cursor) == *cursor,
+                _ => false,
+            };
+            let items = items.into_iter().filter(|item| !is_kept(item)).collect();
+            Ok(Reply::Mail { items: Bounded::new(items).unwrap(), more })
+        }
+        answer => answer,
+    }));
+    table.wake(bob);
+    table.pass(10_000);
+    assert_eq!(table.texts(bob), [("alice".to_owned(), "one".to_owned())]);
+    assert_eq!(table.command(alice, Command::WaitIdle), Ok(Outcome::Done));
+}

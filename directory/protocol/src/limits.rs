@@ -57,6 +57,9 @@ pub const ROOT_BACKUP_MAX: usize = 512;
 pub const BOOK_MAX: usize = 256 * 1024;
 /// Network addresses that one device announces.
 pub const ADDRESSES_MAX: usize = 8;
+/// Direct conversations named in one answer that the asking device is not in: the book names all but the latest, so they are
+/// few.
+pub const ELSEWHERE_MAX: usize = 64;
 /// Names or accounts asked for in one look-up.
 pub const LOOK_UP_MAX: usize = 64;
 /// People listed in one page.

@@ -9,6 +9,7 @@ use protocol::{
     AccountId, Bounded, BoundedBytes, DeviceId, Name, Timestamp,
     certificate::{Certificate, DeviceEntry, SignedDeviceList},
     directory::{DeviceSeen, Push, RECOVERY_LABEL, Recovery, Refusal, Reply},
+    limits::ELSEWHERE_MAX,
 };
 
 use crate::store::{AccountRecord, DeviceRecord, DevicesChange, DevicesChanged, NewSecrets, Store, StoreError};
@@ -51,7 +52,7 @@ impl<S: Store> Service<S> {
         record.ok_or_else(|| Refusal::NotSignedIn.into())
     }
 
-    pub(super) fn account(&self, account: AccountId) -> Answer {
+    pub(super) fn account(&self, (account, device): (AccountId, DeviceId)) -> Answer {
         let record = self.record_of(account)?;
         let devices: Vec<DeviceId> = devices_of(&record).iter().map(|entry| entry.device).collect();
         let seen = self.store.devices_seen(&devices)?;
@@ -64,6 +65,7 @@ impl<S: Store> Service<S> {
             devices: record.devices.clone(),
             seen: Bounded::new(seen.collect()).unwrap_or_default(),
             book_version: self.store.book(account)?.map_or(0, |(version, _)| version),
+            elsewhere: Bounded::new(self.store.elsewhere(account, device, ELSEWHERE_MAX)?).unwrap_or_default(),
         })
     }
 

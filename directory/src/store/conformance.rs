@@ -67,6 +67,7 @@ conformance!(
     what_the_ledger_owes_is_known_until_it_is_posted,
     certificates_that_are_kept_stay_as_they_are,
     who_has_joined_the_same_group_shares_it,
+    a_device_is_told_of_the_direct_conversations_that_only_others_of_its_account_are_in,
 );
 
 use changes::{
@@ -77,7 +78,10 @@ use changes::{
 };
 
 use changes::{certificates_that_are_kept_stay_as_they_are, what_the_ledger_owes_is_known_until_it_is_posted};
-use conversations::{a_conversation_is_made_once, the_first_commit_of_an_epoch_wins_for_good};
+use conversations::{
+    a_conversation_is_made_once, a_device_is_told_of_the_direct_conversations_that_only_others_of_its_account_are_in,
+    the_first_commit_of_an_epoch_wins_for_good,
+};
 use groups::{
     a_closed_conversation_is_gone_for_good, a_name_is_given_out_once_to_a_person_or_a_group,
     a_request_to_leave_is_kept_if_nothing_has_changed_since_it_was_looked_at,

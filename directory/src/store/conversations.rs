@@ -163,6 +163,8 @@ pub trait Conversations {
     fn close_conversation(&self, roster: &Roster, by: Option<&SignedLeave>) -> Stored<bool>;
     /// The request to leave that closed a conversation.
     fn closed_by(&self, id: ConversationId) -> Stored<Option<SignedLeave>>;
+    /// Direct conversations that an account is in by other devices than this one, by id, at most so many.
+    fn elsewhere(&self, account: AccountId, device: DeviceId, at_most: usize) -> Stored<Vec<ConversationId>>;
     /// Groups by name, after `after`, at most so many: open ones, and those that the asker's account is in.
     fn groups(&self, asker: AccountId, after: Option<&Name>, at_most: usize) -> Stored<Vec<GroupListing>>;
     /// Groups that an account is in, by id, after `after`, at most so many.

@@ -81,6 +81,8 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     pub(crate) refresh_accepted: bool,
     /// Whether a commit was accepted, this device's or another in its place, that has not come yet.
     pub(crate) commit_awaited: bool,
+    /// The last epoch in which this device said something of itself, so that nobody overlooks that it came in.
+    pub(crate) epoch_shown: u64,
     /// Whether something is known to wait for this conversation.
     pub(crate) wanted: bool,
     /// When the oldest gap of each sender is given up.
@@ -104,6 +106,7 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             list_asked: false,
             refresh_accepted: false,
             commit_awaited: false,
+            epoch_shown: 0,
             wanted: false,
             gaps: Vec::new(),
             past: VecDeque::new(),

@@ -256,6 +256,7 @@ impl Conversations for MortalStore {
         groups(asker: AccountId, after: Option<&Name>, at_most: usize) -> Vec<GroupListing>;
         share_group(one: AccountId, other: AccountId) -> bool;
         group(asker: AccountId, id: ConversationId) -> Option<GroupListing>;
+        elsewhere(account: AccountId, device: DeviceId, at_most: usize) -> Vec<ConversationId>;
         groups_of(account: AccountId, after: Option<ConversationId>, at_most: usize) -> Vec<ConversationId>;
     }
 

@@ -97,8 +97,8 @@ fn bend_book(table: &mut Table, hoard: &Shared, at: Seat, book: &Book) {
             Ok(Reply::SignedIn { account, devices, root_backup, book: Some(book.clone()), enrolled })
         }
         Ok(Reply::Book(_)) if seat == at => Ok(Reply::Book(Some(book.clone()))),
-        Ok(Reply::Account { devices, seen, .. }) if seat == at => {
-            Ok(Reply::Account { devices, seen, book_version: book.0 })
+        Ok(Reply::Account { devices, seen, elsewhere, .. }) if seat == at => {
+            Ok(Reply::Account { devices, seen, book_version: book.0, elsewhere })
         }
         answer => answer,
     });
@@ -200,8 +200,8 @@ fn a_new_machine_that_was_given_an_old_book_and_another_key_says_so_as_soon_as_i
         (_, Ok(Reply::SignedIn { account, devices, root_backup, enrolled, .. })) if seat == new => {
             Ok(Reply::SignedIn { account, devices, root_backup, book: Some(first.clone()), enrolled })
         }
-        (_, Ok(Reply::Account { devices, seen, .. })) if seat == new => {
-            Ok(Reply::Account { devices, seen, book_version: first.0 })
+        (_, Ok(Reply::Account { devices, seen, elsewhere, .. })) if seat == new => {
+            Ok(Reply::Account { devices, seen, book_version: first.0, elsewhere })
         }
         (Request::PutBook { .. }, _) if seat == new => Ok(Reply::Done),
         (Request::LookUp { who }, _) if seat == new && who.contains(&Who::Name(named("bob"))) => {

@@ -51,8 +51,8 @@ fn with_old_list(table: &mut Table, hoard: &Shared, at: Seat, laptop: Seat) {
             items.retain(|(_, item)| !matches!(item, MailItem::Message { .. }));
             Ok(Reply::Mail { items: items.try_into().unwrap(), more })
         }
-        Ok(Reply::Account { seen, book_version, .. }) if seat == at => {
-            Ok(Reply::Account { devices: old.clone(), seen, book_version })
+        Ok(Reply::Account { seen, book_version, elsewhere, .. }) if seat == at => {
+            Ok(Reply::Account { devices: old.clone(), seen, book_version, elsewhere })
         }
         Ok(Reply::SignedIn { account, root_backup, book, enrolled, .. }) if seat == at => {
             Ok(Reply::SignedIn { account, devices: old.clone(), root_backup, book, enrolled })
@@ -116,8 +116,8 @@ fn a_new_machine_that_is_shown_an_old_list_brings_no_revoked_device_back() {
     // One that lies shows it to the others, who see that two lists have one number.
     let forked = hoard.borrow().list(new, 0);
     lie(&mut table, &hoard, move |seat, _, answer| match answer {
-        Ok(Reply::Account { seen, book_version, .. }) if seat == alice => {
-            Ok(Reply::Account { devices: forked.clone(), seen, book_version })
+        Ok(Reply::Account { seen, book_version, elsewhere, .. }) if seat == alice => {
+            Ok(Reply::Account { devices: forked.clone(), seen, book_version, elsewhere })
         }
         Ok(Reply::SignedIn { account, root_backup, book, enrolled, .. }) if seat == alice => {
             Ok(Reply::SignedIn { account, devices: forked.clone(), root_backup, book, enrolled })

@@ -8,7 +8,7 @@ use super::{Cursor, DepositResult, HandshakeBytes, KeyPackageBytes, LedgerReply,
 use crate::{
     AccountId, Bounded, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
     certificate::{SignedDeviceList, SignedReceipt},
-    limits::{ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, LIST_MAX, ROOT_BACKUP_MAX},
+    limits::{ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, ELSEWHERE_MAX, LIST_MAX, ROOT_BACKUP_MAX},
     peer::Envelope,
     policy::{Access, Role, SignedLeave},
 };
@@ -109,6 +109,9 @@ pub enum Reply {
         seen: Bounded<DeviceSeen, DEVICES_MAX>,
         /// Version of the book; zero if there is none.
         book_version: u64,
+        /// Direct conversations that the account is in and the asking device is not, the first so many: a device that was
+        /// the only one to know of one may be gone before it could write it into the book.
+        elsewhere: Bounded<ConversationId, ELSEWHERE_MAX>,
     },
     /// To [`super::Request::Book`]: version and sealed book, if there is one.
     Book(Option<(u64, BoundedBytes<BOOK_MAX>)>),

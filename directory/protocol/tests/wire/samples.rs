@@ -187,6 +187,7 @@ pub(crate) fn replies() -> Vec<Reply> {
             devices: devices(),
             seen: list(vec![DeviceSeen { device: DEVICE, online: true, last_seen: Some(Timestamp(300)) }]),
             book_version: 7,
+            elsewhere: list(vec![CONVERSATION]),
         },
         Reply::Book(Some((300, bytes(&[1])))),
         Reply::RecoveryStarted { registration: bytes(&[1]), devices: devices(), recovery_backup: bytes(&[2]) },

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{CommitHash, ConversationId};
+use protocol::{CommitHash, ConversationId, policy::Access};
 
-use super::{account, device, handouts::handout};
+use super::{account, device, groups::group, handouts::handout};
 use crate::store::{Audience, CommitOutcome, ConversationMade, ConversationRecord, Roster, Store};
 
 /// A conversation of two people.
@@ -47,4 +47,17 @@ pub(super) fn the_first_commit_of_an_epoch_wins_for_good(store: &impl Store) {
     assert_eq!(store.conversation(ConversationId([1; 32])).unwrap(), Some(kept), "who made it stays");
     let commits = [0, 1, 2, 3].map(|epoch| store.commit_of(ConversationId([1; 32]), epoch).unwrap());
     assert_eq!(commits, [None, Some(first), Some(second), None]);
+}
+
+pub(super) fn a_device_is_told_of_the_direct_conversations_that_only_others_of_its_account_are_in(store: &impl Store) {
+    for id in [3, 1, 2] {
+        store.create_conversation(&conversation(id, 1, id), &[]).unwrap();
+    }
+    store.create_conversation(&group(4, 1, Access::Open, &[1, 2]), &[]).unwrap();
+    let elsewhere = |account, device, at_most| store.elsewhere(account, device, at_most).unwrap();
+    let ids = |ids: &[u8]| ids.iter().map(|id| ConversationId([*id; 32])).collect::<Vec<_>>();
+    assert_eq!(elsewhere(account(1), device(9), 5), ids(&[1, 2, 3]), "not the group");
+    assert_eq!(elsewhere(account(1), device(9), 2), ids(&[1, 2]));
+    assert_eq!(elsewhere(account(1), device(1), 5), []);
+    assert_eq!(elsewhere(account(9), device(9), 5), []);
 }

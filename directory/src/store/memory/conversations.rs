@@ -121,6 +121,17 @@ impl Conversations for MemoryStore {
         Ok(groups)
     }
 
+    fn elsewhere(&self, account: AccountId, device: DeviceId, at_most: usize) -> Stored<Vec<ConversationId>> {
+        let inner = self.lock();
+        let outside = |Roster { audience, members, .. }: &Roster| {
+            audience.group().is_none()
+                && !members.contains_key(&device)
+                && members.values().any(|member| *member == account)
+        };
+        let rosters = inner.conversations.values().map(|record| &record.roster);
+        Ok(rosters.filter(|roster| outside(roster)).map(|roster| roster.id).take(at_most).collect())
+    }
+
     fn groups_of(
         &self,
         account: AccountId,

@@ -257,6 +257,21 @@ impl Conversations for SqliteStore {
         self.read(|db| groups::listed(db, asker, after, at_most))
     }
 
+    fn elsewhere(&self, account: AccountId, device: DeviceId, at_most: usize) -> Stored<Vec<ConversationId>> {
+        let sql = "SELECT DISTINCT conversation FROM conversation_device AS there WHERE account = ?1
+                   AND NOT EXISTS (SELECT 1 FROM conversation_device AS here
+                                   WHERE here.conversation = there.conversation AND here.device = ?2)
+                   AND NOT EXISTS (SELECT 1 FROM conversation_group
+                                   WHERE conversation_group.conversation = there.conversation)
+                   ORDER BY conversation LIMIT ?3";
+        self.read(|db| {
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            let parameters = params![account.0.as_slice(), device.0.as_slice(), integer(at_most as u64)];
+            let rows = statement.query_map(parameters, |row| row.get::<_, Vec<u8>>(0)).map_err(fatal)?;
+            rows.map(|id| ConversationId::from_slice(&id.map_err(fatal)?).ok_or_else(damaged)).collect()
+        })
+    }
+
     fn groups_of(
         &self,
         account: AccountId,

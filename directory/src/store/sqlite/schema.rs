@@ -124,6 +124,9 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX conversation_account_of ON conversation_account (account, conversation);
 ",
+    "
+    CREATE INDEX conversation_device_of ON conversation_device (account, conversation);
+",
 ];
 
 /// What SQL alone can't carry along into a version.

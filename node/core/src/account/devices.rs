@@ -354,7 +354,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 return self.link.account.fail(self.now, jitter);
             }
         };
-        let Reply::Account { devices, seen, book_version } = reply else {
+        let Reply::Account { devices, seen, book_version, elsewhere } = reply else {
             self.link.account.fail(self.now, jitter);
             return self.report_misbehaviour("the directory answered for the account with something else");
         };
@@ -368,6 +368,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.note_revoked();
         }
         self.compare_book(book_version);
+        self.enter_elsewhere(&elsewhere);
         let views = self.device_views(&seen);
         self.finish_devices(&views);
     }

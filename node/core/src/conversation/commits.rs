@@ -122,10 +122,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.note_commit(id, epoch);
             let Some(state) = self.conversations.get(&id) else { return };
             // What members said of their devices while this one was outside is not told again.
-            if let Some(peer) = state.record.peer() {
+            let direct = state.record.peer();
+            if let Some(peer) = direct {
                 self.people.doubt(peer);
             }
-            return self.activate_by(id, Some(epoch));
+            self.activate_by(id, Some(epoch));
+            // From whomever this commit is kept, they go on sealing what this device can't open until they hear of it.
+            if direct.is_some() {
+                self.tell_own_list(id);
+            }
+            return;
         }
         let Some(group) = state.group.as_mut().filter(|_| state.record.phase == Phase::Active) else { return };
         if epoch < group.epoch() {

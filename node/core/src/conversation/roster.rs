@@ -4,11 +4,13 @@
 //! account's says the account's latest list. Nothing is sealed while the two differ: a directory that hides that a device
 //! was revoked gains nothing by it.
 
+use std::collections::BTreeSet;
+
 use mls_rs::CryptoProvider;
-use protocol::{AccountId, ConversationId, peer::Body};
+use protocol::{AccountId, ConversationId, PublicKey, peer::Body};
 
 use super::{ConversationState, direct, new_record};
-use crate::{core::Core, records::Phase};
+use crate::{core::Core, crypto::mls::Conversation, records::Phase};
 
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Whether every member is a device that its account's latest list names.
@@ -58,18 +60,25 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Tells everybody in a conversation of a device list that this device made, as far as it knows: one that was told by
     /// two is told once.
     pub(super) fn tell_list(&mut self, id: ConversationId) {
-        let Some(devices) = self.own().map(|own| own.devices.clone()) else { return };
-        let version = devices.list().map_or(0, |list| list.version);
+        let version = self.own().and_then(|own| own.devices.list().ok()).map_or(0, |list| list.version);
         if ![self.account.list_made, self.account.list_asked].contains(&version) {
             return;
         }
         if self.is_group(id) && !self.is_joined(id) {
             return;
         }
-        let Some(state) = self.conversations.get_mut(&id).filter(|state| state.record.list_told < version) else {
-            return;
-        };
-        state.record.list_told = version;
+        if self.conversations.get(&id).is_some_and(|state| state.record.list_told < version) {
+            self.tell_own_list(id);
+        }
+    }
+
+    /// Tells everybody in a conversation which devices this account has, sealed in the present epoch: whoever lacks a commit
+    /// before it notices.
+    pub(crate) fn tell_own_list(&mut self, id: ConversationId) {
+        let Some(devices) = self.own().map(|own| own.devices.clone()) else { return };
+        let Some(state) = self.conversations.get_mut(&id) else { return };
+        state.epoch_shown = state.group.as_ref().map_or(0, Conversation::epoch);
+        state.record.list_told = devices.list().map_or(0, |list| list.version);
         state.changed = true;
         self.enqueue_hidden(id, Body::Devices(devices), false);
     }
@@ -86,6 +95,27 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.record.phase = Phase::Lost;
         state.record.joined_late = true;
         self.conversations.insert(id, state);
+    }
+
+    /// Direct conversations that another device of this account is in, as the directory says: the book names those that a
+    /// device could tell of before it was lost. What is not known is looked at as what mail came of: who is in it shows.
+    pub(crate) fn enter_elsewhere(&mut self, conversations: &[ConversationId]) {
+        let over: BTreeSet<ConversationId> = self.generations_over();
+        let known = |id: &ConversationId| self.conversations.contains_key(id) || over.contains(id);
+        for id in conversations.iter().filter(|id| !known(id)) {
+            self.mail.unknown_conversation(*id);
+        }
+    }
+
+    /// The generations of direct conversations that others have followed.
+    fn generations_over(&self) -> BTreeSet<ConversationId> {
+        let Some(own) = self.own().map(|own| own.root_key) else { return BTreeSet::new() };
+        let held = self.conversations.values().filter_map(|state| state.record.direct());
+        let held = held.filter_map(|(peer, generation)| Some((self.people.get(peer)?.root_key, generation)));
+        let before = |(peer, generation): (PublicKey, u32)| {
+            (0..generation).map(move |before| membership::direct_conversation_id(&own, &peer, before))
+        };
+        held.flat_map(before).collect()
     }
 
     /// The generation of the conversation with somebody, once there is a group.

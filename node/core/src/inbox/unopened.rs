@@ -8,7 +8,12 @@ use protocol::{
 };
 
 use super::Carrier;
-use crate::{conversation::EARLY_MAX, core::Core, crypto::mls::OpenError, input::PeerId};
+use crate::{
+    conversation::EARLY_MAX,
+    core::Core,
+    crypto::mls::{Conversation, OpenError},
+    input::PeerId,
+};
 
 impl<C: CryptoProvider + Clone> Core<C> {
     pub(super) fn on_unknown_conversation(&mut self, envelope: &Envelope, carrier: Carrier) {
@@ -29,6 +34,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Carrier::Mailbox { .. } => self.lose(id),
             Carrier::Peer(_) | Carrier::Kept => {
                 let Some(state) = self.conversations.get_mut(&id) else { return };
+                // Between two people the commit is at the mailbox before anybody seals after it. In a group somebody who
+                // lies about the epoch would move everybody to come in anew.
+                let sender = state.members().any(|member| member.entry.device == envelope.sender);
+                state.commit_awaited |= sender && state.record.direct().is_some();
                 let known = state.early.iter().any(|kept| kept.id == envelope.id);
                 if !known && state.early.len() < EARLY_MAX {
                     state.early.push_back(envelope);
@@ -52,8 +61,22 @@ impl<C: CryptoProvider + Clone> Core<C> {
             OpenError::EpochGone => PeerRefusal::EpochGone,
             _ => PeerRefusal::Unreadable,
         };
-        if let Carrier::Peer(peer) = carrier {
-            self.refuse(peer, envelope.id, reason);
+        match carrier {
+            Carrier::Peer(peer) => self.refuse(peer, envelope.id, reason),
+            Carrier::Mailbox { .. } | Carrier::Kept => self.show_epoch(envelope),
+        }
+    }
+
+    /// Somebody sealed, in an epoch that is over, what this device can't open since it came in after it. If the commit by
+    /// which it came in was kept from them they go on so for ever, and nothing tells them: so they hear, once in each epoch,
+    /// something sealed in the present one.
+    fn show_epoch(&mut self, envelope: &Envelope) {
+        let Some(device) = self.own_device() else { return };
+        let Some(state) = self.conversations.get_mut(&envelope.conversation) else { return };
+        let Some(epoch) = state.group.as_ref().map(Conversation::epoch) else { return };
+        let from_member = state.others(device).any(|member| member.entry.device == envelope.sender);
+        if from_member && envelope.epoch < epoch && state.epoch_shown < epoch {
+            self.tell_own_list(envelope.conversation);
         }
     }
 
