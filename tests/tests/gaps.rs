@@ -82,3 +82,39 @@ fn what_is_for_ones_own_devices_alone_is_missed_by_nobody_else() {
     let delivered = table.command(phone, Command::WaitIdle);
     assert_eq!(delivered, Ok(Outcome::Done), "everybody has confirmed everything");
 }
+
+#[test]
+fn what_is_missing_after_something_that_was_welcome_late_is_told_by_the_next_text() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(bob, "alice", "zero").unwrap();
+    table.pass(10_000);
+    table.sleep(alice);
+    for text in ["one", "two", "three"] {
+        table.send(bob, "alice", text).unwrap();
+    }
+    table.pass(10_000);
+    // The machine that comes instead gets the third before the first, and the second not at all.
+    let phone: Seat = 2;
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) if seat == phone => {
+            let mut items = items.into_inner();
+            let messages: Vec<usize> =
+                (0..items.len()).filter(|at| matches!(items[*at].1, MailItem::Message { .. })).collect();
+            if let [first, second, third] = messages[..] {
+                let (cursor, last) = (items[first].0, items[third].1.clone());
+                items[second].1 = items[first].1.clone();
+                items[first] = (cursor, last);
+                items.remove(third);
+            }
+            Ok(Reply::Mail { items: Bounded::new(items).unwrap(), more })
+        }
+        answer => answer,
+    }));
+    assert_eq!(second(&mut table, "alice"), phone);
+    table.pass(10_000);
+    table.send(bob, "alice", "four").unwrap();
+    table.pass(10_000);
+    let told = [("three", false), ("one", true), ("four", true)];
+    assert_eq!(gaps(&table, phone), told.map(|(text, gap)| (text.to_owned(), gap)));
+}

@@ -122,6 +122,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         if let Some(late) = late {
             sender.missing.remove(late);
+            // What was before a device came it tells nobody that it misses; between what it shows all the same it does.
+            sender.gap_untold |= late_joiner && sender.missing.iter().any(|missing| *missing > sequence);
             if named {
                 self.show_message(id, opened.account, opened.device, content, stranger, true);
                 return;
