@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use node_core::command::{Command, CommandResult, Failure, FailureCode, Outcome};
+use node_core::{
+    command::{Command, CommandResult, Failure, FailureCode, Outcome},
+    event::{DeliveryState, EventKind},
+};
 use protocol::{
     Bounded,
     directory::{MailItem, Refusal, Reply, Request},
@@ -178,4 +181,34 @@ fn whoever_is_not_told_that_a_device_came_in_anew_hears_it_from_that_device() {
     table.pass(10_000);
     assert_eq!(table.texts(bob), [("alice".to_owned(), "one".to_owned())]);
     assert_eq!(table.command(alice, Command::WaitIdle), Ok(Outcome::Done));
+}
+
+#[test]
+fn a_receipt_for_what_the_original_sent_says_nothing_of_what_waits_with_a_copy() {
+    let mut table = Table::new();
+    let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
+    table.send(alice, "bob", "one").unwrap();
+    table.pass(20_000);
+    let copy = table.disk(alice).clone();
+    // What bob has of the second one he can say to nobody yet, and the copy is not told how often its keys were used.
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::Deposit { .. } if seat == bob => Err(Refusal::Unavailable),
+        Request::Announce { .. } if ![alice, bob].contains(&seat) => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    table.send(alice, "bob", "two").unwrap();
+    table.pass(20_000);
+    table.sleep(alice);
+    let copied = table.sit_with(copy);
+    table.send(copied, "bob", "three").unwrap();
+    table.set_together(copied, bob);
+    table.pass(1_000);
+    let delivered = |kind: &EventKind| matches!(kind, EventKind::Receipt { state: DeliveryState::Delivered, .. });
+    assert_eq!(table.events(copied).iter().filter(|kind| delivered(kind)).count(), 1, "the first one alone");
+    assert_eq!(table.misbehaviour(copied), ["a receipt says that something has arrived that was never sent"]);
+    table.be_honest();
+    table.pass(20_000);
+    sign_in(&mut table, copied, "alice").unwrap();
+    table.pass(20_000);
+    assert_eq!(table.texts(bob), ["one", "two", "three"].map(|text| ("alice".to_owned(), text.to_owned())));
 }

@@ -109,6 +109,12 @@ impl Link {
         self.announced
     }
 
+    /// Somebody else has perhaps sealed with this device's keys: the directory is asked before anything more is sealed.
+    pub(crate) fn doubt(&mut self) {
+        self.confirmed = false;
+        self.announce_due = Timestamp(0);
+    }
+
     /// The directory is to be asked how the account stands.
     pub(crate) fn want_account(&mut self) {
         self.account_wanted = true;

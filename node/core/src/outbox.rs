@@ -54,6 +54,11 @@ impl OutboxEntry {
     }
 
     /// Whether the mailbox has custody of a device's copy.
+    /// Whether it was ever sealed by the device that this one is now, so that somebody can have it.
+    pub(crate) fn was_sealed(&self) -> bool {
+        self.record.sealed.is_some() || !self.record.addressed.is_empty()
+    }
+
     pub(crate) fn is_in_mailbox(&self, device: DeviceId) -> bool {
         self.record.in_mailbox.iter().any(|(to, _)| *to == device)
     }

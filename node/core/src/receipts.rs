@@ -14,6 +14,7 @@ use crate::{
     crypto::receipt::{sign_receipt, verify_receipt},
     event::DeliveryState,
     input::PeerId,
+    outbox::OutboxEntry,
 };
 
 /// How long a receipt on a connection is given before the mailbox is asked to carry it, in milliseconds.
@@ -77,8 +78,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
             number < receipt.delivered_below || receipt.delivered_also.contains(&number)
         });
         // A receipt names everything since the beginning: what it has said before is not written anew.
-        let news = covered.filter(|entry| !entry.is_delivered_to(receipt.device));
-        let news: Vec<MessageId> = news.map(|entry| entry.record.id).collect();
+        let news: Vec<&OutboxEntry> = covered.filter(|entry| !entry.is_delivered_to(receipt.device)).collect();
+        if news.iter().any(|entry| !entry.was_sealed()) {
+            self.doubt_keys();
+            return false;
+        }
+        let news: Vec<MessageId> = news.into_iter().map(|entry| entry.record.id).collect();
         for id in news {
             let Some(entry) = self.outbox.edit(id) else { continue };
             entry.record.delivered.push(receipt.device);
@@ -91,6 +96,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
             }
         }
         true
+    }
+
+    /// Somebody has, under the number of a message that this device never sealed, one that another holder of its keys did;
+    /// or says so falsely. Only the directory's count decides: until it says that there is no other, nothing is sealed.
+    fn doubt_keys(&mut self) {
+        self.report_misbehaviour("a receipt says that something has arrived that was never sent");
+        self.link.doubt();
     }
 
     pub(crate) fn sign(&mut self, receipt: &Receipt) -> Option<SignedReceipt> {
