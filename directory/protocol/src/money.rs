@@ -13,7 +13,7 @@ pub use self::{
     amount::{AMOUNT_MAX, Amount, AmountError, Currency, SCALE_MAX},
     log::{
         CHECKPOINT_LABEL, Checkpoint, Entry, HashBytes, ISSUANCE_LABEL, LEDGER_ID_LABEL, RECEIPT_KEY_LABEL, ReceiptKey,
-        SettledEntry, SignedCheckpoint, SignedReceiptKey,
+        SettledEntry, SignedCheckpoint, SignedReceiptKey, VouchedCheckpoint,
     },
     order::{
         CLOSING_LABEL, Closing, ClosingKind, MEMO_LABEL, MemoOpening, ORDER_LABEL, Order, PaymentRequest,

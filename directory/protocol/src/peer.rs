@@ -9,7 +9,7 @@ use crate::{
     AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, RequestId, Timestamp,
     certificate::{Certificate, SignedDeviceList, SignedReceipt},
     limits::{CIPHERTEXT_MAX, CLOSING_REASON_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
-    money::{Amount, ClosingKind, MemoOpening, SettledEntry, SignedCheckpoint, SignedOrder, SignedRequest},
+    money::{Amount, ClosingKind, MemoOpening, SettledEntry, SignedOrder, SignedRequest, VouchedCheckpoint},
 };
 
 /// One frame from a peer.
@@ -98,8 +98,8 @@ pub struct Content {
     /// The sender's clock: a label, no more.
     pub sent_at: Timestamp,
     /// The latest checkpoint of the ledger that the sender knows, if it was not told in this conversation before: so two
-    /// people notice when they were shown different ledgers.
-    pub checkpoint: Option<SignedCheckpoint>,
+    /// people notice when they were shown different ledgers, or different keys for one.
+    pub checkpoint: Option<Box<VouchedCheckpoint>>,
     /// What it says.
     pub body: Body,
 }

@@ -22,7 +22,7 @@ pub enum BadReceipt {
     /// The receipt key is not vouched for by the directory that was pinned.
     #[error("the receipt key is not the directory's")]
     ReceiptKey,
-    /// The checkpoint is of another ledger or not signed by the receipt key.
+    /// The checkpoint is of another ledger, not signed by the receipt key, or later than that may sign.
     #[error("the checkpoint is not the ledger's")]
     Checkpoint,
     /// The entry is not where it is said to be.
@@ -46,8 +46,8 @@ pub struct VerifiedEntry {
     pub checkpoint: Checkpoint,
 }
 
-/// The receipt key, if the directory that was pinned vouches for it. Whether its time is over is the caller's to judge: what
-/// it signed before stays signed.
+/// The receipt key, if the directory that was pinned vouches for it. Whether its time is over now is the caller's to judge:
+/// what it signed before stays signed.
 ///
 /// # Errors
 /// [`BadReceipt::Malformed`] or [`BadReceipt::ReceiptKey`].
@@ -61,13 +61,13 @@ pub fn verify_key(signed: &SignedReceiptKey, pin: Fingerprint) -> Result<Receipt
     Ok(key)
 }
 
-/// The checkpoint, if it is of the key's ledger and signed by it.
+/// The checkpoint, if it is of the key's ledger, signed by it, and from before the key's time was over.
 ///
 /// # Errors
 /// [`BadReceipt::Malformed`] or [`BadReceipt::Checkpoint`].
 pub fn verify_checkpoint(signed: &SignedCheckpoint, key: &ReceiptKey) -> Result<Checkpoint, BadReceipt> {
     let checkpoint = signed.checkpoint().map_err(|_| BadReceipt::Malformed)?;
-    if checkpoint.ledger != key.ledger || checkpoint.size > LEDGER_ENTRIES_MAX {
+    if checkpoint.ledger != key.ledger || checkpoint.size > LEDGER_ENTRIES_MAX || checkpoint.time > key.not_after {
         return Err(BadReceipt::Checkpoint);
     }
     signing::verify(&key.key, CHECKPOINT_LABEL, &signed.checkpoint, &signed.signature)

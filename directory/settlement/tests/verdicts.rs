@@ -249,6 +249,7 @@ fn a_receipt_holds_and_whatever_is_altered_in_it_does_not() {
     let mut checkpoint = good.checkpoint.clone();
     checkpoint.signature.0[3] ^= 1;
     let stranger = ReceiptKey { key: public_key(&key(78)), ..log.key.clone() };
+    let over = ReceiptKey { not_after: Timestamp(0), ..log.key.clone() };
     let other_ledger = ReceiptKey { ledger: LedgerId([8; 32]), ..log.key.clone() };
     let rows = [
         (SettledEntry { index: 0, ..good.clone() }, &log.key, BadReceipt::NotInLog),
@@ -260,7 +261,8 @@ fn a_receipt_holds_and_whatever_is_altered_in_it_does_not() {
         (SettledEntry { certificate: None, ..good.clone() }, &log.key, BadReceipt::Order),
         (SettledEntry { certificate: Some(bob.certificate), ..good.clone() }, &log.key, BadReceipt::Order),
         (good.clone(), &stranger, BadReceipt::Checkpoint),
-        (good, &other_ledger, BadReceipt::Checkpoint),
+        (good.clone(), &other_ledger, BadReceipt::Checkpoint),
+        (good, &over, BadReceipt::Checkpoint),
     ];
     for (settled, key, why) in rows {
         assert_eq!(receipt::verify(&settled, key), Err(why), "{settled:?}");

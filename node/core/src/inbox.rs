@@ -93,7 +93,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.mail.see(opened.id, self.now);
         self.batch.put(Table::Seen, opened.id.0.to_vec(), self.now.0.to_be_bytes().to_vec());
         if let Some(checkpoint) = &content.checkpoint {
-            self.take_checkpoint(checkpoint.clone());
+            self.take_vouched((**checkpoint).clone());
         }
         let stranger = carrier == Carrier::Mailbox { stranger: true };
         self.take_content(id, &opened, &content, stranger);

@@ -277,7 +277,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             previous: state.record.last_content,
             seen: Bounded::new(state.record.latest[latest..].to_vec()).unwrap_or_default(),
             sent_at: now,
-            checkpoint: checkpoint.map(|(checkpoint, _)| checkpoint),
+            checkpoint: checkpoint.map(|(checkpoint, _)| Box::new(checkpoint)),
             body,
         };
         let bytes = records::encode(&content)?;

@@ -8,3 +8,4 @@ mod devices;
 mod hoard;
 mod keys;
 mod money;
+mod receipt_keys;

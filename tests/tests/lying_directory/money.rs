@@ -21,16 +21,16 @@ use tests::table::{Seat, Table, named};
 
 use crate::hoard::{Honest, assert_failed};
 
-fn amount(units: u64) -> Amount {
+pub(crate) fn amount(units: u64) -> Amount {
     Amount::new(units).unwrap()
 }
 
-fn pay(table: &mut Table, seat: Seat, to: &str, amount: &str) -> CommandResult {
+pub(crate) fn pay(table: &mut Table, seat: Seat, to: &str, amount: &str) -> CommandResult {
     let (to, amount, memo) = (named(to), amount.to_owned(), "for tea".to_owned());
     table.command(seat, Command::Money(MoneyCommand::Pay { payer: None, to, amount, memo, id: None }))
 }
 
-fn balance(table: &mut Table, seat: Seat) -> String {
+pub(crate) fn balance(table: &mut Table, seat: Seat) -> String {
     match table.command(seat, Command::Money(MoneyCommand::Balance)) {
         Ok(Outcome::Money(MoneyOutcome::Balance(view))) => view.available.to_string(),
         other => panic!("no balance: {other:?}"),
@@ -38,7 +38,7 @@ fn balance(table: &mut Table, seat: Seat) -> String {
 }
 
 /// What a node said of the ledger.
-fn alarms(table: &Table, seat: Seat) -> Vec<LedgerState> {
+pub(crate) fn alarms(table: &Table, seat: Seat) -> Vec<LedgerState> {
     let state = |kind| match kind {
         EventKind::Ledger { state } => Some(state),
         _ => None,
@@ -47,7 +47,7 @@ fn alarms(table: &Table, seat: Seat) -> Vec<LedgerState> {
 }
 
 /// Alice and Bob, who have talked, with 100.00 each, and a payment in the book.
-fn stage() -> (Table, Seat, Seat) {
+pub(crate) fn stage() -> (Table, Seat, Seat) {
     let mut table = Table::with_money(amount(10_000), PaymentLimits::default());
     let (alice, bob) = (table.sign_up("alice"), table.sign_up("bob"));
     table.send(alice, "bob", "hi").unwrap();
@@ -70,7 +70,7 @@ fn other_past(seed: u8, entries: u8) -> Book {
 }
 
 /// From now on one seat is shown another book.
-fn show(table: &mut Table, to: Seat, book: Book) {
+pub(crate) fn show(table: &mut Table, to: Seat, book: Book) {
     table.serve(Box::new(move |seat, request, answer| match request {
         Request::Ledger(request) if seat == to => Ok(Reply::Ledger(Box::new(match **request {
             LedgerRequest::Terms => book.terms(Timestamp(33_000_000_100_000)).unwrap(),
@@ -99,14 +99,14 @@ fn bend_entries(table: &mut Table, to: Seat, bend: impl Fn(Vec<OwnEntry>) -> Vec
     }));
 }
 
-fn reconnect(table: &mut Table, seat: Seat) {
+pub(crate) fn reconnect(table: &mut Table, seat: Seat) {
     table.hang_up(seat);
     table.connect(seat);
     table.pass(10_000);
 }
 
 /// The lie is noticed, stops all payments, and is over when the truth is proven.
-fn assert_noticed(table: &mut Table, seat: Seat, state: LedgerState, words: &str) {
+pub(crate) fn assert_noticed(table: &mut Table, seat: Seat, state: LedgerState, words: &str) {
     assert_eq!(alarms(table, seat), [state]);
     assert_failed(pay(table, seat, "bob", "2"), FailureCode::Trust, words);
     let asked = MoneyCommand::Request { from: named("bob"), amount: "1".into(), memo: String::new() };
@@ -186,6 +186,10 @@ fn people_who_are_shown_different_ledgers_notice_when_they_talk() {
     assert_eq!(alarms(&table, alice), []);
     assert_eq!(alarms(&table, bob), [LedgerState::Forked]);
     assert_failed(pay(&mut table, bob, "alice", "1"), FailureCode::Trust, "compare BALANCE and PAYMENTS");
+    // Whoever has noticed says what they were shown all the same: so the other notices, too.
+    table.send(bob, "alice", "look at your balance").unwrap();
+    table.pass(5_000);
+    assert_eq!(alarms(&table, alice), [LedgerState::Forked]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub struct ReceiptKey {
     pub currency: Currency,
     /// The key.
     pub key: PublicKey,
-    /// From then on it signs nothing new.
+    /// From then on it signs nothing new: a checkpoint of a later time is not vouched for.
     pub not_after: Timestamp,
 }
 
@@ -102,6 +102,16 @@ pub struct SignedReceiptKey {
     pub receipt_key: BoundedBytes<RECEIPT_KEY_MAX>,
     /// Over [`RECEIPT_KEY_LABEL`] and `receipt_key`, by the root key in it.
     pub signature: Signature,
+}
+
+/// A checkpoint with the key that signed it: whoever hears it from somebody else can tell that the directory vouches for it,
+/// also if they were shown another key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VouchedCheckpoint {
+    /// The key that signed it, as whoever tells it was shown it.
+    pub key: SignedReceiptKey,
+    /// The checkpoint.
+    pub checkpoint: SignedCheckpoint,
 }
 
 /// An entry with the proof that it is in the log: a receipt. It can be verified with the receipt key and nothing else.

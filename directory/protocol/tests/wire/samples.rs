@@ -310,7 +310,7 @@ pub(crate) fn content() -> Content {
         previous: [0x11; 32],
         seen: list(vec![MESSAGE]),
         sent_at: Timestamp(1_000_000),
-        checkpoint: Some(money::signed_checkpoint()),
+        checkpoint: Some(Box::new(money::vouched_checkpoint())),
         body: Body::Text(text("héllo")),
     }
 }

@@ -31,7 +31,8 @@ impl Book {
             ledger: self.rules.ledger,
             currency: self.founding.currency.clone(),
             key: signing::public_key(&self.receipt_key),
-            not_after: now.plus_ms(CERTIFICATE_LIFETIME_MS),
+            // The ledger's own time may be ahead of a clock that was set back.
+            not_after: self.time(now).plus_ms(CERTIFICATE_LIFETIME_MS),
         };
         let receipt_key = settlement::receipt::receipt_key_bytes(&key);
         let receipt_key = receipt_key.map_err(|error| StoreError::Damaged(error.to_string()))?;

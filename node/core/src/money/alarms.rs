@@ -2,8 +2,8 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    LedgerId, Timestamp,
-    money::{Currency, SignedCheckpoint},
+    Timestamp,
+    money::{Currency, VouchedCheckpoint},
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,18 +17,16 @@ use crate::{
 /// What the book holds of the ledger, so that a new device does not start with whatever it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BookLedger {
-    ledger: LedgerId,
-    checkpoint: SignedCheckpoint,
+    vouched: VouchedCheckpoint,
 }
 
 impl Money {
     /// What goes into the book.
     pub(crate) fn for_book(&mut self) -> Option<BookLedger> {
-        let checkpoint = self.record.proven.clone()?;
-        let ledger = checkpoint.checkpoint().ok()?.ledger;
+        let (key, checkpoint) = (self.record.terms.clone()?, self.record.proven.clone()?);
         let time = checkpoint.checkpoint().ok()?.time;
         self.edit().book_time = Some(time);
-        Some(BookLedger { ledger, checkpoint })
+        Some(BookLedger { vouched: VouchedCheckpoint { key, checkpoint } })
     }
 
     pub(super) fn book_checkpoint_time(&self) -> Option<Timestamp> {
@@ -39,17 +37,20 @@ impl Money {
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Takes what another device of this account knew of the ledger: what the directory shows must go on from that too.
     pub(crate) fn take_book_ledger(&mut self, known: BookLedger) {
-        let Ok(checkpoint) = known.checkpoint.checkpoint() else { return };
-        if checkpoint.ledger != known.ledger {
+        let BookLedger { vouched } = known;
+        let (Ok(key), Ok(checkpoint)) = (vouched.key.receipt_key(), vouched.checkpoint.checkpoint()) else { return };
+        if checkpoint.ledger != key.ledger {
             return;
         }
         self.money.edit().book_time = Some(checkpoint.time);
-        match self.proven_checkpoint() {
-            None => self.money.edit().proven = Some(known.checkpoint),
-            Some(proven) if proven.ledger != known.ledger => self.raise(LedgerState::Changed),
-            // The book is sealed by this account's devices, which took nothing in that was not signed.
-            Some(_) => self.add_unproven(known.checkpoint),
+        if self.money.key.is_some() {
+            return self.take_vouched(vouched);
         }
+        // The book is sealed by this account's devices, which took nothing in that was not signed.
+        let record = self.money.edit();
+        record.terms = Some(vouched.key);
+        record.proven = Some(vouched.checkpoint);
+        self.money.key = Some(key);
     }
 
     /// Something is wrong with the ledger: said once, and money stands still.

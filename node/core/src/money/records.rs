@@ -6,7 +6,7 @@ use protocol::{
     directory::{PaymentLimits, RequestState},
     money::{
         Amount, ClosingKind, MemoOpening, SettledEntry, SignedCheckpoint, SignedClosing, SignedOrder, SignedReceiptKey,
-        SignedRequest,
+        SignedRequest, VouchedCheckpoint,
     },
     peer::GroupShare,
 };
@@ -28,6 +28,9 @@ pub(crate) struct MoneyRecord {
     pub(super) proven: Option<SignedCheckpoint>,
     /// Signed by the receipt key, and not proven to belong to the same log yet.
     pub(super) unproven: Vec<SignedCheckpoint>,
+    /// Signed by the directory for somebody else, and not of the ledger or by the key that this device was shown: a proof of
+    /// its own that the two were shown different things, which nothing can undo.
+    pub(super) other: Option<VouchedCheckpoint>,
     /// What is wrong with the ledger. Nothing is paid or asked for meanwhile.
     pub(super) alarm: Option<LedgerState>,
     /// The last own entry that was taken in.

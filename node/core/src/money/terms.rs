@@ -4,7 +4,7 @@ use mls_rs::CryptoProvider;
 use protocol::{
     Timestamp,
     directory::{LedgerReply, LedgerRequest, Refusal, Reply},
-    money::{Checkpoint, ReceiptKey, SignedCheckpoint, SignedReceiptKey},
+    money::{Checkpoint, ReceiptKey, SignedCheckpoint, SignedReceiptKey, VouchedCheckpoint},
 };
 use settlement::{proof, receipt};
 
@@ -18,6 +18,10 @@ const UNPROVEN_MAX: usize = 16;
 /// written for another reason, the latest one goes along.
 const BOOK_AGE_MS: u64 = 24 * 3_600 * 1_000;
 
+/// How long terms are good for in one connection, in milliseconds: a day. Their key is vouched for until a certain time, and
+/// the operator's limits may be others by then.
+const TERMS_AGE_MS: u64 = 24 * 3_600 * 1_000;
+
 /// What came of a question to the ledger.
 pub(super) enum Told {
     Reply(LedgerReply),
@@ -29,10 +33,11 @@ pub(super) enum Told {
 
 impl Money {
     /// The checkpoint that a conversation is told, if it is newer than what was told there before; and its size.
-    pub(crate) fn checkpoint_to_tell(&self, told: u64) -> Option<(SignedCheckpoint, u64)> {
-        let signed = self.record.proven.clone().filter(|_| self.record.alarm.is_none())?;
-        let size = signed.checkpoint().ok()?.size;
-        (size > told).then_some((signed, size))
+    pub(crate) fn checkpoint_to_tell(&self, told: u64) -> Option<(VouchedCheckpoint, u64)> {
+        // What was proven stays so whatever is wrong since: so the other notices, too.
+        let (key, checkpoint) = (self.record.terms.clone()?, self.record.proven.clone()?);
+        let size = checkpoint.checkpoint().ok()?.size;
+        (size > told).then_some((VouchedCheckpoint { key, checkpoint }, size))
     }
 }
 
@@ -57,6 +62,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !(self.is_online() && self.link.is_announced()) {
             return;
         }
+        if self.money.fresh && self.now.ms_since(self.money.terms_read) >= TERMS_AGE_MS {
+            self.money.fresh = false;
+            self.money.terms_flow.retry_now();
+        }
         if !self.money.fresh {
             if self.money.terms_flow.is_ready(self.now) {
                 let call = self.ask_ledger(Asked::Terms, LedgerRequest::Terms);
@@ -65,7 +74,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             return;
         }
         self.prove_next();
-        let proven = self.money.record.unproven.is_empty() && !self.money.proof_failed;
+        let record = &self.money.record;
+        let proven = record.unproven.is_empty() && record.other.is_none() && !self.money.proof_failed;
         if proven && !self.money.entered {
             self.money.entered = true;
             if self.money.record.alarm.is_some() {
@@ -87,6 +97,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 record.operator = limits;
                 self.money.key = Some(key);
                 self.money.fresh = true;
+                self.money.terms_read = self.now;
                 match self.proven_checkpoint() {
                     None => self.set_proven(checkpoint),
                     Some(known) if known == shown => {}
@@ -110,8 +121,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
     ) -> Result<(ReceiptKey, Checkpoint), LedgerState> {
         let pin = self.link.directory.ok_or(LedgerState::Forged)?;
         let key = receipt::verify_key(signed, pin).map_err(|_| LedgerState::Forged)?;
-        let before = self.money.key.as_ref();
-        if before.is_some_and(|before| before.ledger != key.ledger || before.currency != key.currency) {
+        if key.not_after <= self.now {
+            return Err(LedgerState::Forged);
+        }
+        if self.money.key.as_ref().is_some_and(|before| !is_same(before, &key)) {
             return Err(LedgerState::Changed);
         }
         let known = self.proven_checkpoint();
@@ -139,11 +152,29 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
+    /// Somebody has told what the directory showed them: it must be the same ledger, by the same key, and the same log.
+    pub(crate) fn take_vouched(&mut self, told: VouchedCheckpoint) {
+        let (Some(own), Some(pin)) = (&self.money.key, self.link.directory) else { return };
+        let shown = told.key.receipt_key();
+        if shown.is_ok_and(|shown| is_same(own, &shown)) {
+            return self.take_checkpoint(told.checkpoint);
+        }
+        let verified = receipt::verify_key(&told.key, pin);
+        let verified = verified.and_then(|key| receipt::verify_checkpoint(&told.checkpoint, &key));
+        if let Err(error) = verified {
+            return self.report_refused("a checkpoint that was told is not this directory's", &error);
+        }
+        // Nobody but the directory can have signed both: it shows people different ledgers, or will be able to.
+        if self.money.record.other.is_none() {
+            self.money.edit().other = Some(told);
+        }
+        self.raise(LedgerState::Forked);
+    }
+
     /// The directory, or somebody whom it talks to, has shown a checkpoint: it must belong to the same log.
-    pub(crate) fn take_checkpoint(&mut self, signed: SignedCheckpoint) {
+    pub(super) fn take_checkpoint(&mut self, signed: SignedCheckpoint) {
         let Some(key) = &self.money.key else { return };
         if receipt::verify_checkpoint(&signed, key).is_err() {
-            // A receipt key that this device was never shown may have signed it: nobody here can tell.
             return self.report_misbehaviour("a checkpoint that was told is not the ledger's");
         }
         self.add_unproven(signed);
@@ -236,4 +267,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.money.edit().unproven.retain(|signed| !same(signed));
         }
     }
+}
+
+/// Whether two certificates are of one key for one ledger's money: when they end may differ.
+fn is_same(one: &ReceiptKey, other: &ReceiptKey) -> bool {
+    (one.root_key, one.ledger, &one.currency, one.key) == (other.root_key, other.ledger, &other.currency, other.key)
 }

@@ -7,7 +7,7 @@ use protocol::{
     },
     money::{
         Amount, Checkpoint, Closing, ClosingKind, Currency, Entry, MemoOpening, Order, PaymentRequest, ReceiptKey,
-        SettledEntry, SignedCheckpoint, SignedClosing, SignedOrder, SignedReceiptKey, SignedRequest,
+        SettledEntry, SignedCheckpoint, SignedClosing, SignedOrder, SignedReceiptKey, SignedRequest, VouchedCheckpoint,
     },
     peer::{ClosedNotice, GroupShare, PaymentNotice, RequestNotice},
 };
@@ -110,6 +110,14 @@ pub(crate) fn checkpoint() -> Checkpoint {
     Checkpoint { ledger: LEDGER, era: 1, size: 300, root: [0x77; 32], time: Timestamp(400) }
 }
 
+pub(crate) fn signed_receipt_key() -> SignedReceiptKey {
+    SignedReceiptKey { receipt_key: bytes(&[8]), signature: signature() }
+}
+
+pub(crate) fn vouched_checkpoint() -> VouchedCheckpoint {
+    VouchedCheckpoint { key: signed_receipt_key(), checkpoint: signed_checkpoint() }
+}
+
 pub(crate) fn receipt_key() -> ReceiptKey {
     ReceiptKey {
         root_key: key(1),
@@ -140,7 +148,7 @@ pub(crate) fn ledger_requests() -> Vec<LedgerRequest> {
 pub(crate) fn ledger_replies() -> Vec<LedgerReply> {
     let own = OwnEntry { entry: settled(), balance: amount(8_750) };
     let limits = PaymentLimits { payment: Some(amount(1)), day: Some(amount(2)), peer: None };
-    let key = SignedReceiptKey { receipt_key: bytes(&[8]), signature: signature() };
+    let key = signed_receipt_key();
     let change = RequestChange {
         place: 300,
         request: signed_request(),
