@@ -32,7 +32,7 @@ use std::sync::{
 
 use p256::ecdsa::SigningKey;
 use protocol::{
-    DeviceId, Timestamp,
+    AccountId, DeviceId, Timestamp,
     directory::{PaymentLimits, Push, Refusal, Reply, Request},
     money::Amount,
 };
@@ -121,6 +121,8 @@ pub struct Service<S> {
     opening: Amount,
     // Whether everybody has what the ledger owed them when this process began.
     openings_posted: AtomicBool,
+    // Accounts that a crash found closed for the ledger, and perhaps nowhere else.
+    closings: Mutex<Vec<AccountId>>,
     people: Payers,
     rng: Mutex<ChaCha20Rng>,
     // Sessions that have ended, counted once the store knows: whoever has an older count asks the store again.
@@ -169,6 +171,8 @@ impl<S: Store> Service<S> {
         let Money { book, settle, opening } = money;
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         let passwords = PasswordServer::open(&store, &mut rng)?;
+        let closings = book.store().closed()?.into_iter().filter(|(_, finished)| !finished);
+        let closings = Mutex::new(closings.map(|(account, _)| account).collect());
         Ok(Self {
             store,
             config,
@@ -180,6 +184,7 @@ impl<S: Store> Service<S> {
             settle,
             opening,
             openings_posted: AtomicBool::new(false),
+            closings,
             people: Payers::default(),
             rng: Mutex::new(rng),
             ended: AtomicU64::new(0),
@@ -199,6 +204,7 @@ impl<S: Store> Service<S> {
             effects.extend(self.sweep_handouts()?);
             self.store.expire_packages(now, PACKAGES_EXPIRE_MAX)?;
             effects.extend(self.sweep_ledger(now)?);
+            effects.extend(self.finish_closings(now)?);
             Ok(effects)
         });
         self.limits.sweep(now);

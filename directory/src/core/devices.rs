@@ -270,15 +270,27 @@ impl<S: Store> Service<S> {
         self.refuse_with_money(account)?;
         self.keep_certificates(account)?;
         self.check_not_needed(account)?;
+        self.close_money(now, account)?;
+        self.close_everywhere(now, account, effects)?;
+        let own = caller.session.take().map(|session| session.device);
+        // Whoever closes an account hangs up by itself: its answer must not be cut off.
+        effects.retain(|effect| !matches!(effect, ServiceEffect::CloseSession { device } if Some(*device) == own));
+        Ok(Reply::Done)
+    }
+
+    /// Ends everything of an account that is closed for the ledger; done again, it is the same.
+    pub(super) fn close_everywhere(
+        &self,
+        now: Timestamp,
+        account: AccountId,
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Result<(), Stop> {
         // First the groups: whoever is interrupted in between closes the account by asking again, and finds none left. What
         // another device has come into meanwhile is left afterwards.
         self.leave_every_group(account)?;
         self.store.close_account(account)?;
         self.leave_every_group(account)?;
-        let own = caller.session.take().map(|session| session.device);
         self.forget_revoked(now, account, effects)?;
-        // Whoever closes an account hangs up by itself: its answer must not be cut off.
-        effects.retain(|effect| !matches!(effect, ServiceEffect::CloseSession { device } if Some(*device) == own));
-        Ok(Reply::Done)
+        self.closing_finished(account)
     }
 }

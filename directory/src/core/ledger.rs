@@ -11,10 +11,10 @@ pub mod ladder;
 pub(crate) mod model;
 mod requests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::{
-    AccountId, DeviceId, LedgerId, OrderId, Timestamp,
+    AccountId, DeviceId, LedgerId, OrderId, RequestId, Timestamp,
     certificate::Certificate,
     directory::{LedgerRefusal, PaymentLimits, RequestState},
     money::{Amount, HashBytes, Order, SignedOrder},
@@ -31,6 +31,8 @@ use crate::store::ledger::{
 pub(crate) const DAY_MS: u64 = 24 * 3_600 * 1_000;
 /// Label before an account when it is hashed into the id that its opening balance is known under.
 const OPENING_LABEL: &[u8] = b"tuppence opening balance v1\0";
+/// Label before a request's id when it is hashed into the id that its refusal is known under.
+const REFUSED_LABEL: &[u8] = b"tuppence refused request v1\0";
 
 /// What the ledger is, apart from anybody's money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +111,8 @@ pub enum Operation {
         /// Who signed.
         device: (DeviceId, Certificate),
     },
+    /// An account is to be closed: it gets and gives nothing any more.
+    Close(AccountId),
     /// Requests that may have ended by themselves.
     Expire(Vec<RequestKey>),
 }
@@ -167,8 +171,11 @@ pub struct Ledger {
     issuance: AccountId,
     size: u64,
     time: Timestamp,
+    // The time of the last batch that was to be kept: a ledger that is opened again begins with it.
+    kept_time: Timestamp,
     changes: u64,
     balances: HashMap<AccountId, i64>,
+    closed: HashSet<AccountId>,
     paid: HashMap<AccountId, Paid>,
 }
 
@@ -185,34 +192,46 @@ pub struct Changed {
     pub requests: Vec<RequestRecord>,
     /// See [`Batch`].
     pub steps: Vec<RequestStep>,
+    /// See [`Batch`].
+    pub closed: Vec<AccountId>,
+    /// Somebody is told what is only true if the ledger's time never goes back: so the time has to be kept.
+    pub time: bool,
 }
 
 impl Changed {
     /// Whether there is nothing to keep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.refused.is_empty() && self.requests.is_empty()
+        let posted = !self.entries.is_empty() || !self.refused.is_empty();
+        !posted && self.requests.is_empty() && self.closed.is_empty() && !self.time
     }
 
     /// The batch that it is, with what the log adds.
     #[must_use]
     pub fn into_batch(self, tiles: Vec<crate::store::ledger::Tile>, head: Head) -> Batch {
-        let Self { entries, certificates, refused, requests, steps } = self;
-        Batch { entries, certificates, refused, requests, steps, tiles, head }
+        let Self { entries, certificates, refused, requests, steps, closed, time: _ } = self;
+        Batch { entries, certificates, refused, requests, steps, closed, tiles, head }
     }
 }
 
 impl Ledger {
     /// The ledger as it is kept.
     #[must_use]
-    pub fn new(rules: Rules, head: &Head, balances: impl IntoIterator<Item = (AccountId, i64)>) -> Self {
+    pub fn new(
+        rules: Rules,
+        head: &Head,
+        balances: impl IntoIterator<Item = (AccountId, i64)>,
+        closed: impl IntoIterator<Item = AccountId>,
+    ) -> Self {
         Self {
             issuance: rules.issuance(),
             rules,
             size: head.size,
             time: head.time,
+            kept_time: head.time,
             changes: head.changes,
             balances: balances.into_iter().collect(),
+            closed: closed.into_iter().collect(),
             paid: HashMap::new(),
         }
     }
@@ -270,6 +289,16 @@ impl Ledger {
 #[must_use]
 pub fn opening_id(payee: AccountId) -> OrderId {
     let hash: HashBytes = Sha256::new_with_prefix(OPENING_LABEL).chain_update(payee.0).finalize().into();
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    OrderId(id)
+}
+
+/// The id that a request's refusal is known under, among the payee's orders: so that the same request hears the same again,
+/// and nobody is asked for what its asker was told is not asked for.
+#[must_use]
+pub fn refused_request_id(request: RequestId) -> OrderId {
+    let hash: HashBytes = Sha256::new_with_prefix(REFUSED_LABEL).chain_update(request.0).finalize().into();
     let mut id = [0; 16];
     id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     OrderId(id)

@@ -6,7 +6,7 @@
 mod orders;
 mod requests;
 
-use std::sync::{Arc, atomic::Ordering, mpsc};
+use std::sync::{Arc, PoisonError, atomic::Ordering, mpsc};
 
 use protocol::{
     AccountId, DeviceId, Timestamp,
@@ -251,13 +251,46 @@ impl<S: Store> Service<S> {
         Ok(effects)
     }
 
-    /// Nobody closes an account that has money.
+    /// Nobody closes an account that has money. What is on its way may still come: see [`Self::close_money`].
     pub(super) fn refuse_with_money(&self, account: AccountId) -> Result<(), Stop> {
         let balance = crate::core::ledger::available(self.book.balance(account));
         if balance > protocol::money::Amount::ZERO {
             return Err(Refusal::Ledger(protocol::directory::LedgerRefusal::NotEmpty { available: balance }).into());
         }
         Ok(())
+    }
+
+    /// An account is closed for the ledger: if it has nothing, and nothing comes any more. That is the first that is done
+    /// about it; whatever dies then, the rest follows.
+    pub(super) fn close_money(&self, now: Timestamp, account: AccountId) -> Result<(), Stop> {
+        if !self.openings_posted.load(Ordering::SeqCst) {
+            // What is owed to it is money, too.
+            self.post_openings(now)?;
+        }
+        match self.perform(now, Operation::Close(account))?.outcome {
+            Outcome::Refused(refusal) | Outcome::Burned(refusal) => Err(Refusal::Ledger(refusal).into()),
+            Outcome::Posted { .. } | Outcome::Before { .. } | Outcome::Done => Ok(()),
+        }
+    }
+
+    /// An account is closed everywhere.
+    pub(super) fn closing_finished(&self, account: AccountId) -> Result<(), Stop> {
+        Ok(self.book.store().closing_finished(account)?)
+    }
+
+    /// Closes what a crash found closed for the ledger alone.
+    pub(super) fn finish_closings(&self, now: Timestamp) -> Result<Vec<ServiceEffect>, StoreError> {
+        let mut effects = Vec::new();
+        let begun = std::mem::take(&mut *self.closings.lock().unwrap_or_else(PoisonError::into_inner));
+        for account in begun {
+            match self.close_everywhere(now, account, &mut effects) {
+                Err(Stop::Store(error)) => return Err(error),
+                // Others were at the same thing: the next sweep tries again.
+                Err(Stop::Refused(_)) => self.closings.lock().unwrap_or_else(PoisonError::into_inner).push(account),
+                Ok(()) => {}
+            }
+        }
+        Ok(effects)
     }
 }
 

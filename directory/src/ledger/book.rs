@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::log::{Log, leaf};
 use crate::{
-    core::ledger::{DAY_MS, Ledger, Operation, Outcome, Rules, View, answered, opening_id},
+    core::ledger::{DAY_MS, Ledger, Operation, Outcome, Rules, View, answered, opening_id, refused_request_id},
     store::{
         StoreError, Stored,
         ledger::{Founding, Head, IssueOrder, LedgerStore, NewEntry, OrderKey, RequestKey},
@@ -156,7 +156,8 @@ impl Book {
         let rules = Rules { ledger: founding.ledger, limits };
         let balances: HashMap<AccountId, i64> = store.balances()?.into_iter().collect();
         let log = RwLock::new(Log::open(&*store, head.size)?);
-        let writer = Mutex::new(Ledger::new(rules, &head, balances.clone()));
+        let closed = store.closed()?.into_iter().map(|(account, _)| account);
+        let writer = Mutex::new(Ledger::new(rules, &head, balances.clone(), closed));
         let published = RwLock::new(Published { head, balances });
         let failed = AtomicBool::new(false);
         Ok(Self { store, founding, rules, receipt_key, root, writer, log, published, failed })
@@ -272,11 +273,13 @@ impl Book {
                 Operation::Open { payee, .. } => orders.push((ledger.issuance(), opening_id(*payee))),
                 Operation::OpenRequest { record, .. } => {
                     requests.push(record.key());
+                    orders.push((record.payee, refused_request_id(record.id)));
                     let (all, pair) = self.store.open_requests(record.payee, record.payer)?;
                     view.open.insert(record.payee, all);
                     view.open_pairs.insert((record.payee, record.payer), pair);
                 }
                 Operation::CloseRequest { key, .. } => requests.push(*key),
+                Operation::Close(_) => {}
                 Operation::Expire(keys) => requests.extend(keys),
             }
         }
@@ -309,6 +312,12 @@ impl Book {
         Ok(())
     }
 
+    /// The ledger's time, by a clock that may have been set back.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        self.published().head.time.max(now)
+    }
+
     /// What an account has.
     #[must_use]
     pub fn balance(&self, account: AccountId) -> i64 {
@@ -320,6 +329,7 @@ impl Book {
     /// # Errors
     /// [`StoreError`].
     pub fn due(&self, now: Timestamp) -> Stored<Vec<Operation>> {
+        let now = self.time(now);
         let mut due: Vec<Operation> = self.wanted()?.into_iter().map(Operation::Issue).collect();
         let expired = self.store.expired_requests(now, EXPIRED_MAX)?;
         if !expired.is_empty() {

@@ -4,7 +4,7 @@ use std::{fmt::Display, fs, io::Write, path::Path, sync::Arc, thread, time::Dura
 
 use protocol::{
     AccountId, Name, OrderId,
-    directory::PaymentLimits,
+    directory::{LedgerRefusal, PaymentLimits},
     money::{Amount, Currency},
 };
 
@@ -62,15 +62,20 @@ pub(super) fn issue(folder: &Path, user: &str, amount: &str, memo: &str) -> Resu
     // From here on it is posted, by us or by the service, whatever becomes of this process.
     ledger.want_issue(&IssueOrder { id, payee, amount, memo })?;
     drop(ledger);
-    let entry = posted(folder, &store, id)?.ok_or_else(|| OperatorError::TooMuch(name.clone()))?;
+    let entry = match posted(folder, &store, id)? {
+        Ok(entry) => entry,
+        // It was closed in this moment.
+        Err(LedgerRefusal::PayeeUnknown) => return Err(OperatorError::UnknownUser(name)),
+        Err(_) => return Err(OperatorError::TooMuch(name)),
+    };
     let (ledger, _) = open(folder)?;
     let balance = currency.show_balance(balance_of(&ledger, payee)?);
     let (amount, money) = (currency.show(amount), unit(&currency));
     Ok(format!("issued {amount}{money} to {name} · balance {balance}{money} · entry {entry}\n"))
 }
 
-/// Waits until what is wanted is posted: by the service if it runs, else here. Gives its entry; `None` if it was refused.
-fn posted(folder: &Path, store: &SqliteStore, id: OrderId) -> Result<Option<u64>, OperatorError> {
+/// Waits until what is wanted is posted: by the service if it runs, else here. Gives its entry, or why there is none.
+fn posted(folder: &Path, store: &SqliteStore, id: OrderId) -> Result<Result<u64, LedgerRefusal>, OperatorError> {
     for _ in 0..LOOKS_MAX {
         match DataFolder::take(folder) {
             Ok(_taken) => write(folder, store)?,
@@ -87,8 +92,9 @@ fn posted(folder: &Path, store: &SqliteStore, id: OrderId) -> Result<Option<u64>
         let issuance = ledger.head()?.map(|(founding, _)| settlement::issuance_account(founding.ledger));
         let known = ledger.known(&issuance.map(|issuance| (issuance, id)).into_iter().collect::<Vec<_>>())?;
         return Ok(match known.into_iter().flatten().next().map(|known| known.outcome) {
-            Some(KnownOutcome::Posted(entry)) => Some(entry),
-            Some(KnownOutcome::Refused(_)) | None => None,
+            Some(KnownOutcome::Posted(entry)) => Ok(entry),
+            Some(KnownOutcome::Refused(refusal)) => Err(refusal),
+            None => Err(LedgerRefusal::Overflow),
         });
     }
     Err(OperatorError::Late)

@@ -170,12 +170,14 @@ pub struct Batch {
     pub entries: Vec<NewEntry>,
     /// Certificates of devices that signed something, whether they were kept before or not.
     pub certificates: Vec<(DeviceId, Certificate)>,
-    /// Orders that were refused for good.
+    /// Orders and requests that were refused for good, a request under [`crate::core::ledger::refused_request_id`].
     pub refused: Vec<(OrderKey, HashBytes, LedgerRefusal)>,
     /// Requests as they stand now.
     pub requests: Vec<RequestRecord>,
     /// What became of requests.
     pub steps: Vec<RequestStep>,
+    /// Accounts that are closed now: they had nothing, and get nothing any more.
+    pub closed: Vec<AccountId>,
     /// Tiles that are whole now.
     pub tiles: Vec<Tile>,
     /// Where the ledger stands after it.
@@ -216,6 +218,10 @@ pub trait LedgerStore: Send + Sync {
     fn head(&self) -> Stored<Option<(Founding, Head)>>;
     /// Every account's balance.
     fn balances(&self) -> Stored<Vec<(AccountId, i64)>>;
+    /// Accounts that are closed here; of each whether [`Self::closing_finished`] was said.
+    fn closed(&self) -> Stored<Vec<(AccountId, bool)>>;
+    /// An account that is closed here is so everywhere else, too.
+    fn closing_finished(&self, account: AccountId) -> Stored<()>;
     /// What is known of orders, in the order asked.
     fn known(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Known>>>;
     /// Payments that may be given back, in the order asked.

@@ -23,6 +23,7 @@ over_both_tills!(
     an_order_pays_only_what_was_asked_and_registered,
     a_payment_is_given_back_at_most_whole_by_whoever_got_it,
     strangers_and_blocked_people_ask_for_nothing,
+    a_refused_request_stays_refused,
     a_request_is_its_payees_own_word,
     nobody_has_more_than_so_many_open_requests,
 );
@@ -202,8 +203,10 @@ fn strangers_and_blocked_people_ask_for_nothing(till: Till<impl Store>) {
     assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Stranger));
     till.accept(&mut alice, bob.account);
     till.block(&mut alice, bob.account, true);
+    let request = till.request(5, &bob, alice.account, 5);
     assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Blocked));
     till.block(&mut alice, bob.account, false);
+    let request = till.request(6, &bob, alice.account, 5);
     assert_eq!(till.open(&mut bob, &request), DONE);
     till.block(&mut alice, bob.account, true);
     assert_eq!(till.open(&mut bob, &request), DONE, "registered before");
@@ -217,7 +220,29 @@ fn strangers_and_blocked_people_ask_for_nothing(till: Till<impl Store>) {
     let share = till.request(4, &carol, dave.account, 5);
     assert_eq!(till.open(&mut carol, &share), Err(LedgerRefusal::Stranger));
     till.hall.enter(&mut dave, &mut [&mut group]);
+    let share = till.request(5, &carol, dave.account, 5);
     assert_eq!(till.open(&mut carol, &share), DONE);
+}
+
+fn a_refused_request_stays_refused(mut till: Till<impl Store>) {
+    let (mut alice, mut bob) = (till.arrive("alice", 1), till.arrive("bob", 2));
+    let request = till.request(1, &bob, alice.account, 5);
+    assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Stranger));
+    till.accept(&mut alice, bob.account);
+    // Its asker was told that it is not asked for: a copy of it that comes late must not make it so.
+    assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Stranger));
+    till.restart(PaymentLimits::default());
+    till.hall.connect(&mut alice);
+    till.hall.connect(&mut bob);
+    assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Stranger), "after a restart");
+    let other = PaymentRequest { amount: amount(6), ..request };
+    assert_eq!(till.open(&mut bob, &other), Err(LedgerRefusal::Conflict), "other bytes of the same id");
+    assert_eq!(till.changes(&mut alice, None).0, []);
+    let anew = till.request(2, &bob, alice.account, 5);
+    assert_eq!(till.open(&mut bob, &anew), DONE);
+    // An order of the id that a request had is another thing.
+    let order = till.order(1, &bob, alice.account, 5);
+    assert_eq!(till.pay(&mut bob, &order), Ok((3, OPENING - 5)));
 }
 
 fn a_request_is_its_payees_own_word(till: Till<impl Store>) {
@@ -255,5 +280,7 @@ fn nobody_has_more_than_so_many_open_requests(till: Till<impl Store>) {
     }
     assert_eq!(till.open(&mut bob, last), Err(LedgerRefusal::TooMany));
     till.close(&mut alice, &requests[0], ClosingKind::Decline).unwrap();
-    assert_eq!(till.open(&mut bob, last), DONE, "one is over");
+    let after = till.request(200, &bob, alice.account, 5);
+    assert_eq!(till.open(&mut bob, &after), DONE, "one is over");
+    assert_eq!(till.open(&mut bob, last), Err(LedgerRefusal::TooMany), "it was refused for good");
 }

@@ -21,6 +21,7 @@ macro_rules! over_both {
 mod alike;
 mod asking;
 mod circle;
+mod closing;
 mod commits;
 mod creations;
 mod crowds;

@@ -39,6 +39,8 @@ over_both_tills!(
     devices_of_both_are_told_but_the_one_that_asks,
     an_account_with_money_is_not_closed,
     who_is_refused_too_often_has_to_wait,
+    what_was_too_late_stays_so_when_the_clock_is_set_back,
+    a_ledger_ahead_of_the_clock_takes_orders_of_its_own_time,
 );
 
 fn everybody_begins_with_the_opening_balance_once(mut till: Till<impl Store>) {
@@ -338,6 +340,42 @@ fn an_account_with_money_is_not_closed(till: Till<impl Store>) {
     // What somebody signed who is gone now is not settled any more.
     let late = till.order(3, &alice, bob.account, 1);
     assert_eq!(till.settle(&mut bob, &sign(&late)), Err(LedgerRefusal::DeviceRevoked));
+}
+
+fn what_was_too_late_stays_so_when_the_clock_is_set_back(mut till: Till<impl Store>) {
+    let (mut alice, mut bob) = (till.arrive("alice", 1), till.arrive("bob", 2));
+    till.accept(&mut alice, bob.account);
+    let (begin, end) = (till.hall.now, till.hall.now.plus_ms(60_000));
+    let order = till.order(1, &alice, bob.account, 5);
+    let request = protocol::money::PaymentRequest { not_after: end, ..till.request(1, &bob, alice.account, 5) };
+    till.hall.now = end;
+    // Nothing else happens at that time: there is no entry, no request and no refusal to keep.
+    assert_eq!(till.pay(&mut alice, &order), Err(LedgerRefusal::Expired));
+    till.hall.now = begin;
+    assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Expired), "while it runs");
+    till.restart(PaymentLimits::default());
+    for person in [&mut alice, &mut bob] {
+        till.hall.connect(person);
+    }
+    assert_eq!(till.pay(&mut alice, &order), Err(LedgerRefusal::Expired), "after a restart");
+    assert_eq!(till.open(&mut bob, &request), Err(LedgerRefusal::Expired), "after a restart");
+    assert_eq!([till.balance(&mut alice), till.balance(&mut bob)], [OPENING; 2]);
+}
+
+fn a_ledger_ahead_of_the_clock_takes_orders_of_its_own_time(mut till: Till<impl Store>) {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    let (mut alice, bob) = (till.arrive("alice", 1), till.arrive("bob", 2));
+    let begin = till.hall.now;
+    till.hall.now = begin.plus_ms(10 * DAY_MS);
+    let order = till.order(1, &alice, bob.account, 5);
+    till.pay(&mut alice, &order).unwrap();
+    // The clock was wrong, and is set right.
+    till.hall.now = begin;
+    till.restart(PaymentLimits::default());
+    till.hall.connect(&mut alice);
+    let order = Order { not_after: begin.plus_ms(20 * DAY_MS), ..till.order(2, &alice, bob.account, 5) };
+    assert_eq!(till.pay(&mut alice, &order), Ok((4, OPENING - 10)));
+    assert!(till.checkpoint(&mut alice).1.time >= begin.plus_ms(10 * DAY_MS));
 }
 
 fn who_is_refused_too_often_has_to_wait(till: Till<impl Store>) {

@@ -14,7 +14,7 @@ use directory::{
 };
 use p256::ecdsa::SigningKey;
 use protocol::{
-    AccountId, Bounded, LedgerId, MemoCommitment, OrderId, RequestId,
+    AccountId, Bounded, LedgerId, MemoCommitment, OrderId, RequestId, Timestamp,
     directory::{
         LedgerRefusal, LedgerReply, LedgerRequest, OwnEntry, PaymentLimits, Refusal, Registration, Reply, Request,
         RequestState,
@@ -148,18 +148,7 @@ impl<S: Store> Till<S> {
 
     /// A good order, valid for a minute.
     pub(crate) fn order(&self, id: u8, payer: &Person, payee: AccountId, units: u64) -> Order {
-        Order {
-            ledger: self.ledger,
-            id: OrderId([id; 16]),
-            payer: payer.account,
-            payee,
-            amount: amount(units),
-            memo: MemoCommitment([id; 32]),
-            answers: None,
-            refunds: None,
-            not_after: self.hall.now.plus_ms(60_000),
-            device: payer.device(),
-        }
+        order(self.ledger, self.hall.now, (id, units), payer, payee)
     }
 
     pub(crate) fn settle(&self, by: &mut Person, order: &SignedOrder) -> Told {
@@ -261,6 +250,28 @@ impl<S: Store> Till<S> {
     pub(crate) fn block(&self, person: &mut Person, other: AccountId, blocked: bool) {
         let accounts = Bounded::new(vec![other]).unwrap();
         assert_eq!(self.hall.ask(person, Request::Block { accounts, blocked }), Ok(Reply::Done));
+    }
+}
+
+/// A good order, by its id and amount, valid for a minute.
+pub(crate) fn order(
+    ledger: LedgerId,
+    now: Timestamp,
+    (id, units): (u8, u64),
+    payer: &Person,
+    payee: AccountId,
+) -> Order {
+    Order {
+        ledger,
+        id: OrderId([id; 16]),
+        payer: payer.account,
+        payee,
+        amount: amount(units),
+        memo: MemoCommitment([id; 32]),
+        answers: None,
+        refunds: None,
+        not_after: now.plus_ms(60_000),
+        device: payer.device(),
     }
 }
 

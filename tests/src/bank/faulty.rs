@@ -100,6 +100,14 @@ impl<L: LedgerStore> LedgerStore for Faulty<L> {
         Ok(balances)
     }
 
+    fn closed(&self) -> Stored<Vec<(AccountId, bool)>> {
+        self.inner.closed()
+    }
+
+    fn closing_finished(&self, account: AccountId) -> Stored<()> {
+        self.inner.closing_finished(account)
+    }
+
     fn known(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Known>>> {
         self.inner.known(orders)
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::store::ledger::{IssueOrder, Known, KnownOutcome, NewEntry, OrderKey, Original, RequestKey, RequestRecord};
 
 use super::{
-    Changed, DAY_MS, Ledger, Operation, Outcome, Paid, Submission, View,
+    Changed, DAY_MS, Ledger, Operation, Outcome, Paid, Standing, Submission, View, available,
     ladder::{Facts, Verdict, credit, judge},
     opening_id,
 };
@@ -32,6 +32,9 @@ impl Ledger {
         self.time = self.time.max(now);
         let mut changed = Changed::default();
         let outcomes = operations.iter().map(|operation| self.perform(view, operation, &mut changed)).collect();
+        if !changed.is_empty() {
+            self.kept_time = self.time;
+        }
         (outcomes, changed)
     }
 
@@ -46,6 +49,7 @@ impl Ledger {
             Operation::CloseRequest { key, by, state, device } => {
                 self.close_request(view, (*key, *by, *state), device, changed)
             }
+            Operation::Close(account) => self.close(*account, changed),
             Operation::Expire(keys) => self.expire(view, keys, changed),
         }
     }
@@ -62,7 +66,7 @@ impl Ledger {
             // Whoever hands in what does not hold is not let in.
             signature_holds: true,
             known: view.known.get(&key).copied(),
-            standing: submission.standing,
+            standing: self.standing(submission),
             limits: self.rules.limits,
             paid: self.paid_today(view, order),
             request: request.and_then(|key| view.requests.get(&key)),
@@ -83,13 +87,43 @@ impl Ledger {
                 self.post_order(view, submission, posting, changed)
             }
             Verdict::Again(KnownOutcome::Posted(index)) => Outcome::Before { index },
+            Verdict::Refuse(LedgerRefusal::Expired) => self.too_late(order.not_after, changed),
             Verdict::Again(KnownOutcome::Refused(refusal)) | Verdict::Refuse(refusal) => Outcome::Refused(refusal),
-            Verdict::Burn(refusal) => {
-                view.known.insert(key, Known { hash: *hash, outcome: KnownOutcome::Refused(refusal) });
-                changed.refused.push((key, *hash, refusal));
-                Outcome::Burned(refusal)
-            }
+            Verdict::Burn(refusal) => burn(view, key, *hash, refusal, changed),
         }
+    }
+
+    /// What the accounts said when it was handed in, and what has become of them here since.
+    fn standing(&self, submission: &Submission) -> Standing {
+        let Submission { order, standing, .. } = submission;
+        Standing {
+            revoked: standing.revoked || self.is_closed(order.payer),
+            payee_known: standing.payee_known && !self.is_closed(order.payee),
+            ..*standing
+        }
+    }
+
+    /// Whoever hears that their time is over will never come with it again: so it has to stay over, also if the service is
+    /// started again by a clock that was set back.
+    pub(super) fn too_late(&self, not_after: Timestamp, changed: &mut Changed) -> Outcome {
+        changed.time |= not_after > self.kept_time;
+        Outcome::Refused(LedgerRefusal::Expired)
+    }
+
+    /// Nobody closes an account that has money; and once it is closed none comes.
+    fn close(&mut self, account: AccountId, changed: &mut Changed) -> Outcome {
+        let available = available(self.balance(account));
+        if available > Amount::ZERO {
+            return Outcome::Refused(LedgerRefusal::NotEmpty { available });
+        }
+        if self.closed.insert(account) {
+            changed.closed.push(account);
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn is_closed(&self, account: AccountId) -> bool {
+        self.closed.contains(&account)
     }
 
     fn post_order(
@@ -165,13 +199,13 @@ impl Ledger {
                 KnownOutcome::Refused(refusal) => Outcome::Refused(refusal),
             };
         }
+        if self.is_closed(payee) {
+            return burn(view, key, hash_of(&entry), LedgerRefusal::PayeeUnknown, changed);
+        }
         let units = i64::try_from(amount.units()).unwrap_or(i64::MAX);
         let balances = self.balance(self.issuance).checked_sub(units).zip(credit(self.balance(payee), amount));
         let Some((left, after)) = balances else {
-            let hash = hash_of(&entry);
-            view.known.insert(key, Known { hash, outcome: KnownOutcome::Refused(LedgerRefusal::Overflow) });
-            changed.refused.push((key, hash, LedgerRefusal::Overflow));
-            return Outcome::Burned(LedgerRefusal::Overflow);
+            return burn(view, key, hash_of(&entry), LedgerRefusal::Overflow, changed);
         };
         let hash = hash_of(&entry);
         let posting = Posting { order: key, hash, entry, payer: (self.issuance, left), payee: (payee, after) };
@@ -238,6 +272,19 @@ impl Paid {
 pub(crate) fn answered(order: &Order) -> Option<RequestKey> {
     let request = order.answers.as_ref()?.request().ok()?;
     Some((request.payee, request.id))
+}
+
+/// Refuses something for good.
+pub(super) fn burn(
+    view: &mut View,
+    key: OrderKey,
+    hash: HashBytes,
+    refusal: LedgerRefusal,
+    changed: &mut Changed,
+) -> Outcome {
+    view.known.insert(key, Known { hash, outcome: KnownOutcome::Refused(refusal) });
+    changed.refused.push((key, hash, refusal));
+    Outcome::Burned(refusal)
 }
 
 fn hash_of(entry: &Entry) -> HashBytes {

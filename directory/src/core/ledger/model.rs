@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn the_ledger_is_what_a_simple_model_says(attempts in vec(attempt(), 1..120)) {
         let rules = Rules { ledger: LEDGER, limits: PaymentLimits::default() };
-        let mut ledger = Ledger::new(rules, &head(), []);
+        let mut ledger = Ledger::new(rules, &head(), [], []);
         let (mut view, mut model) = (View::default(), Model { now: BEGIN, ..Model::default() });
         for attempt in &attempts {
             let Some((operation, counts)) = both(&mut model, attempt) else { continue };
@@ -365,7 +365,7 @@ proptest! {
         let passing = |attempt: &&Try| !matches!(attempt, Try::Pass { .. });
         let operations: Vec<Operation> =
             attempts.iter().filter(passing).filter_map(|attempt| both(&mut model, attempt)).map(|(one, _)| one).collect();
-        let (mut together, mut apart) = (Ledger::new(rules, &head(), []), Ledger::new(rules, &head(), []));
+        let (mut together, mut apart) = (Ledger::new(rules, &head(), [], []), Ledger::new(rules, &head(), [], []));
         let (mut view, mut other) = (View::default(), View::default());
         let (all, changed) = together.apply(&mut view, &operations, Timestamp(BEGIN));
         let mut ones = Vec::new();

@@ -7,9 +7,11 @@ use protocol::{
     limits::{REQUESTS_OPEN_MAX, REQUESTS_OPEN_PAIR_MAX},
 };
 
-use crate::store::ledger::{RequestKey, RequestRecord, RequestStep};
+use sha2::{Digest as _, Sha256};
 
-use super::{Changed, Ledger, Outcome, View};
+use crate::store::ledger::{Known, KnownOutcome, RequestKey, RequestRecord, RequestStep};
+
+use super::{Changed, Ledger, Outcome, View, apply::burn, refused_request_id};
 
 impl Ledger {
     pub(super) fn open_request(
@@ -24,17 +26,27 @@ impl Ledger {
             let same = known.request.request == record.request.request;
             return if same { Outcome::Done } else { Outcome::Refused(LedgerRefusal::Conflict) };
         }
-        if record.not_after <= self.time {
-            return Outcome::Refused(LedgerRefusal::Expired);
+        let refused = (record.payee, refused_request_id(record.id));
+        let hash = Sha256::digest(&*record.request.request).into();
+        match view.known.get(&refused) {
+            Some(Known { hash: known, outcome: KnownOutcome::Refused(refusal) }) if *known == hash => {
+                return Outcome::Refused(*refusal);
+            }
+            Some(_) => return Outcome::Refused(LedgerRefusal::Conflict),
+            None => {}
         }
-        if let Some(refusal) = against {
-            return Outcome::Refused(refusal);
+        if record.not_after <= self.time {
+            return self.too_late(record.not_after, changed);
+        }
+        let gone = [record.payer, record.payee].into_iter().any(|account| self.is_closed(account));
+        if let Some(refusal) = against.or(gone.then_some(LedgerRefusal::PayeeUnknown)) {
+            return burn(view, refused, hash, refusal, changed);
         }
         let pair = (record.payee, record.payer);
         let open = view.open.entry(record.payee).or_default();
         let open_pair = view.open_pairs.entry(pair).or_default();
         if *open >= REQUESTS_OPEN_MAX || *open_pair >= REQUESTS_OPEN_PAIR_MAX {
-            return Outcome::Refused(LedgerRefusal::TooMany);
+            return burn(view, refused, hash, LedgerRefusal::TooMany, changed);
         }
         *open += 1;
         *open_pair += 1;

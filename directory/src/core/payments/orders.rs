@@ -29,7 +29,7 @@ impl<S: Store> Service<S> {
             return Err(malformed("an order between others"));
         }
         self.limits.may_order(now, order.payer)?;
-        at_the_door(&order, self.book.rules().ledger, now).map_err(Refusal::Ledger)?;
+        at_the_door(&order, self.book.rules().ledger, self.book.time(now)).map_err(Refusal::Ledger)?;
         let device = self.signer(order.payer, order.device, |key| check_order(&signed, key))?;
         let standing = Standing {
             revoked: device.revoked,

@@ -31,7 +31,8 @@ impl<S: Store> Service<S> {
         if request.payee != asker.account {
             return Err(malformed("a request of somebody else's"));
         }
-        if request.not_after > now.plus_ms(REQUEST_LIFETIME_MAX_MS) {
+        self.limits.may_order(now, asker.account)?;
+        if request.not_after > self.book.time(now).plus_ms(REQUEST_LIFETIME_MAX_MS) {
             return Err(Refusal::Ledger(LedgerRefusal::TooFar).into());
         }
         if request.ledger != self.book.rules().ledger {
@@ -43,7 +44,7 @@ impl<S: Store> Service<S> {
         let record = RequestRecord { request: signed, payee, id, payer, not_after, state: RequestState::Open };
         let device = (device.device, device.certificate);
         let operation = Operation::OpenRequest { record, device, against };
-        self.pending(now, asker, payer, (operation, None), [payee, payer])
+        self.pending(now, asker, payee, (operation, None), [payee, payer])
     }
 
     /// What the accounts say against a request.

@@ -198,6 +198,13 @@ impl Books {
         if let Some((account, standing)) = missing.into_iter().next() {
             return broken(standing.place, format!("account {account} is missing"));
         }
+        for (account, _) in kept.closed()? {
+            let Some(standing) = self.balances.get(&account).filter(|standing| standing.balance != 0) else { continue };
+            return broken(
+                standing.place,
+                format!("account {account} is closed and has {} after it", standing.balance),
+            );
+        }
         let refunds = kept.refunds()?;
         for (original, (refunded, place)) in &self.refunded {
             if refunds.get(original) != Some(refunded) {

@@ -49,6 +49,7 @@ fn append(store: &MemoryLedger, log: &mut Log, from: u64, to: u64) {
         certificates: Vec::new(),
         refused: Vec::new(),
         requests: Vec::new(),
+        closed: Vec::new(),
         steps: Vec::new(),
         tiles,
         head: Head { era: 0, size: to, time: Timestamp(0), changes: 0, checkpoint },

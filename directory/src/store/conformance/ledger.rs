@@ -6,7 +6,7 @@ use std::sync::Arc;
 use p256::ecdsa::SigningKey;
 use protocol::{
     AccountId, BoundedText, DeviceId, OrderId, RequestId, Timestamp,
-    directory::{PaymentLimits, RequestState},
+    directory::{LedgerRefusal, PaymentLimits, RequestState},
     money::{Amount, Currency, Order},
 };
 use rand_chacha::ChaCha20Rng;
@@ -205,6 +205,32 @@ fn what_the_operator_wants_issued_is_there_until_it_is_posted() {
         // The same once more is the same issue.
         let done = book.perform(Timestamp(9), &[Operation::Issue(issue(2, 5))]).unwrap();
         assert_eq!(done[0].outcome, Outcome::Before { index: 1 });
+    });
+}
+
+#[test]
+fn who_is_closed_stays_closed_and_gets_nothing() {
+    over_both(|store| {
+        let open = || book(Arc::clone(&store), None, PaymentLimits::default()).unwrap();
+        let perform = |book: &Book, operation: Operation| book.perform(Timestamp(9), &[operation]).unwrap()[0].outcome;
+        let issue = |id: u8| {
+            let (payee, memo) = (account(1), BoundedText::default());
+            Operation::Issue(IssueOrder { id: OrderId([id; 16]), payee, amount: amount(1), memo })
+        };
+        let book = open();
+        assert!(matches!(perform(&book, issue(1)), Outcome::Posted { .. }));
+        let has = Outcome::Refused(LedgerRefusal::NotEmpty { available: amount(1) });
+        assert_eq!(perform(&book, Operation::Close(account(1))), has);
+        assert_eq!(perform(&book, Operation::Close(account(2))), Outcome::Done);
+        assert_eq!(store.closed().unwrap(), [(account(2), false)]);
+        let book = open();
+        let to_nobody = |id: u8| submission(Order { ledger: book.rules().ledger, ..order(id, 1, 2, 1, 90) });
+        assert_eq!(perform(&book, to_nobody(1)), Outcome::Burned(LedgerRefusal::PayeeUnknown));
+        assert_eq!(perform(&book, Operation::Close(account(2))), Outcome::Done, "the same again");
+        store.closing_finished(account(2)).unwrap();
+        store.closing_finished(account(3)).unwrap();
+        assert_eq!(store.closed().unwrap(), [(account(2), true)]);
+        assert_eq!(perform(&open(), to_nobody(2)), Outcome::Burned(LedgerRefusal::PayeeUnknown));
     });
 }
 

@@ -35,6 +35,7 @@ struct Inner {
     steps: BTreeMap<u64, RequestStep>,
     tiles: BTreeMap<(u8, u64), (Vec<u8>, HashBytes)>,
     wanted: BTreeMap<protocol::OrderId, IssueOrder>,
+    closed: BTreeMap<AccountId, bool>,
 }
 
 impl Inner {
@@ -85,6 +86,15 @@ impl LedgerStore for MemoryLedger {
 
     fn balances(&self) -> Stored<Vec<(AccountId, i64)>> {
         Ok(self.lock().balances.iter().map(|(account, balance)| (*account, *balance)).collect())
+    }
+
+    fn closed(&self) -> Stored<Vec<(AccountId, bool)>> {
+        Ok(self.lock().closed.iter().map(|(account, finished)| (*account, *finished)).collect())
+    }
+
+    fn closing_finished(&self, account: AccountId) -> Stored<()> {
+        self.lock().closed.entry(account).and_modify(|finished| *finished = true);
+        Ok(())
     }
 
     fn known(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Known>>> {
@@ -160,6 +170,9 @@ impl LedgerStore for MemoryLedger {
         }
         for step in &batch.steps {
             inner.steps.insert(step.place, step.clone());
+        }
+        for account in &batch.closed {
+            inner.closed.entry(*account).or_default();
         }
         for tile in &batch.tiles {
             inner.tiles.insert((tile.level, tile.place), (tile.hashes.clone(), tile.root));

@@ -242,6 +242,10 @@ impl Numbers<'_> {
         for step in &batch.steps {
             self.step(step)?;
         }
+        for account in &batch.closed {
+            let sql = "INSERT OR IGNORE INTO closed (account, finished) VALUES (?1, 0)";
+            self.run(sql, params![account.0.as_slice()])?;
+        }
         for tile in &batch.tiles {
             self.tile(tile)?;
         }
@@ -287,6 +291,18 @@ impl LedgerStore for SqliteLedger {
 
     fn balances(&self) -> Stored<Vec<(AccountId, i64)>> {
         self.read(reading::balances)
+    }
+
+    fn closed(&self) -> Stored<Vec<(AccountId, bool)>> {
+        self.read(reading::closed)
+    }
+
+    fn closing_finished(&self, account: AccountId) -> Stored<()> {
+        self.write(|writer| {
+            writer.change(|numbers| {
+                numbers.run("UPDATE closed SET finished = 1 WHERE account = ?1", params![account.0.as_slice()])
+            })
+        })
     }
 
     fn known(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Known>>> {

@@ -154,6 +154,14 @@ impl LedgerStore for MortalLedger {
         self.read(LedgerStore::balances)
     }
 
+    fn closed(&self) -> Stored<Vec<(AccountId, bool)>> {
+        self.read(LedgerStore::closed)
+    }
+
+    fn closing_finished(&self, account: AccountId) -> Stored<()> {
+        self.read(|inner| inner.closing_finished(account))
+    }
+
     fn known(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Known>>> {
         if self.forgets(Fault::AppliesAgain) {
             return Ok(vec![None; orders.len()]);

@@ -120,6 +120,12 @@ pub(super) fn balances(db: &Connection) -> Stored<Vec<(AccountId, i64)>> {
     all(db, "SELECT id, balance FROM account", [], read, |(id, balance)| Ok((account_id(&id)?, balance)))
 }
 
+pub(super) fn closed(db: &Connection) -> Stored<Vec<(AccountId, bool)>> {
+    let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?));
+    let sql = "SELECT account, finished FROM closed ORDER BY account";
+    all(db, sql, [], read, |(account, finished)| Ok((account_id(&account)?, finished)))
+}
+
 /// What is known of an order of the account with this number.
 pub(super) fn known(db: &Connection, owner: i64, id: OrderId) -> Stored<Option<Known>> {
     let sql = "SELECT known.place, known.refused, entry.bytes FROM known

@@ -4,7 +4,9 @@ use rusqlite::Connection;
 
 use super::{StoreError, Stored, fatal};
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[FIRST, CLOSED];
+
+const FIRST: &str = "
     CREATE TABLE founding (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL) STRICT;
     CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL) STRICT;
     CREATE TABLE account (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, balance INTEGER NOT NULL) STRICT;
@@ -39,7 +41,12 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     -- What the operator's command leaves for the process that writes.
     CREATE TABLE wanted_issue (id BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
-"];
+";
+
+/// Accounts that get nothing any more, and whether they are closed everywhere else.
+const CLOSED: &str = "
+    CREATE TABLE closed (account BLOB PRIMARY KEY, finished INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
 
 /// Refuses a ledger that a newer program wrote, without touching it.
 pub(super) fn check(connection: &Connection) -> Stored<u32> {

@@ -52,6 +52,11 @@ impl Snapshot<'_> {
         reading::balances(self.db)
     }
 
+    /// Accounts that are closed.
+    pub(crate) fn closed(&self) -> Stored<Vec<(AccountId, bool)>> {
+        reading::closed(self.db)
+    }
+
     /// Entries from a place on, in order.
     pub(crate) fn entries(&self, from: u64, at_most: usize) -> Stored<Vec<EntryRow>> {
         let sql = "SELECT place, bytes, device FROM entry WHERE place >= ?1 ORDER BY place LIMIT ?2";
