@@ -97,6 +97,8 @@ pub(crate) struct Money {
     /// Whether a proof failed on this connection: it is asked for again on the next one.
     proof_failed: bool,
     terms_flow: Flow,
+    /// When the terms came.
+    terms_read: Timestamp,
     proof_flow: Flow,
     entries_flow: Flow,
     entries_wanted: bool,
@@ -275,8 +277,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.reconcile_orders();
             self.reconcile_requests();
             self.poll_ledger();
-            self.ask_names();
         }
+        self.ask_names();
         self.hand_over_directly();
         self.tell_payees();
         self.tell_payments();
@@ -312,7 +314,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let waits = money.fresh && !money.proof_failed && !money.record.unproven.is_empty();
         let proof = money.proof_flow.due().filter(|_| waits);
         let open = self.ledger_open().then(|| self.ledger_due()).flatten();
-        terms.into_iter().chain(proof).chain(open).chain(telling).min()
+        let names = money.names_flow.due().filter(|_| !self.nameless_in_money().is_empty());
+        terms.into_iter().chain(proof).chain(open).chain(telling).chain(names).min()
     }
 
     /// When the ledger is to be asked next for what is on its way.
@@ -321,10 +324,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let sweep = Some(money.swept.plus_ms(SWEEP_MS));
         let entries = money.entries_flow.due().filter(|_| money.entries_wanted);
         let requests = money.requests_flow.due().filter(|_| money.requests_wanted);
-        let names = money.names_flow.due().filter(|_| !self.nameless_in_money().is_empty());
         let flows = money.order_flows.values().chain(money.deposit_flows.values());
         let flows = flows.chain(money.open_flows.values()).chain(money.close_flows.values()).filter_map(Flow::due);
-        flows.chain(sweep).chain(entries).chain(requests).chain(names).chain(self.money_waiters_due()).min()
+        flows.chain(sweep).chain(entries).chain(requests).chain(self.money_waiters_due()).min()
     }
 
     pub(crate) fn write_money(&mut self) {

@@ -123,6 +123,10 @@ pub enum Case {
     PaymentRefunded,
     /// Several devices answered one request at once, each in another way or in the same.
     AnsweredAtOnce,
+    /// Everybody in a group was asked for a share of one sum.
+    AskedEverybody,
+    /// Whoever asked for shares took them all back by the whole.
+    AllSharesTakenBack,
     /// Somebody's second device told a payment.
     PaymentOnFurtherDevice,
     /// A device that came later was told nothing of an earlier payment, and lists it.
@@ -190,7 +194,7 @@ impl Case {
     ];
 
     /// The same for a run with money.
-    pub const REQUIRED_OF_MONEY: [Self; 26] = [
+    pub const REQUIRED_OF_MONEY: [Self; 28] = [
         Self::LedgerCrashBeforeBatch,
         Self::LedgerCrashAfterBatch,
         Self::ToldPaid,
@@ -207,6 +211,8 @@ impl Case {
         Self::RequestRefunded,
         Self::PaymentRefunded,
         Self::AnsweredAtOnce,
+        Self::AskedEverybody,
+        Self::AllSharesTakenBack,
         Self::PaymentOnFurtherDevice,
         Self::PaymentIsHistory,
         Self::ToldWithoutWords,

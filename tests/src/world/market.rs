@@ -10,6 +10,7 @@ mod errands;
 mod healing;
 mod lists;
 pub mod run;
+mod shares;
 pub mod sweep;
 mod timelines;
 mod watch;
@@ -24,6 +25,7 @@ use self::{
     books::Deal,
     ending::Told,
     errands::{Promise, Wish},
+    shares::Shares,
 };
 use super::{Happening, World, clock::Span, node::Node, witness::NodeIndex};
 use crate::{entropy::SeededEntropy, provider::SeededProvider};
@@ -66,6 +68,8 @@ pub struct Market {
     /// What each device lists after healing.
     told: BTreeMap<NodeIndex, Told>,
     issues: u64,
+    /// The group whose members split sums, in some worlds.
+    shares: Option<Shares>,
     /// What everybody was there for: entries from this place on, and requests that were not yet there.
     all_there: Option<(u64, BTreeSet<RequestKey>)>,
     /// Whether words may have expired in the mailbox.
@@ -111,7 +115,7 @@ impl Market {
 
 impl World {
     /// Gives the people of this world money, and some of them a second device.
-    fn with_market(&mut self, second_devices: usize) {
+    fn with_market(&mut self, second_devices: usize, splits: bool) {
         let names: Vec<Name> = self.nodes.iter().map(|node| node.name.clone()).collect();
         let mut owners: Vec<PersonIndex> = (0..names.len()).collect();
         for (owner, name) in names.iter().enumerate().take(second_devices) {
@@ -126,7 +130,8 @@ impl World {
             self.queue.push(&mut self.chance, at, Happening::StartNode(index));
         }
         self.directory.opening = Amount::new(OPENING).unwrap_or_default();
-        self.market = Some(Box::new(Market { names, owners, ..Market::default() }));
+        self.market =
+            Some(Box::new(Market { names, owners, shares: splits.then(Shares::default), ..Market::default() }));
     }
 
     fn of_market(&self, index: NodeIndex) -> String {

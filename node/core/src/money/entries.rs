@@ -26,8 +26,8 @@ use crate::{
 
 /// Payments that are kept here: PAYMENTS and REFUND reach so far back, the ledger keeps them all.
 const PAYMENTS_MAX: usize = 10_000;
-/// How long a payment waits for the name of whoever it is from or to, in milliseconds.
-const NAME_WAIT_MS: u64 = 30_000;
+/// How long a refused order is kept after its end, in milliseconds, for whoever asks about it.
+const REFUSED_KEPT_MS: u64 = 30_000;
 
 /// What an entry means for this account.
 struct Meaning {
@@ -182,7 +182,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.batch.event(self.now, kind);
     }
 
-    /// When a payment is told: at once if everything is known, else after a while.
+    /// When a payment is told: at once if everything is known, else after a while; but never without the names of the two, as
+    /// long as the directory may still tell them. Money without a name is the operator's.
     fn telling_at(&self, payment: &PaymentRecord) -> Timestamp {
         let gone = |account: &AccountId| self.people.is_nameless(*account) || self.money.nobody.contains(account);
         let known = |account: AccountId| self.party(account).is_some() || gone(&account);
@@ -191,13 +192,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         match (named, worded) {
             (true, true) => payment.seen_at,
             (true, false) => payment.seen_at.plus_ms(NOTICE_WAIT_MS),
-            (false, _) => payment.seen_at.plus_ms(NAME_WAIT_MS),
+            (false, _) => Timestamp(u64::MAX),
         }
     }
 
     pub(super) fn telling_due(&self) -> Option<Timestamp> {
         let payments = self.money.untold.iter().filter_map(|index| self.money.payments.get(index));
         let payments = payments.map(|payment| self.telling_at(payment));
+        let payments = payments.filter(|at| *at < Timestamp(u64::MAX));
         payments.chain(self.ends_due()).min()
     }
 
@@ -211,7 +213,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(super) fn ask_names(&mut self) {
-        if !self.money.names_flow.is_ready(self.now) {
+        if !(self.is_online() && self.link.is_announced() && self.money.names_flow.is_ready(self.now)) {
             return;
         }
         let accounts: Vec<AccountId> = self.nameless_in_money().into_iter().take(LOOK_UP_MAX).collect();
@@ -266,7 +268,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 let entered = |index: &u64| self.money.record.entries_after.is_some_and(|after| after >= *index);
                 match &order.stage {
                     OrderStage::Settled { index, .. } => order.told && entered(index),
-                    OrderStage::Refused { .. } => order.not_after.plus_ms(NAME_WAIT_MS) <= self.now,
+                    OrderStage::Refused { .. } => order.not_after.plus_ms(REFUSED_KEPT_MS) <= self.now,
                     OrderStage::Open => false,
                 }
             })

@@ -42,6 +42,9 @@ impl World {
         if alone && self.chance.happens(PAYS_CUT_OFF) {
             return self.pay_somebody(index);
         }
+        if self.enter_group_to_split(index) {
+            return;
+        }
         self.act_with_money(index);
     }
 
@@ -74,7 +77,8 @@ impl World {
                     self.pay_somebody(index);
                 }
             }
-            30..48 => self.ask_somebody(index),
+            30..44 => self.ask_somebody(index),
+            44..48 => self.ask_everybody(index),
             48..62 => self.answer_one(index, Self::accept),
             62..67 => self.answer_one(index, Self::end),
             67..72 => self.take_one_back(index),
@@ -107,7 +111,7 @@ impl World {
         if other >= own { other + 1 } else { other }
     }
 
-    fn words(&mut self) -> String {
+    pub(super) fn words(&mut self) -> String {
         self.texts += 1;
         format!("{CANARY}{:x}-{}-", self.seed, self.texts)
     }
@@ -124,7 +128,7 @@ impl World {
     fn want(&mut self, index: NodeIndex, with: PersonIndex, amount: u64, asks: bool) -> Option<(String, Name)> {
         let memo = self.words();
         let market = self.market.as_mut()?;
-        let wish = Wish { by: market.owners[index], with, amount, asks, answer: Answer::None };
+        let wish = Wish { by: market.owners[index], with, amount, asks, splits: false, answer: Answer::None };
         market.wishes.insert(memo.clone(), wish);
         Some((memo, market.names[with].clone()))
     }
@@ -152,7 +156,7 @@ impl World {
         self.command(index, Asked::Money(Errand::Pay(memo)), Command::Money(command));
     }
 
-    fn ask_somebody(&mut self, index: NodeIndex) {
+    pub(super) fn ask_somebody(&mut self, index: NodeIndex) {
         let (with, most) = (self.anybody_but(index), self.most());
         let amount = self.chance.between(1, most);
         self.ask_for(index, with, amount);
@@ -202,6 +206,9 @@ impl World {
     }
 
     fn take_one_back(&mut self, index: NodeIndex) {
+        if self.take_a_whole_back(index) {
+            return;
+        }
         let own = self.market.as_ref().and_then(|market| market.account_at(index));
         if let Some((_, id)) = self.some_request(|(payee, _), _| Some(*payee) == own) {
             self.cancel(index, id);
@@ -230,12 +237,15 @@ impl World {
         let Some(market) = self.market.as_ref() else { return };
         let own = market.account_at(index);
         let got = market.posted.iter().filter(|deal| deal.payer.is_some() && Some(deal.payee) == own);
-        let got: Vec<(OrderId, u64)> = got.filter_map(|deal| Some((deal.id?, deal.amount))).collect();
+        let (asked, unasked): (Vec<_>, Vec<_>) = got.partition(|deal| deal.request.is_some());
+        // What was asked for is given back whole more often than it would be if all were alike: that ends the request anew.
+        let got = if asked.is_empty() || self.chance.happens(MILLION / 3) { unasked } else { asked };
+        let got: Vec<(OrderId, u64)> = got.into_iter().filter_map(|deal| Some((deal.id?, deal.amount))).collect();
         if got.is_empty() {
             return;
         }
         let (id, amount) = got[self.chance.index(got.len())];
-        let part = self.chance.happens(MILLION / 2).then(|| shown(self.chance.between(1, amount + 1)));
+        let part = self.chance.happens(MILLION / 4).then(|| shown(self.chance.between(1, amount + 1)));
         let command = MoneyCommand::Refund { id: MoneyRef::Full(id.0), amount: part };
         self.command(index, Asked::Money(Errand::Refund(id)), Command::Money(command));
     }

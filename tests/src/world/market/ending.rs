@@ -45,6 +45,7 @@ impl World {
         self.trace.note(self.now, &|| text.clone());
         match (asked, result) {
             (Asked::WaitIdle, Ok(_)) => self.nodes[index].idle = true,
+            (Asked::Change(what), result) if self.entered_group(index, what, &result) => {}
             (Asked::Money(errand), Ok(Outcome::Money(outcome))) => return self.promised(index, errand, outcome),
             (Asked::Money(Errand::Learn), Ok(Outcome::Status(status))) => {
                 self.told(index, |told| told.unknown = Some(status.unknown));
@@ -97,8 +98,18 @@ impl World {
                 self.stands(index, (own, uid), |_| true)?;
                 self.answered(errand, Answer::Done);
             }
+            MoneyOutcome::RequestedGroup { uid, shares, .. } => {
+                let Some(own) = self.market.as_ref().and_then(|market| market.account_at(index)) else { return Ok(()) };
+                let asked = shares.iter().filter(|share| share.refused.is_none());
+                let ids: Vec<RequestId> = asked.map(|share| share.uid).collect();
+                for id in &ids {
+                    self.stands(index, (own, *id), |_| true)?;
+                }
+                self.split(index, uid, ids);
+                self.answered(errand, Answer::Done);
+            }
             MoneyOutcome::Closed { uid, state, .. } => {
-                let Some(key) = self.key_of(uid) else { return Ok(()) };
+                let Some(key) = self.key_of(uid) else { return self.check_taken_back(index, uid) };
                 self.stands(index, key, |found| found == state)?;
                 if let Some(market) = self.market.as_mut() {
                     market.ended.insert(key);
@@ -121,7 +132,12 @@ impl World {
         Err(Violation::ToldNotKept { node: self.of_market(index), what: format!("{id:?} is entry {place}: {known:?}") })
     }
 
-    fn stands(&self, index: NodeIndex, key: RequestKey, so: impl Fn(RequestState) -> bool) -> Result<(), Violation> {
+    pub(super) fn stands(
+        &self,
+        index: NodeIndex,
+        key: RequestKey,
+        so: impl Fn(RequestState) -> bool,
+    ) -> Result<(), Violation> {
         let found = self.directory.ledger.requests(&[key]).ok().and_then(|mut found| found.pop()?);
         if found.as_ref().is_some_and(|record| so(record.state)) {
             return Ok(());
@@ -141,7 +157,7 @@ impl World {
     }
 
     fn answered(&mut self, errand: &Errand, answer: Answer) {
-        let (Errand::Pay(memo) | Errand::Request(memo)) = errand else { return };
+        let (Errand::Pay(memo) | Errand::Request(memo) | Errand::Split(memo)) = errand else { return };
         if let Some(wish) = self.market.as_mut().and_then(|market| market.wishes.get_mut(memo)) {
             wish.answer = answer;
         }

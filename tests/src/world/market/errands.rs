@@ -5,6 +5,9 @@ use protocol::{OrderId, RequestId};
 use super::PersonIndex;
 use crate::world::witness::NodeIndex;
 
+/// People in a world with money, at most.
+pub(super) const PEOPLE_MAX: u64 = 5;
+
 /// What a command about money is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
@@ -12,6 +15,8 @@ pub enum Errand {
     Pay(String),
     /// REQUEST with this memo.
     Request(String),
+    /// REQUEST GROUP with this memo.
+    Split(String),
     /// ACCEPT.
     Accept(RequestId),
     /// DECLINE or CANCEL with this reason.
@@ -33,8 +38,25 @@ pub(super) struct Wish {
     pub(super) amount: u64,
     /// Whether money is asked for.
     pub(super) asks: bool,
+    /// Whether it is asked of everybody in the group: each for a share of the amount.
+    pub(super) splits: bool,
     /// What they were told.
     pub(super) answer: Answer,
+}
+
+impl Wish {
+    /// Whether a request for so much, from one person to another, is what was wanted.
+    pub(super) fn is_request(&self, by: Option<PersonIndex>, with: Option<PersonIndex>, amount: u64) -> bool {
+        if !self.asks || Some(self.by) != by {
+            return false;
+        }
+        if self.splits {
+            // How many there were in the group then is nobody's to say here: an even share among some, rounded either way.
+            let even = (2..=PEOPLE_MAX).any(|among| [self.amount / among, self.amount / among + 1].contains(&amount));
+            return with != by && even;
+        }
+        (Some(self.with), self.amount) == (with, amount)
+    }
 }
 
 /// What somebody was told of what they wanted.

@@ -140,7 +140,9 @@ impl World {
         let Some(market) = self.market.as_ref() else { return Ok(()) };
         let mut met = Vec::new();
         for (memo, wish) in &market.wishes {
-            let done = if wish.asks {
+            let done = if wish.splits {
+                self.check_shares(memo, wish)?
+            } else if wish.asks {
                 self.requests_with(memo).len()
             } else {
                 books.deals.iter().filter(|deal| self.memo_of(deal.index) == Some(memo)).count()

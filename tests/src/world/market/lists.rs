@@ -72,11 +72,9 @@ impl World {
             let must = !market.was_long && (!told || market.all_were_asked(key));
             return if must { Err(format!("it was never told what {view:?} is for")) } else { Ok(()) };
         };
-        let wish = market.wishes.get(memo).filter(|wish| wish.asks);
-        let meant = wish.is_some_and(|wish| {
-            (Some(wish.by), Some(wish.with)) == (market.person_of(key.0), market.person_of(record.payer))
-                && shown(wish.amount) == view.amount.to_string()
-        });
+        let people = (market.person_of(key.0), market.person_of(record.payer));
+        let wish = market.wishes.get(memo);
+        let meant = wish.is_some_and(|wish| wish.is_request(people.0, people.1, request.amount.units()));
         if !meant {
             return Err(format!("nobody asked for {view:?}"));
         }

@@ -23,6 +23,11 @@ const MORNING: Span = Span::seconds(20);
 /// How long whoever is cut off from the directory pays others before they go away.
 const EVENING: Span = Span::seconds(10);
 
+/// How much more often the directory dies than in other worlds.
+const DIES_MORE_OFTEN: u64 = 3;
+/// How often there is a group, for which see `shares`.
+const SPLITS: u64 = 250_000;
+
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Story {
@@ -80,9 +85,12 @@ pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
     let story = Story::of(seed);
     let mut dice = Chance::new(seed ^ STORY_SEED);
     let people = 3 + dice.index(3);
-    let weather = Weather::stormy(&mut dice);
+    let stormy = Weather::stormy(&mut dice);
+    // Payments are few beside the rest of what the directory writes, and it is around their batches that it has to die.
+    let weather = Weather { directory_crash: DIES_MORE_OFTEN * stormy.directory_crash, ..stormy };
+    let splits = dice.happens(SPLITS);
     let mut world = World::new(Setup { seed: seed ^ STORY_SEED, nodes: people, weather, plan: None, readable });
-    world.with_market(1);
+    world.with_market(1, splits);
     if let Some(fault) = fault {
         world.directory.ledger.plant(fault);
     }

@@ -27,7 +27,7 @@ const CUT_OFF: Span = Span::seconds(20);
 pub fn play(plan: Option<CrashPlan>, readable: bool) -> Outcome {
     let mut world = World::new(Setup { seed: SEED, nodes: 2, weather: Weather::calm(), plan, readable });
     world.acting = false;
-    world.with_market(0);
+    world.with_market(0, false);
     let told = world.trade();
     let commits = world.commits();
     let violation = told.and_then(|()| world.heal_market()).err();

@@ -158,9 +158,7 @@ impl World {
         }
         let payee = market.person_of(deal.payee);
         let meant = match market.wishes.get(memo) {
-            Some(wish) if wish.asks => {
-                deal.request.is_some() && (Some(wish.by), wish.with, wish.amount) == (payee, payer, deal.amount)
-            }
+            Some(wish) if wish.asks => deal.request.is_some() && wish.is_request(payee, Some(payer), deal.amount),
             Some(wish) => {
                 deal.request.is_none() && (wish.by, Some(wish.with), wish.amount) == (payer, payee, deal.amount)
             }
