@@ -173,6 +173,7 @@ fn canaries() -> Transaction {
         gap: false,
         in_group: false,
         member: None,
+        money: None,
     };
     let kind = EventKind::Message {
         id: ShortId::Message(2),

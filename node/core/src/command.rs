@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 pub use self::{
     money::{
-        BalanceView, LimitsView, MoneyCommand, MoneyOutcome, MoneyRef, OwnLimit, PaymentView, RequestView, ShareView,
+        BalanceView, LimitsView, MoneyCommand, MoneyLine, MoneyOutcome, MoneyRef, OwnLimit, PaymentView, RequestView,
+        ShareView,
     },
     outcome::{DeviceView, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView, StatusView},
 };

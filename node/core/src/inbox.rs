@@ -319,6 +319,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             gap,
             in_group: group.is_some(),
             member: None,
+            money: None,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
         let (uid, text, sent_at) = (content.id, text.to_string(), content.sent_at);

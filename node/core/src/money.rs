@@ -21,6 +21,7 @@ mod requests;
 pub(crate) mod sentences;
 mod settling;
 mod sharing;
+mod telling;
 mod terms;
 mod views;
 mod waiting;

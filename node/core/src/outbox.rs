@@ -241,6 +241,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             gap: false,
             in_group: self.is_group(id),
             member: None,
+            money: None,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
         Ok((short, uid))

@@ -1,5 +1,7 @@
 //! One suite over both implementations: what a profile promises, whoever keeps it.
 
+mod money;
+
 use node_core::{
     command::{HistoryEntry, MemberLine, MessageRef},
     event::{ConnectionState, DeliveryState, Event, EventKind, MemberChange, ShortId},
@@ -66,6 +68,7 @@ fn entry(number: u64, from: &str, to: &str, state: Option<DeliveryState>) -> His
         gap: number.is_multiple_of(2),
         in_group: false,
         member: None,
+        money: None,
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
 
 /// The columns of a [`HistoryEntry`], in the order in which [`entry`] reads them.
 const ENTRY: &str = "message.number, uid, sender, recipient, message.text, at, sent_at, state, gap, in_group, member, \
-                     member_change";
+                     member_change, money";
 
 /// Why a database could not be opened.
 #[derive(Debug)]
@@ -132,13 +132,14 @@ impl Database {
     pub(super) fn message(&self, id: MessageRef) -> Result<Option<HistoryEntry>, ReadError> {
         let found = match id {
             MessageRef::Short(ShortId::Message(number)) => {
-                let sql = format!("SELECT {ENTRY} FROM message WHERE number = ?1");
+                let sql = format!("SELECT {ENTRY} FROM message WHERE number = ?1 AND money IS NULL");
                 self.connection.prepare_cached(&sql)?.query_row([number.cast_signed()], |row| Ok(entry(row))).optional()
             }
             // Other letters stand for what is no message.
             MessageRef::Short(ShortId::Request(_) | ShortId::Payment(_)) => return Ok(None),
             MessageRef::Full(uid) => {
-                let sql = format!("SELECT {ENTRY} FROM message WHERE uid = ?1 ORDER BY place LIMIT 1");
+                let sql =
+                    format!("SELECT {ENTRY} FROM message WHERE uid = ?1 AND money IS NULL ORDER BY place LIMIT 1");
                 self.connection.prepare_cached(&sql)?.query_row([uid.as_bytes()], |row| Ok(entry(row))).optional()
             }
         };
@@ -231,10 +232,11 @@ fn append_message(
     entry: &HistoryEntry,
 ) -> Result<(), CommitError> {
     let number = entry.id.number();
+    let money = entry.money.as_ref().map(postcard::to_allocvec).transpose().map_err(CommitError::Unencodable)?;
     sql.prepare_cached(
         "INSERT INTO message (number, uid, conversation, sender, recipient, text, at, sent_at, state, gap,
-                              in_group, member, member_change)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                              in_group, member, member_change, money)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )
     .and_then(|mut statement| {
         statement.execute(params![
@@ -252,6 +254,7 @@ fn append_message(
             entry.in_group,
             entry.member.as_ref().map(|member| member.user.as_str()),
             entry.member.as_ref().map(|member| change_number(member.change)),
+            money,
         ])
     })
     .map(drop)
@@ -300,6 +303,10 @@ fn entry(row: &Row<'_>) -> Result<HistoryEntry, ReadError> {
         in_group: row.get(9)?,
         member: match row.get::<_, Option<u8>>(11)? {
             Some(number) => Some(MemberLine { user: name(10)?, change: change_of(number)? }),
+            None => None,
+        },
+        money: match row.get::<_, Option<Vec<u8>>>(12)? {
+            Some(bytes) => Some(postcard::from_bytes(&bytes).map_err(|_| ReadError::Damaged("a line about money"))?),
             None => None,
         },
     })

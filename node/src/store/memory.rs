@@ -129,9 +129,12 @@ impl ProfileStore for MemoryProfile {
         if self.refusing {
             return Err(ReadError::NotOpen);
         }
-        let is_meant = |entry: &&HistoryEntry| match id {
-            MessageRef::Short(id) => entry.id == id,
-            MessageRef::Full(uid) => entry.uid == uid,
+        let is_meant = |entry: &&HistoryEntry| {
+            let named = match id {
+                MessageRef::Short(id) => entry.id == id,
+                MessageRef::Full(uid) => entry.uid == uid,
+            };
+            named && entry.money.is_none()
         };
         Ok(self.durable.timeline.iter().find(is_meant).cloned())
     }

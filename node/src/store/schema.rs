@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5455_506e;
 type Migration = fn(&SqlTransaction<'_>) -> rusqlite::Result<()>;
 
 /// What leads from version `i` to version `i + 1`. Append-only: a step that has shipped never changes.
-const MIGRATIONS: &[Migration] = &[tables, words];
+const MIGRATIONS: &[Migration] = &[tables, words, money];
 
 /// The version that this program writes.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of migrations")]
@@ -101,4 +101,9 @@ fn words(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
                 SET place = min(place, (SELECT coalesce(max(message.place), 0) FROM message));
         END;",
     )
+}
+
+/// Payments, requests and their ends among what was said.
+fn money(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch("ALTER TABLE message ADD COLUMN money BLOB;")
 }

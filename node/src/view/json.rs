@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     groups::{access_word, role_word},
-    money,
+    history, money,
     remote::is_unseen,
 };
 
@@ -257,6 +257,9 @@ fn device(device: &DeviceView) -> Value {
 }
 
 fn message(entry: &HistoryEntry) -> Value {
+    if let Some(money) = &entry.money {
+        return history::money_json(entry, money);
+    }
     if let Some(member) = &entry.member {
         return json!({
             "id": entry.id.to_string(),

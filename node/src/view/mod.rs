@@ -4,6 +4,7 @@
 //! else; JSON carries it exactly.
 
 mod groups;
+mod history;
 mod json;
 mod money;
 mod picture;

@@ -19,7 +19,7 @@ fn party(name: Option<&Name>) -> &str {
 }
 
 /// A memo behind its dot; nothing for none.
-fn memo_text(memo: Option<&str>) -> String {
+pub(super) fn memo_text(memo: Option<&str>) -> String {
     memo.filter(|memo| !memo.is_empty()).map_or_else(String::new, |memo| format!(" · {}", visible(memo)))
 }
 

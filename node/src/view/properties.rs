@@ -82,6 +82,7 @@ fn history(text: &str) -> Outcome {
         gap: false,
         in_group: false,
         member: None,
+        money: None,
     };
     Outcome::History { messages: vec![entry] }
 }

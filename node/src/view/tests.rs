@@ -1,9 +1,11 @@
 use node_core::{
-    command::{Failure, FailureCode, GroupView, HistoryEntry, MemberLine, MemberView, Outcome, PersonView},
-    event::{DeliveryState, Event, EventKind, MemberChange, ShortId, Trust},
+    command::{Failure, FailureCode, GroupView, HistoryEntry, MemberLine, MemberView, MoneyLine, Outcome, PersonView},
+    event::{DeliveryState, Event, EventKind, MemberChange, Money, ShortId, Trust},
 };
 use protocol::{
     MessageId, Name, Timestamp,
+    directory::RequestState,
+    money::{Amount, Currency},
     policy::{Access, Role},
 };
 
@@ -50,6 +52,7 @@ fn entry(text: &str) -> HistoryEntry {
         gap: true,
         in_group: false,
         member: None,
+        money: None,
     }
 }
 
@@ -114,6 +117,57 @@ fn a_history_entry_says_its_state_and_its_gap_in_both_forms() {
     assert_eq!(json["messages"][0]["state"], "sent");
     assert_eq!(json["messages"][0]["gap"], true);
     assert_eq!(json["messages"][0]["sent_at"].as_str().unwrap().len(), "2026-01-31T10:42:07.120Z".len());
+}
+
+#[test]
+fn a_history_says_what_was_paid_asked_for_and_ended() {
+    let amount = Money::new(Amount::new(1_250).unwrap(), &Currency::default());
+    let (paid, asked) = (ShortId::Payment(7), ShortId::Request(9));
+    let rows = [
+        (
+            MoneyLine::Payment { id: paid, amount, request: Some(asked), refund_of: None },
+            "lunch",
+            "p7 1970-01-01 00:00 alice → bob: paid 12.50 for r9 · lunch",
+            r#"{"amount":"12.50","at":"1970-01-01T00:00:00.000Z","from":"alice","id":"p7","kind":"payment","memo":"lunch","request":"r9","to":"bob"}"#,
+        ),
+        (
+            MoneyLine::Payment { id: paid, amount, request: None, refund_of: Some(ShortId::Payment(3)) },
+            "",
+            "p7 1970-01-01 00:00 alice → bob: paid 12.50 back from p3",
+            r#"{"amount":"12.50","at":"1970-01-01T00:00:00.000Z","from":"alice","id":"p7","kind":"payment","refund_of":"p3","to":"bob"}"#,
+        ),
+        (
+            MoneyLine::Request {
+                id: asked,
+                amount,
+                group: Some(name("team")),
+                total: Some(amount),
+                state: Some(RequestState::Open),
+            },
+            HOSTILE,
+            &format!("r9 1970-01-01 00:00 alice → bob: asks for 12.50, a share of 12.50 in team · {SHOWN}"),
+            r#"{"amount":"12.50","at":"1970-01-01T00:00:00.000Z","from":"alice","group":"team","id":"r9","kind":"request","state":"requested","to":"bob","total":"12.50"}"#,
+        ),
+        (
+            MoneyLine::Closed { id: asked, state: RequestState::Declined },
+            "too much",
+            "r9 1970-01-01 00:00 alice → bob: declined: too much",
+            r#"{"at":"1970-01-01T00:00:00.000Z","from":"alice","id":"r9","kind":"closed","reason":"too much","state":"declined","to":"bob"}"#,
+        ),
+    ];
+    for (money, text, line, expected) in rows {
+        let entry = HistoryEntry { gap: false, state: None, money: Some(money), ..entry(text) };
+        let outcome = Outcome::History { messages: vec![entry] };
+        assert_eq!(outcome_text(&outcome, &style()), line);
+        let json: serde_json::Value =
+            serde_json::from_str(&outcome_json(&outcome, "history", "alice", None, Timestamp(0))).unwrap();
+        let mut fields = json["messages"][0].clone();
+        fields.as_object_mut().unwrap().remove("uid").unwrap();
+        if text == HOSTILE {
+            assert_eq!(fields.as_object_mut().unwrap().remove("memo").unwrap(), HOSTILE);
+        }
+        assert_eq!(fields, serde_json::from_str::<serde_json::Value>(expected).unwrap());
+    }
 }
 
 #[test]

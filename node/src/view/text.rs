@@ -7,7 +7,7 @@ use node_core::{
 };
 use protocol::{Name, Timestamp};
 
-use super::{groups, money, picture, remote::visible};
+use super::{groups, history, money, picture, remote::visible};
 
 pub(super) const BOLD: &str = "\x1b[1m";
 pub(super) const DIM: &str = "\x1b[2m";
@@ -276,6 +276,9 @@ fn history_line(entry: &HistoryEntry, style: &Style) -> String {
     let state = entry.state.map_or_else(String::new, |state| format!(" [{}]", state.word()));
     let time = style.paint(DIM, &style.time(entry.at, "%Y-%m-%d %H:%M"));
     let (id, from, to) = (entry.id, &entry.from, &entry.to);
+    if let Some(money) = &entry.money {
+        return format!("{gap}{}", history::money_line(entry, money, &time));
+    }
     if let Some(member) = &entry.member {
         let change = groups::change_text(to, &member.user, from, member.change, style);
         return format!("{gap}{id} {time} {}", style.paint(DIM, &change));

@@ -115,7 +115,7 @@ impl Disk {
             MessageRef::Short(short) => entry.id == short,
             MessageRef::Full(uid) => entry.uid == uid,
         };
-        self.timeline().find(is).cloned()
+        self.timeline().find(|entry| is(entry) && entry.money.is_none()).cloned()
     }
 
     /// One record.

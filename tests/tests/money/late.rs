@@ -1,8 +1,23 @@
 //! What comes late, or in another order than it was said.
 
-use protocol::directory::{Refusal, Request};
+use protocol::directory::{LedgerRequest, Refusal, Request};
+use tests::table::{Seat, Table};
 
-use super::{must, people, table, told};
+use super::{balance, must, people, table, told, typed};
+
+/// From now on somebody's requests of one kind are done, and never answered.
+fn never_answer(table: &mut Table, of: Seat, kind: fn(&LedgerRequest) -> bool) {
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::Ledger(request) if seat == of && kind(request) => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+}
+
+fn reconnect(table: &mut Table, seat: Seat) {
+    table.hang_up(seat);
+    table.connect(seat);
+    table.pass(10_000);
+}
 
 #[test]
 fn whoever_was_away_for_days_learns_what_a_payment_was_for() {
@@ -30,4 +45,42 @@ fn nobodys_money_is_told_as_coming_from_nobody_while_the_directory_may_still_say
     table.be_honest();
     table.pass(120_000);
     assert_eq!(told(&table, alice), ["bob paid alice 5.00 [for the bread] 105.00"]);
+}
+
+#[test]
+fn a_request_that_only_the_list_of_changes_tells_of_is_told_with_its_words() {
+    let (mut table, seats) = people(&["alice", "bob"]);
+    never_answer(&mut table, seats[1], |request| matches!(request, LedgerRequest::OpenRequest { .. }));
+    table.begin(seats[1], typed("REQUEST alice 5 lunch"));
+    reconnect(&mut table, seats[1]);
+    assert_eq!(told(&table, seats[0]), ["r1: bob asks 5.00 [lunch]"]);
+    must(&mut table, seats[0], "ACCEPT r1");
+    assert_eq!(balance(&mut table, seats[1]), "105.00");
+}
+
+#[test]
+fn an_end_that_only_the_list_of_changes_tells_of_is_told_with_its_reason() {
+    let (mut table, seats) = people(&["alice", "bob"]);
+    must(&mut table, seats[1], "REQUEST alice 5 lunch");
+    table.pass(5_000);
+    never_answer(&mut table, seats[0], |request| matches!(request, LedgerRequest::CloseRequest { .. }));
+    table.begin(seats[0], typed("DECLINE r1 not hungry"));
+    reconnect(&mut table, seats[0]);
+    assert_eq!(told(&table, seats[0])[1..], ["r1 declined: not hungry"]);
+    assert_eq!(told(&table, seats[1]), ["r1 declined: not hungry"]);
+}
+
+#[test]
+fn what_has_ended_does_not_begin_again_when_the_list_of_changes_comes_late() {
+    let (mut table, seats) = people(&["alice", "bob"]);
+    never_answer(&mut table, seats[1], |request| matches!(request, LedgerRequest::Requests { .. }));
+    must(&mut table, seats[1], "REQUEST alice 5 lunch");
+    must(&mut table, seats[1], "CANCEL r1 never mind");
+    table.pass(10_000);
+    assert_eq!(told(&table, seats[1]), ["r1 cancelled: never mind"]);
+    // Now the list tells that it is open, and that it is not.
+    table.be_honest();
+    reconnect(&mut table, seats[1]);
+    table.pass(20_000);
+    assert_eq!(told(&table, seats[1]), ["r1 cancelled: never mind"]);
 }

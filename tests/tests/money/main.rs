@@ -4,6 +4,7 @@
 
 mod asking;
 mod devices;
+mod history;
 mod late;
 mod paying;
 mod refunding;

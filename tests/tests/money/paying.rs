@@ -109,6 +109,32 @@ fn the_persons_own_limits_are_looked_at_before_anything_is_signed() {
 }
 
 #[test]
+fn the_limit_of_a_day_begins_anew_at_midnight_and_counts_what_is_unknown() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    let (mut table, seats) = people(&["alice", "bob"]);
+    let limit = MoneyCommand::SetLimit { limit: OwnLimit::Day, amount: Some("10".to_owned()) };
+    table.command(seats[0], Command::Money(limit)).unwrap();
+    // Half a minute before the day of UTC is over.
+    let left = DAY_MS - table.now.0 % DAY_MS;
+    table.pass(left - 60_000);
+    must(&mut table, seats[0], "PAY bob 7");
+    fails(&mut table, seats[0], "PAY bob 3.01", FailureCode::Refused);
+    table.hang_up(seats[0]);
+    // It may have been paid: so it counts.
+    table.begin(seats[0], super::typed("PAY bob 3"));
+    fails(&mut table, seats[0], "PAY bob 0.01", FailureCode::Refused);
+    table.connect(seats[0]);
+    table.pass(10_000);
+    assert!(table.now.0 % DAY_MS > DAY_MS / 2, "it is still the same day");
+    fails(&mut table, seats[0], "PAY bob 0.01", FailureCode::Refused);
+    let left = DAY_MS - table.now.0 % DAY_MS;
+    table.pass(left);
+    must(&mut table, seats[0], "PAY bob 10");
+    fails(&mut table, seats[0], "PAY bob 0.01", FailureCode::Refused);
+    assert_eq!(balance(&mut table, seats[1]), "120.00");
+}
+
+#[test]
 fn the_operators_limit_is_named() {
     let limits = PaymentLimits { payment: Amount::new(500), ..PaymentLimits::default() };
     let mut table = Table::with_money(Amount::new(10_000).unwrap(), limits);

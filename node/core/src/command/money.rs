@@ -7,6 +7,42 @@ use protocol::{Name, OrderId, RequestId, Timestamp, directory::RequestState};
 
 use crate::event::{Money, PaymentState, ShortId};
 
+/// Something about money in the history of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum MoneyLine {
+    /// It was paid.
+    Payment {
+        /// Short id.
+        id: ShortId,
+        /// How much.
+        amount: Money,
+        /// The request that it answers.
+        request: Option<ShortId>,
+        /// The payment that it gives back.
+        refund_of: Option<ShortId>,
+    },
+    /// It is asked for.
+    Request {
+        /// Short id.
+        id: ShortId,
+        /// How much.
+        amount: Money,
+        /// The group over which the whole is split.
+        group: Option<Name>,
+        /// The whole.
+        total: Option<Money>,
+        /// How it stands when it is looked at, if that is known still.
+        state: Option<RequestState>,
+    },
+    /// A request is over without a payment.
+    Closed {
+        /// Its short id.
+        id: ShortId,
+        /// How it ended.
+        state: RequestState,
+    },
+}
+
 /// What is asked about money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MoneyCommand {

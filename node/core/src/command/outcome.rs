@@ -5,7 +5,7 @@ use protocol::{
     policy::{Access, Role},
 };
 
-use super::MoneyOutcome;
+use super::{MoneyLine, MoneyOutcome};
 use crate::event::{DeliveryState, MemberChange, Money, ShortId, Trust};
 
 /// What a command that succeeded returns.
@@ -220,18 +220,18 @@ pub struct MemberLine {
     pub change: MemberChange,
 }
 
-/// One message of the past, or one change of who is in a group.
+/// One message of the past, one change of who is in a group, or something about money between two people.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HistoryEntry {
     /// Short id.
     pub id: ShortId,
     /// 128-bit id.
     pub uid: MessageId,
-    /// Who wrote it, or did it.
+    /// Who wrote it, did it, pays or asks.
     pub from: Name,
     /// To whom; the group's name, if it was said in one.
     pub to: Name,
-    /// What; empty for a change.
+    /// What; empty for a change. A memo or a reason, where it is about money.
     pub text: String,
     /// When it was stored here.
     pub at: Timestamp,
@@ -245,6 +245,8 @@ pub struct HistoryEntry {
     pub in_group: bool,
     /// What happened to whom, if it is no message.
     pub member: Option<MemberLine>,
+    /// What was paid, asked for or ended, if it is no message: called by an id of its own.
+    pub money: Option<MoneyLine>,
 }
 
 /// What STATUS shows.

@@ -64,6 +64,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn on_history_read(&mut self, token: CommandToken, entries: Result<Vec<HistoryEntry>, String>) {
         let Some(waiting) = self.waiters.take(token) else { return };
+        let entries = entries.map(|mut entries| {
+            self.bring_up_to_date(&mut entries);
+            entries
+        });
         let result = entries.map(|mut messages| match waiting {
             Waiting::Search => {
                 let older = messages.len().saturating_sub(FOUND_MAX);

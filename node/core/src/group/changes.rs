@@ -139,6 +139,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             gap: false,
             in_group: true,
             member: Some(MemberLine { user: user.clone(), change: told.change }),
+            money: None,
         };
         self.batch.change(Change::Timeline { conversation: id, entry });
         self.batch.event(self.now, EventKind::Member { group: name, user, by, change: told.change });

@@ -167,6 +167,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn tell_payment(&mut self, payment: &PaymentRecord) {
         let Some(currency) = self.currency().cloned() else { return };
+        self.note_payment_in_history(payment);
         let kind = EventKind::Payment {
             id: ShortId::Payment(payment.short),
             uid: payment.id,

@@ -170,6 +170,8 @@ pub(super) struct RequestRecord {
     pub(super) state: RequestState,
     /// Whether the person was told of it, or need not be.
     pub(super) told: bool,
+    /// Whether it stands in the history, or does not belong there.
+    pub(super) noted: bool,
     /// Ends that the person was not told of yet: what it became, by which order, and since when that is known.
     pub(super) ends: Vec<(RequestState, Option<OrderId>, Timestamp)>,
     /// What ends it, until the ledger has taken that.
@@ -196,5 +198,26 @@ pub(super) const fn follows(before: RequestState, after: RequestState) -> bool {
         RequestState::Open => !matches!(after, RequestState::Open),
         RequestState::Paid => matches!(after, RequestState::Refunded),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_stays_over_but_that_what_was_paid_may_be_given_back() {
+        use RequestState::{Cancelled, Declined, Expired, Open, Paid, Refunded};
+
+        let all = [Open, Paid, Declined, Cancelled, Expired, Refunded];
+        for before in all {
+            let next: Vec<RequestState> = all.into_iter().filter(|after| follows(before, *after)).collect();
+            let expected: &[RequestState] = match before {
+                Open => &[Paid, Declined, Cancelled, Expired, Refunded],
+                Paid => &[Refunded],
+                Declined | Cancelled | Expired | Refunded => &[],
+            };
+            assert_eq!(next, expected, "{before:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, BoundedText, Name, OrderId, RequestId, Timestamp,
+    AccountId, BoundedText, Name, RequestId, Timestamp,
     directory::{LedgerRefusal, LedgerReply, LedgerRequest, Refusal, RequestChange, RequestState},
     money::{Amount, MEMO_MAX, MemoOpening, PaymentRequest, SignedRequest},
     peer::{Body, GroupShare, RequestNotice},
@@ -10,8 +10,8 @@ use protocol::{
 use settlement::{memo, signed};
 
 use super::{
-    Asked, NOTICE_WAIT_MS, UNDER_WAY_MAX,
-    records::{PaymentRecord, RequestKey, RequestRecord, follows},
+    Asked, UNDER_WAY_MAX,
+    records::{RequestKey, RequestRecord, follows},
     sentences,
     terms::Told,
     waiting::MoneyWaiting,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     command::{CommandToken, Failure, FailureCode, MoneyCommand, MoneyOutcome, Outcome},
     core::Core,
-    event::{EventKind, Money, ShortId},
+    event::{Money, ShortId},
     input::Answer,
     outbox::bug,
 };
@@ -28,10 +28,6 @@ use crate::{
 const REQUEST_LIFETIME_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// Requests that are over and still kept: REQUESTS shows the latest of them.
 const ENDED_MAX: usize = 2_000;
-
-/// How long the end of a request waits for its payment to be told, or for its reason, in milliseconds: the payment itself waits
-/// for its words.
-const END_WAIT_MS: u64 = NOTICE_WAIT_MS + 1_000;
 
 /// What a request is to be.
 pub(super) struct Asking {
@@ -261,100 +257,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// Tells requests that are both told and registered, and their ends.
-    pub(super) fn tell_requests(&mut self) {
-        let ready = |record: &&RequestRecord| !record.told && record.registered && record.opening.is_some();
-        let ready: Vec<RequestKey> = self.money.requests.values().filter(ready).map(RequestRecord::key).collect();
-        for key in ready {
-            let Some(record) = self.money.edit_request(key) else { continue };
-            record.told = true;
-            let record = record.clone();
-            if record.state == RequestState::Open {
-                self.tell_request(&record);
-            } else if let Some(record) = self.money.edit_request(key) {
-                // It was over before it could be shown.
-                record.ends.clear();
-            }
-        }
-        let ended = self.money.requests.values().filter(|record| !record.ends.is_empty());
-        let ended: Vec<RequestKey> = ended.map(RequestRecord::key).collect();
-        for key in ended {
-            self.tell_ends(key);
-        }
-    }
-
-    fn tell_request(&mut self, record: &RequestRecord) {
-        let (Some(opening), Some(currency)) = (record.opening.clone(), self.currency()) else { return };
-        let kind = EventKind::Request {
-            id: ShortId::Request(record.short),
-            uid: record.id,
-            from: opening.payee,
-            to: opening.payer,
-            group: record.share.as_ref().map(|share| share.group.clone()),
-            total: record.share.as_ref().map(|share| Money::new(share.total, currency)),
-            amount: Money::new(record.amount, currency),
-            memo: opening.memo.to_string(),
-            expires_at: record.not_after,
-        };
-        self.batch.event(self.now, kind);
-    }
-
-    fn tell_ends(&mut self, key: RequestKey) {
-        while let Some(record) = self.money.requests.get(&key) {
-            let Some((state, order, since)) = record.ends.first().copied() else { return };
-            if self.end_told_at(record, state, order, since) > self.now {
-                return;
-            }
-            let (payer, own) = (record.payer, self.own().map(|own| own.account));
-            let (id, uid, reason) = (ShortId::Request(record.short), record.id, record.reason.clone());
-            let payment = order.and_then(|order| self.payment_of(payer, key.0, order));
-            let payment = payment.map(|payment| ShortId::Payment(payment.short));
-            // What was never shown needs no end.
-            let shown = Some(record.payee) == own || record.told && record.opening.is_some();
-            if let Some(record) = self.money.edit_request(key) {
-                record.ends.remove(0);
-            }
-            if shown {
-                let closed = matches!(state, RequestState::Declined | RequestState::Cancelled);
-                let reason = reason.filter(|_| closed);
-                self.batch.event(self.now, EventKind::Closed { id, uid, state, payment, reason });
-            }
-        }
-    }
-
-    /// The payment that paid a request, or gave it back: between the two, either way.
-    fn payment_of(&self, payer: AccountId, payee: AccountId, order: OrderId) -> Option<&PaymentRecord> {
-        let between = |from: Option<AccountId>| from == Some(payer) || from == Some(payee);
-        self.money.payments.values().find(|payment| payment.id == order && between(payment.payer))
-    }
-
-    /// When the end of a request is told: at once if its payment or reason is there, else after a while.
-    fn end_told_at(
-        &self,
-        record: &RequestRecord,
-        state: RequestState,
-        order: Option<OrderId>,
-        since: Timestamp,
-    ) -> Timestamp {
-        let complete = match (state, order) {
-            (RequestState::Paid | RequestState::Refunded, Some(order)) => {
-                self.payment_of(record.payer, record.payee, order).is_some_and(|payment| payment.told)
-            }
-            (RequestState::Declined | RequestState::Cancelled, _) => record.reason.is_some(),
-            _ => true,
-        };
-        if complete { since } else { since.plus_ms(END_WAIT_MS) }
-    }
-
-    pub(super) fn ends_due(&self) -> Option<Timestamp> {
-        let records = self.money.requests.values();
-        let ends = records.filter_map(|record| {
-            let (state, order, since) = record.ends.first().copied()?;
-            Some(self.end_told_at(record, state, order, since))
-        });
-        ends.min()
-    }
-
     /// The oldest of what is over is forgotten.
     pub(super) fn forget_requests(&mut self) {
         if self.money.requests.len() <= ENDED_MAX {
@@ -389,6 +291,7 @@ fn new_record(request: &PaymentRequest, signed: SignedRequest, now: Timestamp) -
         registered: false,
         state: RequestState::Open,
         told: false,
+        noted: false,
         ends: Vec::new(),
         closing: None,
         reason: None,

@@ -84,11 +84,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let (index, balance) = (entry.entry.index, entry.balance);
         self.add_unproven(entry.entry.checkpoint.clone());
+        let mut of_request = false;
         if let Some(order) = self.money.edit_order(id) {
+            of_request = order.request.is_some() || order.refunds.is_some();
             order.stage = OrderStage::Settled { index, balance, receipt: Box::new(entry.entry) };
         }
         self.money.entries_wanted = true;
-        self.money.requests_wanted = true;
+        // Nobody else's request can have changed by it.
+        self.money.requests_wanted |= of_request;
         self.end_order(id);
     }
 

@@ -26,7 +26,7 @@ const EVENING: Span = Span::seconds(10);
 /// How much more often the directory dies than in other worlds.
 const DIES_MORE_OFTEN: u64 = 3;
 /// How often there is a group, for which see `shares`.
-const SPLITS: u64 = 250_000;
+const SPLITS: u64 = 333_000;
 
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ const GROUP: &str = "table";
 /// Most that is split at once.
 const SUM_MAX: u64 = 3_000;
 /// How often somebody who takes a request back takes a whole one with all its shares.
-const WHOLE_TAKEN_BACK: u64 = 400_000;
+const WHOLE_TAKEN_BACK: u64 = 900_000;
 
 /// The group, and what was split in it.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use node_core::{
-    command::PaymentView,
+    command::{MoneyLine, PaymentView},
     event::{EventKind, PaymentState},
 };
 use protocol::AccountId;
@@ -69,6 +69,7 @@ impl World {
                 return Err(broken(format!("it has told {times} times of {deal:?}, history: {}", view.history)));
             }
             self.check_memo(index, deal, view)?;
+            self.check_history(index, deal, times)?;
             further += usize::from(!market.is_first(index) && times == 1);
             history += usize::from(view.history);
         }
@@ -133,6 +134,31 @@ impl World {
             times += 1;
         }
         Ok(times)
+    }
+
+    /// What was told of a payment between two people stands in the history once, as it was told.
+    fn check_history(&self, index: NodeIndex, deal: &Deal, times: usize) -> Result<(), Violation> {
+        let Some(id) = deal.id.filter(|_| deal.payer.is_some()) else { return Ok(()) };
+        let lines = self.nodes[index].disk.timeline().filter(|entry| entry.uid.0 == id.0);
+        let told = self.nodes[index].disk.events().iter().find_map(|event| match &event.kind {
+            EventKind::Payment { uid, from, to, amount, memo, .. } if *uid == id => Some((from, to, amount, memo)),
+            _ => None,
+        });
+        let mut found = 0;
+        for entry in lines {
+            let Some(MoneyLine::Payment { amount, .. }) = &entry.money else { continue };
+            let memo = (!entry.text.is_empty()).then_some(&entry.text);
+            let same = told.is_some_and(|(from, to, told, words)| {
+                (from.as_ref(), to.as_ref(), told) == (Some(&entry.from), Some(&entry.to), amount)
+                    && words.as_ref().filter(|words| !words.is_empty()) == memo
+            });
+            found += usize::from(same);
+        }
+        if found == times {
+            return Ok(());
+        }
+        let what = format!("it has told {times} times of {deal:?}, and its history says so {found} times");
+        Err(Violation::PaymentTold { node: self.of_market(index), what })
     }
 
     /// The words of a payment are those of whoever wanted it, on every device that was told any; and of each person one
