@@ -1,6 +1,7 @@
 //! Many seeds at once: each played twice, on every core that there is.
 
 use std::{
+    ops::Range,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,12 @@ use std::{
 
 /// Plays each seed below `seeds` twice; what came of it, in the order of the seeds.
 pub fn play_all<R: Send>(seeds: u64, play: impl Fn(u64) -> R + Sync) -> Vec<(R, R)> {
-    let next = AtomicU64::new(0);
+    play_these(0..seeds, play)
+}
+
+/// The same with any seeds that follow each other.
+pub fn play_these<R: Send>(seeds: Range<u64>, play: impl Fn(u64) -> R + Sync) -> Vec<(R, R)> {
+    let next = AtomicU64::new(seeds.start);
     let played = Mutex::new(Vec::new());
     let threads = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
@@ -18,7 +24,7 @@ pub fn play_all<R: Send>(seeds: u64, play: impl Fn(u64) -> R + Sync) -> Vec<(R, 
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= seeds.end {
                         return;
                     }
                     let pair = (play(seed), play(seed));

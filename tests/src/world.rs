@@ -251,10 +251,15 @@ impl World {
             self.trace.readable().then(|| inputs.iter().map(|i| format!("{i:?}")).collect());
         let outputs = core.handle(now, inputs);
         for line in lines.into_iter().flatten() {
-            let name = &self.nodes[index].name;
+            let name = self.called(index);
             self.trace.remark(self.now, || format!("{name} takes {line}"));
         }
         self.perform(index, outputs)
+    }
+
+    /// A node in traces: its person, and which of all machines it is.
+    fn called(&self, index: NodeIndex) -> String {
+        format!("{}/{index}", self.nodes[index].name)
     }
 
     /// One way between two participants.

@@ -208,11 +208,13 @@ impl<S: Store> Service<S> {
         let mut owed = vec![owed.handout(now)?];
         let come = |device: &&DeviceId| !roster.members.contains_key(device);
         let new: BTreeSet<DeviceId> = next.members.keys().filter(come).copied().collect();
-        if !new.is_empty() {
+        // Whoever comes back in its old place has perhaps missed them, or what it knew of them.
+        let told: BTreeSet<DeviceId> = new.iter().copied().chain(submitted.external.then_some(author)).collect();
+        if !told.is_empty() {
             // There are at most as many as were ever asked, so that later ones have other numbers.
             for (number, leave) in (LEAVES + 1..).zip(next.leaving.values().flatten().take(LEAVES_TOLD_MAX)) {
                 let item = MailItem::Leave { conversation, leave: leave.clone() };
-                let (epoch, devices) = (next.epoch, new.clone());
+                let (epoch, devices) = (next.epoch, told.clone());
                 owed.push(Owed { conversation, epoch, number, author, devices, item: &item }.handout(now)?);
             }
         }

@@ -67,7 +67,10 @@ impl Owed<'_> {
         let (welcome, key) = match self.item {
             MailItem::Welcome { welcome, .. } => (true, hash(&[b"welcome", welcome])),
             MailItem::Commit { commit, .. } => (false, commit_key(CommitHash(Sha256::digest(&**commit).into()))),
-            MailItem::Leave { leave, .. } => (false, hash(&[b"leave", &leave.leave, &leave.signature.0])),
+            // Whoever comes in anew is told again of what it was told before.
+            MailItem::Leave { leave, .. } => {
+                (false, hash(&[b"leave", &leave.leave, &leave.signature.0, &self.epoch.to_be_bytes()]))
+            }
             _ => return Err(super::malformed("nothing that a change owes")),
         };
         Ok(Handout {

@@ -245,7 +245,7 @@ impl World {
             self.directory_dies_at(point);
             return Ok(());
         }
-        let name = self.nodes[index].name.to_string();
+        let name = self.called(index);
         let text = format!("{:?} {:?}", handled.answer, handled.effects);
         self.trace.note(self.now, &|| format!("the directory answers {name} {call:?}: {text}"));
         let answer = match handled.answer {

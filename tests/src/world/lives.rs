@@ -21,9 +21,10 @@ impl World {
         let config = CoreConfig { stretch: CHEAP_STRETCH };
         let entropy = Box::new(node.entropy.clone());
         let opened = Core::open(config, node.provider.clone(), entropy, node.disk.stored(), now);
-        let name = node.name.to_string();
+        let name = self.called(index);
         let (core, outputs) =
             opened.map_err(|error| Violation::CannotOpen { node: name.clone(), error: error.to_string() })?;
+        let node = &mut self.nodes[index];
         node.start(core);
         let life = node.life;
         self.trace.note(self.now, &|| format!("{name} starts"));
@@ -37,7 +38,8 @@ impl World {
 
     /// A node dies and starts again a while later.
     pub(super) fn crash_node(&mut self, index: NodeIndex, point: Point) {
-        self.trace.note(self.now, &|| format!("{} dies: {point:?}", self.nodes[index].name));
+        let name = self.called(index);
+        self.trace.note(self.now, &|| format!("{name} dies: {point:?}"));
         self.stop_node(index);
         let node = &mut self.nodes[index];
         if let Some(before) = node.unsynced.pop_front() {

@@ -60,7 +60,7 @@ impl World {
             if self.nodes[index].life != life {
                 return Ok(());
             }
-            let name = self.nodes[index].name.to_string();
+            let name = self.called(index);
             self.trace.effect(self.now, &name, &effect);
             self.observe_device_effect(index, &effect);
             self.observe_group_effect(&effect);
@@ -78,11 +78,13 @@ impl World {
         }
         if self.chance.happens(self.weather.disk_full) {
             self.coverage.met(Case::NodeDiskFull);
-            self.trace.note(self.now, &|| format!("{} finds its disk full", self.nodes[index].name));
+            let name = self.called(index);
+            self.trace.note(self.now, &|| format!("{name} finds its disk full"));
             self.reopen_after_failure(index);
             return Ok(Commit::Ended);
         }
-        self.trace.transaction(self.now, self.nodes[index].name.as_str(), &transaction);
+        let name = self.called(index);
+        self.trace.transaction(self.now, &name, &transaction);
         if self.market.is_some() {
             self.observe_market_transaction(index, &transaction)?;
         } else if self.groups.is_some() {
@@ -176,7 +178,7 @@ impl World {
                 self.later_input(index, Span::ms(1), Input::MessageFound { token, entry });
             }
             Effect::ReportBug { what, detail } => {
-                let node = self.nodes[index].name.to_string();
+                let node = self.called(index);
                 return Err(Violation::Bug { node, what: format!("{what}: {detail}") });
             }
             Effect::ReportMisbehaviour { what, detail } => self.doubt(index, what, &detail)?,

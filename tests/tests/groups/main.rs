@@ -8,6 +8,7 @@ mod away;
 mod closing;
 mod keys;
 mod refused;
+mod returning;
 mod searching;
 mod talking;
 mod waiting;

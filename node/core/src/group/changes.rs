@@ -42,12 +42,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let after = People { policy, accounts: &accounts };
         let missed = changes(before, after, Committer::Member(own.account));
         let invited_anew = policy.role(own.account) == Role::Invited && known.policy.role(own.account) > Role::Invited;
-        let missed = missed.into_iter().flat_map(|Changed { account, change, .. }| {
-            // Nobody becomes invited who has not gone before.
-            let anew = invited_anew && account == own.account && change == MemberChange::Demoted;
-            let told = if anew { vec![MemberChange::Left, MemberChange::Invited] } else { vec![change] };
-            told.into_iter().map(move |change| Changed { account, by: account, change })
-        });
+        let missed = missed.into_iter().map(|Changed { account, change, .. }| Changed { account, by: account, change });
         let missed: Vec<Changed> = missed.collect();
         if invited_anew {
             self.fail_all_rows(id);

@@ -132,6 +132,20 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.advance_all(message, &accounts, DeliveryState::Sent, None);
     }
 
+    /// This device is in a group anew: whoever went meanwhile went unseen, and so did whoever is invited and had joined.
+    pub(super) fn fail_rows_of_the_gone(&mut self, id: ConversationId) {
+        let Some(state) = self.conversations.get(&id) else { return };
+        let gone = |row: &RowRecord| match state.role_of(row.account) {
+            Some(role) => row.counted && role == Role::Invited,
+            None => true,
+        };
+        let rows = self.outbox.of(id).flat_map(|entry| &entry.record.rows);
+        let gone: BTreeSet<AccountId> = rows.filter(|row| gone(row)).map(|row| row.account).collect();
+        for account in gone {
+            self.fail_rows(id, account);
+        }
+    }
+
     /// Somebody is in a group no more: what has not reached them does not reach them.
     pub(super) fn fail_rows(&mut self, id: ConversationId, account: AccountId) {
         let messages: Vec<MessageId> = self.outbox.of(id).map(|entry| entry.record.id).collect();

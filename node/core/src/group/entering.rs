@@ -248,6 +248,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         // Whoever was invited, fell out and has joined meanwhile is told so with what was missed.
         let told = group.known.is_some();
         self.tell_what_was_missed(id);
+        self.fail_rows_of_the_gone(id);
         if by_itself && !told && role == Some(Role::Invited) {
             self.note_own_change(id, MemberChange::Invited);
         }

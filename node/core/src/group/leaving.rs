@@ -16,7 +16,7 @@ use crate::{
     command::Failure,
     conversation::{ConversationState, submission},
     core::Core,
-    crypto::mls::Applied,
+    crypto::mls::{Applied, Conversation},
     event::{DeliveryState, MemberChange},
     input::{Answer, CallId},
     link::Purpose,
@@ -138,6 +138,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Another member asks to leave: some other member grants it by a commit.
     pub(crate) fn on_leave(&mut self, id: ConversationId, signed: SignedLeave) {
+        if self.is_of_later_epoch(id, &signed) {
+            self.report_refused(
+                "a commit is missing",
+                &"somebody asks to leave in an epoch that this device never saw",
+            );
+            return self.lose(id);
+        }
         let Some(leave) = self.check_leave(id, &signed) else { return };
         let at = self.now.plus_ms(self.grant_delay(id, leave.account));
         let Some(state) = self.conversations.get_mut(&id) else { return };
@@ -146,6 +153,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if !group.leaves.contains(&signed) {
             group.leaves.push(signed);
         }
+    }
+
+    /// Whether a request was made in an epoch that this device is not in yet. The mailbox is in order: the commit that began
+    /// it should have come before.
+    fn is_of_later_epoch(&self, id: ConversationId, signed: &SignedLeave) -> bool {
+        let state = self.conversations.get(&id).filter(|state| state.is_active());
+        let epoch = state.and_then(|state| state.group.as_ref()).map(Conversation::epoch);
+        signed.leave().is_ok_and(|leave| leave.conversation == id && epoch.is_some_and(|epoch| leave.epoch > epoch))
     }
 
     /// What a request to leave says, if a member's device signed it for its account and it still counts.

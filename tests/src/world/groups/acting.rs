@@ -178,8 +178,8 @@ impl World {
             30..37 => ("LEAVE", self.some_group(index, |_, role| role.is_some())),
             37..60 => ("INVITE", self.some_group(index, move |_, role| joined(role))),
             60..70 => ("KICK", self.some_group(index, |_, role| role >= Some(Role::Admin))),
-            70..88 => ("PROMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
-            88..92 => ("DEMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
+            70..86 => ("PROMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
+            86..92 => ("DEMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
             92..94 => return self.intrude(),
             _ => return self.found_something(index),
         };

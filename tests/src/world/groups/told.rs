@@ -1,6 +1,8 @@
 //! What a member was told of who came and went: exactly what the commits of its stays changed, in their order, once each;
 //! and what it missed in between as far as anybody can tell it afterwards.
 
+use std::collections::BTreeSet;
+
 use node_core::{
     crypto::mls::Changed,
     event::{EventKind, MemberChange},
@@ -17,9 +19,9 @@ use crate::world::{
 enum Stretch {
     /// The changes of these commits, all of them, in this order.
     Exactly(Vec<Changed>),
-    /// One of these: the device fell out in one of some epochs while its account stayed, and was told of what the commits
-    /// until then had changed, and when it was back of what had become of everybody.
-    OneOf(Vec<Vec<Changed>>),
+    /// The device fell out and came back while its account stayed, perhaps more than once within one transaction: each time
+    /// it was told of what the commits had changed that it could follow, and when it was back of what had become of everybody.
+    Missed { from: u64, to: u64, incarnations: u64 },
     /// The account was out of the group meanwhile, at least for a while: what the next commits changed, as far as they came;
     /// then how it went and came itself, what its devices missed, and what changed during stays that began and ended within
     /// one transaction.
@@ -34,7 +36,7 @@ impl World {
             for chronicle in groups.chronicles.values() {
                 let told = self.told_changes(groups, index, chronicle);
                 let Some(expected) = groups.expected(index, chronicle.id) else { continue };
-                if !matches(&expected, &told) {
+                if !matches(chronicle, &expected, &told) {
                     let what = groups.account(chronicle, &told, groups.places.stays(index, chronicle.id));
                     return Err(Violation::MemberChangeTold { node: self.of_groups(index), what });
                 }
@@ -68,10 +70,8 @@ impl Groups {
         for stay in self.places.stays(index, id) {
             let came = before.map_or(Stretch::Away { own, next: Vec::new(), all: all.clone() }, |before| {
                 if self.stayed(index, id, before.last, stay.first) {
-                    let missed = |fell: u64| {
-                        [chronicle.changes(before.last, fell), chronicle.difference(fell, stay.first)].concat()
-                    };
-                    Stretch::OneOf((before.last..=stay.first).map(missed).collect())
+                    let incarnations = stay.incarnation - before.incarnation;
+                    Stretch::Missed { from: before.last, to: stay.first, incarnations }
                 } else {
                     Stretch::Away { own, next: chronicle.changes(before.last, stay.first), all: all.clone() }
                 }
@@ -103,32 +103,66 @@ impl Groups {
 }
 
 /// Whether what was told can be cut into these stretches.
-fn matches(stretches: &[Stretch], told: &[Changed]) -> bool {
+fn matches(chronicle: &Chronicle, stretches: &[Stretch], told: &[Changed]) -> bool {
     let Some((first, rest)) = stretches.split_first() else { return told.is_empty() };
+    let rest = |told: &[Changed]| matches(chronicle, rest, told);
     match first {
-        Stretch::Exactly(changes) => told.starts_with(changes) && matches(rest, &told[changes.len()..]),
-        Stretch::OneOf(all) => {
-            all.iter().any(|changes| told.starts_with(changes) && matches(rest, &told[changes.len()..]))
+        Stretch::Exactly(changes) => told.starts_with(changes) && rest(&told[changes.len()..]),
+        Stretch::Missed { from, to, incarnations } => {
+            missed(chronicle, *from, *to, *incarnations, told).into_iter().any(|count| rest(&told[count..]))
         }
         Stretch::Away { own, next, all } => {
             let followed = told.iter().zip(next).take_while(|(told, happened)| told == happened).count();
-            (0..=followed).any(|followed| away(*own, all, rest, &told[followed..]))
+            (0..=followed).any(|followed| away((*own, false), all, &rest, &told[followed..]))
         }
     }
 }
 
-/// The same for what is told of a time that is known by its ends alone.
-fn away(own: AccountId, all: &[Changed], rest: &[Stretch], told: &[Changed]) -> bool {
-    if matches(rest, told) {
+/// How much of what was told may be of a time in which a device fell out and came back so often at most.
+fn missed(chronicle: &Chronicle, from: u64, to: u64, incarnations: u64, told: &[Changed]) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut places = BTreeSet::from([(from, 0)]);
+    for _ in 0..incarnations {
+        // As far as it could follow, and from there to wherever it came back.
+        let mut followed = places.clone();
+        for epoch in from..to {
+            let there: Vec<(u64, usize)> = followed.iter().filter(|(at, _)| *at == epoch).copied().collect();
+            let changes = chronicle.changes(epoch, epoch + 1);
+            let onward = there.into_iter().filter(|(_, count)| told[*count..].starts_with(&changes));
+            followed.extend(onward.map(|(_, count)| (epoch + 1, count + changes.len())).collect::<Vec<_>>());
+        }
+        places = followed
+            .into_iter()
+            .flat_map(|(fell, count)| (fell..=to).map(move |back| (fell, back, count)))
+            .filter_map(|(fell, back, count)| {
+                let changes = chronicle.difference(fell, back);
+                told[count..].starts_with(&changes).then_some((back, count + changes.len()))
+            })
+            .collect();
+        found.extend(places.iter().filter(|(back, _)| *back == to).map(|(_, count)| *count));
+    }
+    found
+}
+
+/// The same for what is told of a time that is known by its ends alone; and whether the account has come back in it.
+fn away(
+    (own, mut came): (AccountId, bool),
+    all: &[Changed],
+    rest: &impl Fn(&[Changed]) -> bool,
+    told: &[Changed],
+) -> bool {
+    if rest(told) {
         return true;
     }
     let Some((first, later)) = told.split_first() else { return false };
+    // Whoever has come, and perhaps gone again since, was told of what happened there while it was there.
     let arrives = first.account == own && matches!(first.change, MemberChange::Joined | MemberChange::Invited);
-    let stays = all.iter().enumerate().filter(|(_, happened)| arrives && *happened == first);
+    came |= arrives;
+    let stays = all.iter().enumerate().filter(|(_, happened)| came && *happened == first);
     let stayed = stays.into_iter().any(|(at, _)| {
         let same = told.iter().zip(&all[at..]).take_while(|(told, happened)| told == happened).count();
-        (2..=same).any(|count| away(own, all, rest, &told[count..]))
+        (1..=same).any(|count| away((own, came), &all[at + count..], rest, &told[count..]))
     });
     let role = matches!(first.change, MemberChange::Promoted | MemberChange::Demoted);
-    stayed || (first.account == own && !role || first.by == first.account) && away(own, all, rest, later)
+    stayed || (first.account == own && !role || first.by == first.account) && away((own, came), all, rest, later)
 }

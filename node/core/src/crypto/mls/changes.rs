@@ -49,11 +49,17 @@ pub struct People<'a> {
 }
 
 /// What a commit changed, whoever goes first, then whoever comes, then roles; each in the order of accounts. Another
-/// device of somebody who is there anyway is no change.
+/// device of somebody who is there anyway is no change. Nobody becomes invited who has not gone before: between epochs that
+/// are further apart, whoever is invited and had joined went and was invited again.
 #[must_use]
 pub fn changes(before: People<'_>, after: People<'_>, committer: Committer) -> Vec<Changed> {
     let (Committer::Member(author) | Committer::Joiner(author)) = committer;
-    let gone = before.accounts.difference(after.accounts).map(|account| {
+    let (was, is) =
+        (|account: &AccountId| before.policy.role(*account), |account: &AccountId| after.policy.role(*account));
+    let anew = |account: &AccountId| was(account) > Role::Invited && is(account) == Role::Invited;
+    let went = |account: &&AccountId| !after.accounts.contains(account) || anew(account);
+    let came = |account: &&AccountId| !before.accounts.contains(account) || anew(account);
+    let gone = before.accounts.iter().filter(went).map(|account| {
         // A request to leave that was granted is noted in the policy, with the epoch that it named.
         let asked = request_of(after.policy, *account);
         if asked.is_some() && asked != request_of(before.policy, *account) {
@@ -62,14 +68,14 @@ pub fn changes(before: People<'_>, after: People<'_>, committer: Committer) -> V
             Changed { account: *account, by: author, change: MemberChange::Removed }
         }
     });
-    let come = after.accounts.difference(before.accounts).map(|account| match committer {
+    let come = after.accounts.iter().filter(came).map(|account| match committer {
         Committer::Joiner(_) => Changed { account: *account, by: *account, change: MemberChange::Joined },
         Committer::Member(_) => Changed { account: *account, by: author, change: MemberChange::Invited },
     });
     let roles = after.accounts.intersection(before.accounts).filter_map(|account| {
-        let (old, new) = (before.policy.role(*account), after.policy.role(*account));
+        let (old, new) = (was(account), is(account));
         let (by, change) = match (old, new) {
-            (Role::Invited, Role::Invited) => return None,
+            (_, Role::Invited) => return None,
             (Role::Invited, _) => (*account, MemberChange::Joined),
             _ if new > old => (author, MemberChange::Promoted),
             _ if new < old => (author, MemberChange::Demoted),
@@ -194,6 +200,14 @@ mod tests {
                 vec![(MEMBER, OWNER, Promoted)],
             ),
             ("a demotion", &admin, before.clone(), all.to_vec(), owner, vec![(MEMBER, OWNER, Demoted)]),
+            (
+                "an invitation of somebody who was kicked in an epoch between",
+                &before,
+                kicked.with_invited(MEMBER).unwrap(),
+                all.to_vec(),
+                owner,
+                vec![(MEMBER, OWNER, Removed), (MEMBER, OWNER, Invited)],
+            ),
             (
                 "several at once",
                 &before,

@@ -1,0 +1,101 @@
+//! A device that had fallen out comes back: what it missed counts for what it had said before, too.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+};
+
+use node_core::event::MemberChange::{Invited, Left, Removed};
+
+use protocol::{
+    Bounded,
+    directory::{MailItem, Reply},
+};
+
+use super::*;
+
+/// How far a node was told that its messages in `team` have come towards somebody.
+fn receipts(table: &Table, seat: Seat, to: &str) -> Vec<DeliveryState> {
+    let state = |kind| match kind {
+        EventKind::Receipt { to: user, state, group: Some(group), .. }
+            if group == named("team") && user == named(to) =>
+        {
+            Some(state)
+        }
+        _ => None,
+    };
+    table.events(seat).into_iter().filter_map(state).collect()
+}
+
+/// Keeps commits from a seat, for good, for as long as the cell says so.
+fn withhold_commits(table: &mut Table, from: Seat) -> Rc<Cell<bool>> {
+    let (withholding, withheld) = (Rc::new(Cell::new(true)), RefCell::new(BTreeSet::new()));
+    let still = Rc::clone(&withholding);
+    table.serve(Box::new(move |seat, _, answer| match answer {
+        Ok(Reply::Mail { items, more }) if seat == from => {
+            let is_commit = |item: &MailItem| matches!(item, MailItem::Commit { .. });
+            let commits = items.iter().filter(|(_, item)| still.get() && is_commit(item)).map(|(cursor, _)| *cursor);
+            withheld.borrow_mut().extend(commits);
+            let given = items.into_iter().filter(|(cursor, _)| !withheld.borrow().contains(cursor)).collect();
+            Ok(Reply::Mail { items: Bounded::new(given).unwrap_or_default(), more })
+        }
+        answer => answer,
+    }));
+    withholding
+}
+
+/// Alice says something while carol is away; then carol is kicked, unseen by alice, from whom commits are kept back.
+fn kicked_unseen(table: &mut Table) -> (Vec<Seat>, Rc<Cell<bool>>) {
+    let seats = team(table, &["alice", "bob", "carol"]);
+    let (alice, bob, carol) = (seats[0], seats[1], seats[2]);
+    must(table, alice, "PROMOTE team bob");
+    table.pass(5_000);
+    table.sleep(carol);
+    let said = must(table, alice, "SAY team are you there?");
+    assert!(recipients(said).contains(&("carol".to_owned(), DeliveryState::Sent)));
+    table.pass(5_000);
+    let withholding = withhold_commits(table, alice);
+    must(table, bob, "KICK team carol");
+    table.pass(5_000);
+    (seats, withholding)
+}
+
+#[test]
+fn what_was_for_somebody_who_went_unseen_has_failed_for_whoever_comes_back() {
+    let mut table = Table::new();
+    let (seats, withholding) = kicked_unseen(&mut table);
+    table.pass(5_000);
+    withholding.set(false);
+    must(&mut table, seats[1], "SAY team who is here?");
+    table.pass(60_000);
+    assert_eq!(heard(&table, seats[0]).last(), Some(&pair("bob", "who is here?")));
+    assert_eq!(changes(&table, seats[0]).last(), Some(&told("carol", "carol", Removed)));
+    assert_eq!(receipts(&table, seats[0], "carol").last(), Some(&DeliveryState::Failed));
+}
+
+#[test]
+fn what_was_for_somebody_who_went_unseen_and_is_invited_again_has_failed_too() {
+    let mut table = Table::new();
+    let (seats, withholding) = kicked_unseen(&mut table);
+    must(&mut table, seats[1], "INVITE team carol");
+    table.pass(5_000);
+    withholding.set(false);
+    must(&mut table, seats[1], "SAY team who is here?");
+    table.pass(60_000);
+    let seen = changes(&table, seats[0]);
+    assert_eq!(seen[seen.len() - 2..], [told("carol", "carol", Removed), told("carol", "carol", Invited)]);
+    assert_eq!(receipts(&table, seats[0], "carol").last(), Some(&DeliveryState::Failed));
+}
+
+#[test]
+fn a_request_to_leave_shows_that_a_commit_is_missing_and_is_granted_by_whoever_is_back() {
+    let mut table = Table::new();
+    let (seats, withholding) = kicked_unseen(&mut table);
+    withholding.set(false);
+    must(&mut table, seats[1], "LEAVE team");
+    table.pass(60_000);
+    assert_eq!(members(&mut table, seats[0]), [("alice".to_owned(), Role::Owner)]);
+    let seen = changes(&table, seats[0]);
+    assert_eq!(seen[seen.len() - 2..], [told("carol", "carol", Removed), told("bob", "bob", Left)]);
+}
