@@ -108,6 +108,10 @@ bytes_newtype!(
     RequestId, 16
 );
 bytes_newtype!(
+    /// One offered file or folder, drawn at random by whoever offers it.
+    FileId, 16
+);
+bytes_newtype!(
     /// What a memo and the names beside it were when they were signed (see [`crate::money::MemoOpening`]).
     MemoCommitment, 32
 );

@@ -2,7 +2,7 @@
 //!
 //! Participants: a **node** (one device of one account), the **directory**, and another node as **peer**. Node and
 //! directory exchange [`directory::Request`], [`directory::Reply`] and [`directory::Push`]; two nodes exchange
-//! [`peer::PeerFrame`]. Each value is one frame (see [`frame`]): a length, checked against the receiver's limit before
+//! [`peer::PeerFrame`], and the bytes of files beside them ([`file::stream`]). Each value is one frame (see [`frame`]): a length, checked against the receiver's limit before
 //! anything is allocated, then postcard, in which trailing bytes are refused.
 //!
 //! This crate knows neither clocks nor sockets nor keys: it says what bytes mean and how long they may be.
@@ -11,6 +11,7 @@
 pub mod bounded;
 pub mod certificate;
 pub mod directory;
+pub mod file;
 pub mod frame;
 pub mod ids;
 pub mod limits;
@@ -21,7 +22,7 @@ pub mod policy;
 
 pub use bounded::{Bounded, BoundedBytes, BoundedText};
 pub use ids::{
-    AccountId, CommitHash, ConversationId, DeviceId, Fingerprint, LedgerId, MemoCommitment, MessageId, OrderId,
+    AccountId, CommitHash, ConversationId, DeviceId, FileId, Fingerprint, LedgerId, MemoCommitment, MessageId, OrderId,
     PublicKey, RequestId, Signature, Timestamp,
 };
 pub use name::Name;

@@ -119,3 +119,34 @@ pub const REQUESTS_OPEN_PAIR_MAX: usize = 64;
 pub const REFUSED_ORDERS_PER_HOUR: u32 = 600;
 /// Longest reason in words of a request's end.
 pub const CLOSING_REASON_MAX: usize = 1_024;
+/// Longest file name that is offered, in bytes: four times what file systems take, so that whoever receives one cuts it and
+/// says so, rather than to refuse the file.
+pub const FILE_NAME_MAX: usize = 1_024;
+/// Longest caption of a file: a short text beside it, not in its place.
+pub const CAPTION_MAX: usize = 4_096;
+/// Longest reason in words for which a file was declined, or did not arrive.
+pub const FILE_REASON_MAX: usize = 1_024;
+/// Shortest length of a file's chunks: with its envelope, one fits into a message.
+pub const CHUNK_LENGTH_MIN: u32 = 16 * 1024;
+/// Longest length of a file's chunks: what one transfer has in memory is a few of them.
+pub const CHUNK_LENGTH_MAX: u32 = 1024 * 1024;
+/// Chunks of one file, or of one folder's files together: 16 TiB of the longest, and far below what one key may seal.
+pub const FILE_CHUNKS_MAX: u64 = 1 << 24;
+/// Files and folders within one offered folder: what a large working copy has, and little enough to be held in memory.
+pub const MANIFEST_ENTRIES_MAX: usize = 65_536;
+/// Longest manifest of a folder: over a hundred bytes for each of the most entries.
+pub const MANIFEST_MAX: u32 = 8 * 1024 * 1024;
+/// Longest path within a folder, in bytes.
+pub const FILE_PATH_MAX: usize = 4_096;
+/// Deepest path within a folder: a tree that no tool can walk any more helps nobody.
+pub const FILE_DEPTH_MAX: usize = 64;
+/// Longest frame on a file's stream; chunks are no frames.
+pub const FILE_FRAME_MAX: usize = 256;
+/// Streams of files that one side of a peer connection serves at a time: with the window of each, they leave room in the
+/// connection's for the messages.
+pub const FILE_STREAMS_MAX: usize = 3;
+/// Bytes of chunks that one side of a peer connection has sent, or written, before the other said that it took them in: a
+/// part of the connection's send window, so that messages always find room in it.
+pub const FILE_UNTAKEN_MAX: u32 = 6 * 1024 * 1024;
+/// How long an offer stands, in milliseconds: thirty days.
+pub const OFFER_LIFETIME_MS: u64 = 30 * 24 * 3_600 * 1_000;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, RequestId, Timestamp,
     certificate::{Certificate, SignedDeviceList, SignedReceipt},
+    file::{FileNotice, FileOffer},
     limits::{CIPHERTEXT_MAX, CLOSING_REASON_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
     money::{Amount, ClosingKind, MemoOpening, SettledEntry, SignedOrder, SignedRequest, VouchedCheckpoint},
 };
@@ -120,6 +121,10 @@ pub enum Body {
     Request(Box<RequestNotice>),
     /// The sender ended a request of or to the recipient, and why: the ledger knows no reasons.
     Closed(ClosedNotice),
+    /// The sender offers a file or a folder.
+    FileOffer(Box<FileOffer>),
+    /// A word about an offer in this conversation.
+    FileNotice(FileNotice),
 }
 
 /// A payment, told by its payer.

@@ -48,7 +48,23 @@ fn table() -> String {
     push_all(&mut table, "mail-item", &samples::mail_items());
     push_all(&mut table, "role", &samples::roles());
     push_money(&mut table);
+    push_files(&mut table);
     table
+}
+
+fn push_files(table: &mut String) {
+    use samples::files;
+    push_all(table, "file-offer", &[files::offer()]);
+    push_all(table, "file-notice", &[files::notice()]);
+    push_all(table, "file-shape", &files::shapes());
+    push_all(table, "file-word", &files::words());
+    push_all(table, "manifest", &[files::manifest()]);
+    let [manifest, chunks] = [0, 1].map(|at| files::fetches().swap_remove(at));
+    push_all(table, "file-fetch-manifest", &[manifest]);
+    push_all(table, "file-fetch-chunks", &[chunks]);
+    push_all(table, "file-grant", &files::grants());
+    push_all(table, "file-refusal", &files::refusals());
+    push_all(table, "file-taken", &[files::taken()]);
 }
 
 fn push_money(table: &mut String) {

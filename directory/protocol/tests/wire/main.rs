@@ -5,6 +5,7 @@
 #![expect(clippy::assertions_on_constants, reason = "limits are constants, and their relations are what is tested")]
 
 mod bounds;
+mod files;
 mod golden;
 mod money;
 mod samples;

@@ -1,5 +1,7 @@
 //! One value of each variant that crosses a wire, with every field distinguishable.
 
+#[path = "samples/files.rs"]
+pub(crate) mod files;
 #[path = "samples/money.rs"]
 pub(crate) mod money;
 
@@ -299,6 +301,8 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::Payment(Box::new(money::payment_notice())),
         Body::Request(Box::new(money::request_notice())),
         Body::Closed(money::closed_notice()),
+        Body::FileOffer(Box::new(files::offer())),
+        Body::FileNotice(files::notice()),
     ]
 }
 

@@ -53,6 +53,13 @@ fn every_variant_comes_back_whole_and_neither_short_nor_long() {
     check(&samples::money::entries());
     check(&[samples::money::checkpoint()]);
     check(&[samples::money::receipt_key()]);
+    check(&[samples::files::offer()]);
+    check(&[samples::files::notice()]);
+    check(&samples::files::shapes());
+    check(&[samples::files::manifest()]);
+    check(&samples::files::fetches());
+    check(&samples::files::grants());
+    check(&[samples::files::taken()]);
 }
 
 #[test]
