@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows conversations' bookkeeping, people or the directory; nothing outside here knows the libraries.
 
+pub mod file;
 pub mod keys;
 pub mod mls;
 pub mod receipt;

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::FileId;
 
+/// Bytes of the tag at the end of each sealed chunk.
+pub const TAG_LENGTH: usize = 16;
+
 /// What the recipient wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFetch {
