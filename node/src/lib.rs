@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod driver;
+pub mod files;
 pub mod language;
 pub mod logging;
 pub mod net;

@@ -133,9 +133,9 @@ pub const CHUNK_LENGTH_MAX: u32 = 1024 * 1024;
 /// Chunks of one file, or of one folder's files together: 16 TiB of the longest, and far below what one key may seal.
 pub const FILE_CHUNKS_MAX: u64 = 1 << 24;
 /// Files and folders within one offered folder: what a large working copy has, and little enough to be held in memory.
-pub const MANIFEST_ENTRIES_MAX: usize = 65_536;
+pub const MANIFEST_ENTRIES_MAX: usize = 32_768;
 /// Longest manifest of a folder: over a hundred bytes for each of the most entries.
-pub const MANIFEST_MAX: u32 = 8 * 1024 * 1024;
+pub const MANIFEST_MAX: u32 = 4 * 1024 * 1024;
 /// Longest path within a folder, in bytes.
 pub const FILE_PATH_MAX: usize = 4_096;
 /// Deepest path within a folder: a tree that no tool can walk any more helps nobody.

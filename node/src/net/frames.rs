@@ -2,7 +2,7 @@
 //! one piece. The layout of a frame and its limits are `protocol::frame`'s.
 
 use protocol::frame::{self, FrameError, HEADER_LENGTH};
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Bytes taken from a stream at once: many small frames, or a few long ones.
@@ -82,6 +82,25 @@ impl FrameReader {
         self.start = 0;
         Ok(None)
     }
+}
+
+/// Reads one frame and not a byte more, from a stream on which something else follows.
+///
+/// # Errors
+/// [`FrameReadError`]; the stream is of no use afterwards.
+pub async fn read_frame<T: DeserializeOwned>(stream: &mut RecvStream, limit: usize) -> Result<T, FrameReadError> {
+    let mut header = [0; HEADER_LENGTH];
+    fill(stream, &mut header).await?;
+    let mut body = vec![0; frame::body_length(header, limit)?];
+    fill(stream, &mut body).await?;
+    Ok(frame::decode_body(&body, limit)?)
+}
+
+async fn fill(stream: &mut RecvStream, buffer: &mut [u8]) -> Result<(), FrameReadError> {
+    stream.read_exact(buffer).await.map_err(|error| match error {
+        ReadExactError::FinishedEarly(_) => FrameReadError::Truncated,
+        ReadExactError::ReadError(error) => error.into(),
+    })
 }
 
 /// Writes frames together with one call of the stream.

@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod directory;
 pub mod endpoint;
+pub mod file;
 pub mod frames;
 pub mod peer;
 pub mod tls;

@@ -12,6 +12,7 @@ mod remote;
 mod text;
 
 pub use json::{event_json, failure_json, outcome_json};
+pub(crate) use remote::is_unseen;
 pub use remote::visible;
 pub use text::{Style, event_text, failure_text, outcome_text};
 

@@ -181,7 +181,7 @@ proptest! {
 #[test]
 fn every_single_character_of_unicode_is_judged_as_unicode_judges_it() {
     for c in '\0'..=char::MAX {
-        let judged = remote::is_unseen(c);
+        let judged = is_unseen(c);
         assert_eq!(judged, ACTS_UPON_A_SCREEN.is_match(c.encode_utf8(&mut [0; 4])), "{:x}", u32::from(c));
     }
 }

@@ -33,7 +33,7 @@ fn is_noncharacter(c: char) -> bool {
 }
 
 /// Whether a character must not reach a screen as it is.
-pub(super) fn is_unseen(c: char) -> bool {
+pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control() || is_noncharacter(c) || FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 

@@ -77,7 +77,7 @@ fn json_carries_text_exactly_with_no_raw_format_character() {
     let start = r#"{"v":1,"seq":6,"at":"2026-01-31T10:42:07.120Z","actor":"alice","event":"message","id":"m12","uid":"#;
     assert!(line.starts_with(start), "{line}");
     assert!(line.contains("\\u202e") && line.contains("\\u009b") && line.contains("\\udb40\\udc41"), "{line}");
-    assert!(line.chars().all(|c| !remote::is_unseen(c)), "{line}");
+    assert!(line.chars().all(|c| !is_unseen(c)), "{line}");
     let read: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(read["text"], HOSTILE);
     assert_eq!(read.get("gap"), None, "what does not apply is absent");

@@ -59,24 +59,25 @@ pub struct FileTaken {
     pub below: u64,
 }
 
-/// Why no more bytes come, or are wanted; also the error code of a stream that is ended. Append-only.
+/// Why no more bytes come, or are wanted; also the error code of a stream that is ended, where zero says nothing: so a
+/// stream ends of which its program has let go. Append-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum FileRefusal {
     /// There is no such offer here, or it was not made to whoever asks.
-    Unknown = 0,
+    Unknown = 1,
     /// The offer is cancelled or expired.
-    Withdrawn = 1,
+    Withdrawn = 2,
     /// What was offered is not what is on the disk any more.
-    Changed = 2,
+    Changed = 3,
     /// What was offered can't be read.
-    Unreadable = 3,
+    Unreadable = 4,
     /// Too many files are sent at once; to be asked again later.
-    Busy = 4,
+    Busy = 5,
     /// The recipient wants no more of it now.
-    Unwanted = 5,
+    Unwanted = 6,
     /// What came is not what the protocol or the offer says.
-    Malformed = 6,
+    Malformed = 7,
 }
 
 impl FileRefusal {
@@ -90,13 +91,13 @@ impl FileRefusal {
     #[must_use]
     pub const fn from_code(code: u64) -> Option<Self> {
         match code {
-            0 => Some(Self::Unknown),
-            1 => Some(Self::Withdrawn),
-            2 => Some(Self::Changed),
-            3 => Some(Self::Unreadable),
-            4 => Some(Self::Busy),
-            5 => Some(Self::Unwanted),
-            6 => Some(Self::Malformed),
+            1 => Some(Self::Unknown),
+            2 => Some(Self::Withdrawn),
+            3 => Some(Self::Changed),
+            4 => Some(Self::Unreadable),
+            5 => Some(Self::Busy),
+            6 => Some(Self::Unwanted),
+            7 => Some(Self::Malformed),
             _ => None,
         }
     }

@@ -116,7 +116,9 @@ fn every_frame_of_a_files_stream_fits_its_limit_and_codes_come_back() {
     for refusal in files::refusals() {
         assert_eq!(FileRefusal::from_code(u64::from(refusal.code())), Some(refusal));
     }
-    assert_eq!(FileRefusal::from_code(7), None);
+    for code in [0, 8, u64::MAX] {
+        assert_eq!(FileRefusal::from_code(code), None);
+    }
 }
 
 #[test]

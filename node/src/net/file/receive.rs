@@ -1,0 +1,101 @@
+//! Receiving what was offered, from the first byte or from where it stopped to its name in the inbox.
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
+
+use protocol::file::{
+    FileOffer, FileShape,
+    manifest::Manifest,
+    stream::{FileFetch, FilePart},
+};
+use quinn::Connection;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::{FetchError, Fetching, fetch};
+use crate::files::{
+    ReceiveError,
+    layout::Layout,
+    partial::{Partial, Progress},
+    place::{Place, Wanted},
+};
+
+/// What is received, and where it goes.
+#[derive(Debug, Clone)]
+pub struct Receiving {
+    /// What was offered.
+    pub offer: FileOffer,
+    /// In which folder.
+    pub place: Arc<Place>,
+    /// What it is to be called, if the person here said so; else as it was offered, as far as that is free.
+    pub name: Option<OsString>,
+    /// Follows what is written, in chunks.
+    pub taken: watch::Sender<u64>,
+    /// Ends it; what there is of it stays.
+    pub cancelled: CancellationToken,
+}
+
+impl Receiving {
+    /// Receives all that is missing and names it.
+    ///
+    /// # Errors
+    /// [`FetchError`]; what there is stays on the disk, and another call goes on from there.
+    pub async fn run(self, connection: &Connection) -> Result<PathBuf, FetchError> {
+        let layout = Arc::new(self.layout(connection).await?);
+        let (place, file, chunking) = (self.place.clone(), self.offer.file, self.offer.chunking);
+        let mut partial = blocking(move || Partial::open(place, file, layout, chunking)).await?;
+        while !partial.is_whole() {
+            let from = partial.next_chunk();
+            self.taken.send_replace(from);
+            let fetching = self.fetching(FilePart::Chunks, from);
+            let (back, result) = fetch(connection, &fetching, partial, &self.taken, &self.cancelled).await;
+            let progress = result?;
+            partial = back.ok_or_else(|| FetchError::Lost("the thread that wrote it has failed".to_owned()))?;
+            if progress == Progress::Taken && !partial.is_whole() {
+                return Err(ReceiveError::Unsound.into());
+            }
+        }
+        let Self { offer, name, .. } = self;
+        blocking(move || partial.keep(name.as_deref().map_or(Wanted::Hint(&offer.name), Wanted::Exactly))).await
+    }
+
+    /// What is to be made; of a folder its list says so, which is fetched if it is not here.
+    async fn layout(&self, connection: &Connection) -> Result<Layout, FetchError> {
+        let FileOffer { file, shape, chunking, sha256, .. } = self.offer;
+        let FileShape::Folder { manifest } = shape else { return Ok(Layout::of_file(chunking.bytes(), sha256)) };
+        let place = self.place.clone();
+        let kept = blocking(move || Partial::manifest(&place, file, sha256)).await?;
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None => {
+                let chunking = chunking.of_manifest(manifest);
+                let fetching = Fetching { chunking, ..self.fetching(FilePart::Manifest, 0) };
+                let (progress, _) = watch::channel(0);
+                let (bytes, result) = fetch(connection, &fetching, Vec::new(), &progress, &self.cancelled).await;
+                result?;
+                let bytes = bytes.unwrap_or_default();
+                if Sha256::digest(&bytes).as_slice() != sha256 {
+                    return Err(ReceiveError::Mismatch.into());
+                }
+                let place = self.place.clone();
+                blocking(move || Partial::keep_manifest(&place, file, &bytes).map(|()| bytes)).await?
+            }
+        };
+        let manifest = Manifest::from_bytes(&bytes).map_err(|_| ReceiveError::Unsound)?;
+        Ok(Layout::of_folder(&manifest, chunking.bytes())?)
+    }
+
+    fn fetching(&self, part: FilePart, from: u64) -> Fetching {
+        let fetch = FileFetch { file: self.offer.file, part, from };
+        Fetching { secret: self.offer.secret.clone(), fetch, chunking: self.offer.chunking }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReceiveError> + Send + 'static,
+) -> Result<T, FetchError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(FetchError::Lost(error.to_string())),
+    }
+}
