@@ -30,6 +30,7 @@ mod receipts;
 mod records;
 pub mod stored;
 pub mod stretch;
+pub mod transfer;
 pub mod trust;
 
 pub use self::{

@@ -1,0 +1,343 @@
+//! Files that are offered, accepted, under way and done with: who may have what, and what is to be done next.
+//!
+//! It owns the records of all transfers and decides about them: no I/O, no clock, no keys, no conversations. What is to
+//! follow from a call is told as [`Act`]s, in order, to be performed once the records are durable. The bytes themselves are
+//! carried outside; how far a file has come is what the disk of its recipient says, so that no record of it can be wrong.
+//!
+//! Whoever offers keeps a state for each recipient; whoever is offered something keeps one. States only go forward, but for
+//! one step: what failed for a reason of this machine can be accepted again.
+
+mod incoming;
+mod outgoing;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::{
+    AccountId, ConversationId, DeviceId, FileId, Timestamp,
+    file::{FileNotice, FileOffer, FileWord, stream::FileRefusal},
+    frame::FrameError,
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    incoming::OfferedBy,
+    outgoing::Grant,
+    state::{TransferRefusal, TransferState},
+};
+use crate::{flow::Flow, records};
+
+/// Offers to this node that wait for its person at a time, from one account: whoever offers more is not heard until some of
+/// them are answered.
+pub const OFFERS_OPEN_MAX: usize = 64;
+/// Transfers that are remembered, those that are over too: FILES shows the latest of them, the oldest ended are forgotten.
+pub const TRANSFERS_MAX: usize = 4_096;
+/// Files that are received at the same time, from everybody together: more of them would only share what one has.
+pub const RECEIVING_MAX: usize = 4;
+
+/// A transfer as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The number of its short id.
+    pub number: u64,
+    /// What is offered.
+    pub offer: FileOffer,
+    /// Where it was offered.
+    pub conversation: ConversationId,
+    /// When that was, by this node's clock.
+    pub at: Timestamp,
+    /// Which side this node is on.
+    pub side: Side,
+}
+
+/// Which side of a transfer this node is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Side {
+    /// It offers.
+    Outgoing {
+        /// To whom, and how far each of them is.
+        recipients: Vec<(AccountId, TransferState)>,
+    },
+    /// It may have it.
+    Incoming {
+        /// Who offers.
+        from: AccountId,
+        /// The device that has it.
+        device: DeviceId,
+        /// How far it is.
+        state: TransferState,
+        /// Where the person here wants it, if not in the inbox under its own name.
+        target: Option<String>,
+        /// Where it is, once it is there.
+        path: Option<String>,
+    },
+}
+
+impl Transfer {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match &self.side {
+            Side::Outgoing { recipients } => recipients.iter().all(|(_, state)| state.is_over()),
+            Side::Incoming { state, .. } => state.is_over(),
+        }
+    }
+
+    /// Whether nothing more can be done with it either: what failed here may be accepted again, and has left something on
+    /// the disk until it is cancelled or expires.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_over() && !matches!(self.side, Side::Incoming { state: TransferState::Failed, .. })
+    }
+}
+
+/// Something that is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Say something in the conversation.
+    Say {
+        /// In which.
+        conversation: ConversationId,
+        /// What.
+        notice: FileNotice,
+    },
+    /// Tell the person.
+    Show {
+        /// Of which transfer.
+        file: FileId,
+        /// Who brought it about, or whose state it is where this node offers.
+        account: AccountId,
+        /// The state.
+        state: TransferState,
+        /// Why, if somebody said so.
+        reason: Option<String>,
+    },
+    /// Begin to receive it, or go on.
+    Receive {
+        /// What.
+        file: FileId,
+        /// From which device.
+        device: DeviceId,
+    },
+    /// Receive it no more.
+    StopReceiving {
+        /// What.
+        file: FileId,
+    },
+    /// Send it no more: to one account, or to anybody.
+    StopServing {
+        /// What.
+        file: FileId,
+        /// To whom.
+        account: Option<AccountId>,
+    },
+    /// Remove what there is of it from the disk.
+    Discard {
+        /// What.
+        file: FileId,
+        /// Where it was to be, if not in the inbox.
+        target: Option<String>,
+    },
+    /// Forget what leads to the offered file.
+    ForgetSource {
+        /// What.
+        file: FileId,
+    },
+}
+
+/// Why receiving stopped before everything was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// The connection is gone: it goes on when there is another.
+    Lost,
+    /// The sender sends nothing, or nothing more.
+    Refused(FileRefusal),
+    /// It is not what was offered.
+    Mismatch(String),
+    /// This machine's disk refuses, in words for the person.
+    Disk(String),
+}
+
+/// All transfers of a node.
+#[derive(Debug, Default)]
+pub struct Transfers {
+    all: BTreeMap<FileId, Transfer>,
+    by_number: BTreeMap<u64, FileId>,
+    last_number: u64,
+    changed: BTreeSet<FileId>,
+    /// What is being received, and from which device.
+    receiving: BTreeMap<FileId, DeviceId>,
+    /// When to try again what stopped.
+    again: BTreeMap<FileId, Flow>,
+}
+
+impl Transfers {
+    /// Those that were stored: values as [`Transfers::changes`] gave them.
+    ///
+    /// # Errors
+    /// [`FrameError`] if one can't be read.
+    pub fn load<'a>(stored: impl Iterator<Item = &'a [u8]>) -> Result<Self, FrameError> {
+        let mut transfers = Self::default();
+        for value in stored {
+            let transfer: Transfer = records::decode(value)?;
+            transfers.insert(transfer);
+        }
+        transfers.changed.clear();
+        Ok(transfers)
+    }
+
+    /// What is to be stored since the last call: a value under each file's id, or none any more.
+    ///
+    /// # Errors
+    /// [`FrameError`]; a bug.
+    pub fn changes(&mut self) -> Result<Vec<(FileId, Option<Vec<u8>>)>, FrameError> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.map(|file| Ok((file, self.all.get(&file).map(records::encode).transpose()?))).collect()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, file: FileId) -> Option<&Transfer> {
+        self.all.get(&file)
+    }
+
+    /// The one that has this short number.
+    #[must_use]
+    pub fn by_number(&self, number: u64) -> Option<FileId> {
+        self.by_number.get(&number).copied()
+    }
+
+    /// All of them, in the order in which they were offered.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = (FileId, &Transfer)> {
+        self.by_number.values().filter_map(|file| self.all.get(file).map(|transfer| (*file, transfer)))
+    }
+
+    /// Ends what has expired.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Act> {
+        let due = |transfer: &Transfer| transfer.offer.expires <= now && !transfer.is_settled();
+        let due: Vec<FileId> = self.all.iter().filter(|(_, transfer)| due(transfer)).map(|(file, _)| *file).collect();
+        due.into_iter().flat_map(|file| self.end(file, TransferState::Expired, None)).collect()
+    }
+
+    /// When something is to be looked at again, if time alone brings that about.
+    #[must_use]
+    pub fn timer(&self) -> Option<Timestamp> {
+        let expiries =
+            self.all.values().filter(|transfer| !transfer.is_settled()).map(|transfer| transfer.offer.expires);
+        expiries.chain(self.again.values().filter_map(Flow::due)).min()
+    }
+
+    /// Cancels: what one offers for everybody, what one is offered for oneself.
+    ///
+    /// # Errors
+    /// [`TransferRefusal`] if there is no such transfer, or it is over.
+    pub fn cancel(&mut self, file: FileId) -> Result<Vec<Act>, TransferRefusal> {
+        let transfer = self.all.get(&file).ok_or(TransferRefusal::Unknown)?;
+        if transfer.is_settled() {
+            return Err(TransferRefusal::Over(last_state(transfer)));
+        }
+        let said = Act::Say { conversation: transfer.conversation, notice: notice(file, FileWord::Cancelled, "") };
+        let ended = self.end(file, TransferState::Cancelled, None).into_iter();
+        // What a person does themselves need not be told to them.
+        Ok(std::iter::once(said).chain(ended.filter(|act| !matches!(act, Act::Show { .. }))).collect())
+    }
+
+    /// Takes what somebody in the conversation says about an offer; `own` is this node's account. What nobody may say, or what
+    /// is late, changes nothing.
+    pub fn take_notice(
+        &mut self,
+        own: AccountId,
+        conversation: ConversationId,
+        from: AccountId,
+        notice: &FileNotice,
+    ) -> Vec<Act> {
+        let Some(transfer) = self.all.get(&notice.file).filter(|transfer| transfer.conversation == conversation) else {
+            return Vec::new();
+        };
+        match (&transfer.side, notice.word) {
+            (Side::Outgoing { .. }, _) => self.take_answer(from, notice),
+            (Side::Incoming { from: offering, .. }, FileWord::Cancelled) if *offering == from => {
+                self.end(notice.file, TransferState::Cancelled, reason(notice))
+            }
+            (Side::Incoming { from: offering, .. }, FileWord::Failed) if *offering == from => {
+                self.end(notice.file, TransferState::Failed, reason(notice))
+            }
+            // The person has said so on another of their devices.
+            (Side::Incoming { state: TransferState::Offered, .. }, FileWord::Declined) if from == own => {
+                self.end(notice.file, TransferState::Declined, reason(notice))
+            }
+            // What other recipients say is for whoever offers.
+            (Side::Incoming { .. }, _) => Vec::new(),
+        }
+    }
+
+    fn insert(&mut self, transfer: Transfer) {
+        let file = transfer.offer.file;
+        self.last_number = self.last_number.max(transfer.number);
+        self.by_number.insert(transfer.number, file);
+        self.all.insert(file, transfer);
+        self.changed.insert(file);
+        self.forget_oldest();
+    }
+
+    /// Keeps as many as are remembered; what is not over stays.
+    fn forget_oldest(&mut self) {
+        while self.all.len() > TRANSFERS_MAX {
+            let settled = |file: &FileId| self.all.get(file).is_none_or(Transfer::is_settled);
+            let Some((number, file)) = self.by_number.iter().find(|(_, file)| settled(file)).map(|(n, f)| (*n, *f))
+            else {
+                return;
+            };
+            self.by_number.remove(&number);
+            self.all.remove(&file);
+            self.changed.insert(file);
+        }
+    }
+
+    /// Ends whatever of it is not over, in this state.
+    fn end(&mut self, file: FileId, state: TransferState, reason: Option<String>) -> Vec<Act> {
+        let Some(transfer) = self.all.get_mut(&file) else { return Vec::new() };
+        let mut acts = Vec::new();
+        match &mut transfer.side {
+            Side::Outgoing { recipients } => {
+                for (account, theirs) in recipients.iter_mut().filter(|(_, state)| !state.is_over()) {
+                    *theirs = state;
+                    acts.push(Act::Show { file, account: *account, state, reason: reason.clone() });
+                }
+                acts.push(Act::StopServing { file, account: None });
+                acts.push(Act::ForgetSource { file });
+            }
+            Side::Incoming { from, .. } => {
+                let from = *from;
+                return self.end_incoming(file, from, state, reason);
+            }
+        }
+        self.changed.insert(file);
+        acts
+    }
+}
+
+/// The state in which a transfer that is over came to its end; of several recipients the first one's.
+fn last_state(transfer: &Transfer) -> TransferState {
+    match &transfer.side {
+        Side::Outgoing { recipients } => recipients.first().map_or(TransferState::Cancelled, |(_, state)| *state),
+        Side::Incoming { state, .. } => *state,
+    }
+}
+
+fn reason(notice: &FileNotice) -> Option<String> {
+    (!notice.reason.is_empty()).then(|| notice.reason.to_string())
+}
+
+/// A notice; of a reason that is too long the beginning.
+fn notice(file: FileId, word: FileWord, reason: &str) -> FileNotice {
+    let mut length = reason.len().min(protocol::limits::FILE_REASON_MAX);
+    while !reason.is_char_boundary(length) {
+        length -= 1;
+    }
+    let reason = reason.get(..length).unwrap_or_default().to_owned();
+    FileNotice { file, word, reason: protocol::BoundedText::new(reason).unwrap_or_default() }
+}

@@ -1,0 +1,225 @@
+//! What is offered to this node: accepted by its person or by a limit that they set, received, or not.
+
+use protocol::{
+    AccountId, ConversationId, DeviceId, FileId, Timestamp,
+    file::{FileOffer, FileWord, stream::FileRefusal},
+    limits::{FILE_STREAMS_MAX, OFFER_LIFETIME_MS},
+};
+
+use super::{
+    Act, OFFERS_OPEN_MAX, RECEIVING_MAX, Side, Stopped, Transfer, TransferRefusal, TransferState, Transfers, notice,
+};
+
+/// Where an offer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferedBy {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Who offers.
+    pub account: AccountId,
+    /// The device that has it.
+    pub device: DeviceId,
+    /// Up to how many bytes the person here takes from them without being asked.
+    pub unasked: Option<u64>,
+}
+
+impl Transfers {
+    /// Takes an offer; `own` is this node's account. One that is known already, has expired, or is too many from one account
+    /// changes nothing.
+    pub fn take_offer(&mut self, now: Timestamp, own: AccountId, by: OfferedBy, offer: FileOffer) -> Vec<Act> {
+        let file = offer.file;
+        let waits = |transfer: &&Transfer| matches!(transfer.side, Side::Incoming { from, state: TransferState::Offered, .. } if from == by.account);
+        let too_many = self.all.values().filter(waits).count() >= OFFERS_OPEN_MAX;
+        if self.all.contains_key(&file) || offer.expires <= now || too_many {
+            return Vec::new();
+        }
+        // The sender's clock may be anywhere; no offer stands for longer than one may.
+        let expires = offer.expires.min(now.plus_ms(OFFER_LIFETIME_MS));
+        let offer = FileOffer { expires, ..offer };
+        let unasked = by.unasked.is_some_and(|limit| offer.chunking.bytes() <= limit);
+        let state = TransferState::Offered;
+        let side = Side::Incoming { from: by.account, device: by.device, state, target: None, path: None };
+        let number = self.last_number + 1;
+        self.insert(Transfer { number, offer, conversation: by.conversation, at: now, side });
+        let mut acts = vec![Act::Show { file, account: by.account, state, reason: None }];
+        if unasked {
+            acts.extend(self.accept(file, None).unwrap_or_default());
+            acts.push(Act::Show { file, account: own, state: TransferState::Accepted, reason: None });
+        }
+        acts
+    }
+
+    /// The person wants it. What failed here can be wanted again.
+    ///
+    /// # Errors
+    /// [`TransferRefusal`].
+    pub fn accept(&mut self, file: FileId, wanted: Option<String>) -> Result<Vec<Act>, TransferRefusal> {
+        let transfer = self.all.get_mut(&file).ok_or(TransferRefusal::Unknown)?;
+        let Side::Incoming { state, target, .. } = &mut transfer.side else { return Err(TransferRefusal::Own) };
+        match *state {
+            TransferState::Offered | TransferState::Failed => {}
+            TransferState::Accepted => return Err(TransferRefusal::Accepted),
+            over => return Err(TransferRefusal::Over(over)),
+        }
+        // What there is of it stays where it is, unless it is wanted elsewhere.
+        let moved = (*target != wanted).then(|| Act::Discard { file, target: target.clone() });
+        *state = TransferState::Accepted;
+        *target = wanted;
+        let said = Act::Say { conversation: transfer.conversation, notice: notice(file, FileWord::Accepted, "") };
+        self.changed.insert(file);
+        self.again.remove(&file);
+        Ok(moved.into_iter().chain([said]).collect())
+    }
+
+    /// The person does not want it.
+    ///
+    /// # Errors
+    /// [`TransferRefusal`].
+    pub fn decline(&mut self, file: FileId, reason: &str) -> Result<Vec<Act>, TransferRefusal> {
+        let transfer = self.all.get_mut(&file).ok_or(TransferRefusal::Unknown)?;
+        let Side::Incoming { state, .. } = &mut transfer.side else { return Err(TransferRefusal::Own) };
+        match *state {
+            TransferState::Offered => {}
+            TransferState::Accepted => return Err(TransferRefusal::Accepted),
+            over => return Err(TransferRefusal::Over(over)),
+        }
+        *state = TransferState::Declined;
+        self.changed.insert(file);
+        let notice = notice(file, FileWord::Declined, reason);
+        Ok(vec![Act::Say { conversation: transfer.conversation, notice }])
+    }
+
+    /// Devices of people that something accepted is to come from, each once.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<(AccountId, DeviceId)> {
+        let awaited = self.all.values().filter_map(|transfer| match transfer.side {
+            Side::Incoming { from, device, state: TransferState::Accepted, .. } => Some((from, device)),
+            _ => None,
+        });
+        let mut awaited: Vec<_> = awaited.collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        awaited
+    }
+
+    /// Begins whatever can be received now: the oldest first, and of each device in turn, so that nobody's many files keep
+    /// anybody else's waiting.
+    pub fn begin(&mut self, now: Timestamp, is_connected: impl Fn(DeviceId) -> bool) -> Vec<Act> {
+        let mut acts = Vec::new();
+        while self.receiving.len() < RECEIVING_MAX {
+            let busy = |device: DeviceId| self.receiving.values().filter(|other| **other == device).count();
+            let ready = self.all().filter_map(|(file, transfer)| match transfer.side {
+                Side::Incoming { device, state: TransferState::Accepted, .. }
+                    if !self.receiving.contains_key(&file)
+                        && self.again.get(&file).is_none_or(|flow| flow.is_ready(now))
+                        && is_connected(device) =>
+                {
+                    Some((busy(device), transfer.number, file, device))
+                }
+                _ => None,
+            });
+            let Some((_, _, file, device)) = ready.filter(|(busy, ..)| *busy < FILE_STREAMS_MAX).min() else { break };
+            self.receiving.insert(file, device);
+            acts.push(Act::Receive { file, device });
+        }
+        acts
+    }
+
+    /// It is there, under this path.
+    pub fn on_received(&mut self, own: AccountId, file: FileId, kept: String) -> Vec<Act> {
+        self.stop_working(file);
+        let Some(transfer) = self.all.get_mut(&file) else { return Vec::new() };
+        let Side::Incoming { state, path, .. } = &mut transfer.side else { return Vec::new() };
+        *state = TransferState::Received;
+        *path = Some(kept);
+        let notice = notice(file, FileWord::Received, "");
+        let said = Act::Say { conversation: transfer.conversation, notice };
+        self.changed.insert(file);
+        vec![said, Act::Show { file, account: own, state: TransferState::Received, reason: None }]
+    }
+
+    /// Receiving stopped. `jitter` is any random number.
+    pub fn on_stopped(&mut self, now: Timestamp, own: AccountId, file: FileId, why: Stopped, jitter: u64) -> Vec<Act> {
+        self.receiving.remove(&file);
+        let Some(transfer) = self.all.get(&file) else { return Vec::new() };
+        let Side::Incoming { state: TransferState::Accepted, .. } = transfer.side else { return Vec::new() };
+        let conversation = transfer.conversation;
+        let lost_for_good = |transfers: &mut Self, reason: &str| {
+            let notice = notice(file, FileWord::Failed, reason);
+            let said = Act::Say { conversation, notice };
+            let target = transfers.target(file);
+            let ended = transfers.end_incoming(file, own, TransferState::Failed, Some(reason.to_owned()));
+            std::iter::once(said).chain(ended).chain([Act::Discard { file, target }]).collect()
+        };
+        match why {
+            Stopped::Lost | Stopped::Refused(FileRefusal::Busy | FileRefusal::Unwanted) => {
+                self.again.entry(file).or_default().fail(now, jitter);
+                Vec::new()
+            }
+            Stopped::Refused(FileRefusal::Withdrawn) => self.end(file, TransferState::Cancelled, None),
+            Stopped::Refused(FileRefusal::Unknown) => lost_for_good(self, "the sender does not have it any more"),
+            Stopped::Refused(FileRefusal::Changed) => lost_for_good(self, "the sender has changed it since"),
+            Stopped::Refused(FileRefusal::Unreadable) => lost_for_good(self, "the sender can't read it"),
+            Stopped::Refused(FileRefusal::Malformed) => {
+                lost_for_good(self, "the two programs don't understand each other")
+            }
+            Stopped::Mismatch(reason) => lost_for_good(self, &reason),
+            // The sender has nothing to do with it: it can be accepted again, and what there is stays.
+            Stopped::Disk(reason) => {
+                self.set(file, TransferState::Failed);
+                vec![Act::Show { file, account: own, state: TransferState::Failed, reason: Some(reason) }]
+            }
+        }
+    }
+
+    /// A connection came, or anything else that makes another try worth while.
+    pub fn retry_now(&mut self) {
+        self.again.values_mut().for_each(crate::flow::Flow::retry_now);
+    }
+
+    /// Ends what is not settled, by what this account did.
+    pub(super) fn end_incoming(
+        &mut self,
+        file: FileId,
+        by: AccountId,
+        to: TransferState,
+        reason: Option<String>,
+    ) -> Vec<Act> {
+        let Some(transfer) = self.all.get(&file).filter(|transfer| !transfer.is_settled()) else { return Vec::new() };
+        let (was_over, target) = (transfer.is_over(), self.target(file));
+        let was_received = self.receiving.contains_key(&file);
+        self.stop_working(file);
+        self.set(file, to);
+        let mut acts = Vec::new();
+        // Whoever was told that it failed knows that it is over.
+        if !was_over {
+            acts.push(Act::Show { file, account: by, state: to, reason });
+        }
+        if was_received {
+            acts.push(Act::StopReceiving { file });
+        }
+        if to != TransferState::Failed {
+            acts.push(Act::Discard { file, target });
+        }
+        acts
+    }
+
+    fn target(&self, file: FileId) -> Option<String> {
+        match self.all.get(&file).map(|transfer| &transfer.side) {
+            Some(Side::Incoming { target, .. }) => target.clone(),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, file: FileId, to: TransferState) {
+        if let Some(Side::Incoming { state, .. }) = self.all.get_mut(&file).map(|transfer| &mut transfer.side) {
+            *state = to;
+            self.changed.insert(file);
+        }
+    }
+
+    fn stop_working(&mut self, file: FileId) {
+        self.receiving.remove(&file);
+        self.again.remove(&file);
+    }
+}
