@@ -21,7 +21,7 @@ use node::{
     net::{
         endpoint::{self, NodeEndpoint},
         file::{
-            Untaken,
+            Served,
             receive::Receiving,
             serve::{Asked, Content, Serving},
         },
@@ -212,7 +212,7 @@ impl Pair {
 
     async fn serve(&self, offered: &Survey) -> Result<(), Failed> {
         let (send, recv) = self.sender.accept_bi().await?;
-        let asked = Asked::take_up(send, recv).await?;
+        let asked = Asked::take_up(send, recv, Served::default().shares()).await?;
         let (chunking, content) = match (asked.fetch.part, offered.shape) {
             (FilePart::Manifest, FileShape::Folder { manifest }) => {
                 (offered.chunking.of_manifest(manifest), Content::Manifest(offered.manifest.clone()))
@@ -225,7 +225,7 @@ impl Pair {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt)?;
         let serving = Serving { secret: FileSecret([9; 32]), salt, chunking, content };
-        asked.serve(serving, Untaken::default(), CancellationToken::new(), |_| {}).await?;
+        asked.serve(serving, CancellationToken::new(), |_| {}).await?;
         Ok(())
     }
 }

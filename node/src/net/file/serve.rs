@@ -14,7 +14,7 @@ use quinn::{RecvStream, SendStream, VarInt, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AHEAD, FIRST_FRAME, PRIORITY, Untaken};
+use super::{AHEAD, FIRST_FRAME, PRIORITY, Shares};
 use crate::{
     files::{SendError, source::Source},
     net::frames::{FrameReadError, FrameReader, FrameWriteError, read_frame, write_frames},
@@ -29,6 +29,9 @@ pub enum ServeError {
     /// It was cancelled here.
     #[error("the file is not to be had any more")]
     Withdrawn,
+    /// Too many are served already.
+    #[error("too many files are sent already")]
+    Busy,
     /// The peer wants no more of it now, or its disk refuses.
     #[error("the peer stopped it")]
     Stopped(Option<FileRefusal>),
@@ -72,27 +75,30 @@ pub struct Asked {
     pub fetch: FileFetch,
     send: SendStream,
     frames: FrameReader,
+    shares: Shares,
+    /// Its places among the streams that are served, until it ends.
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 impl Asked {
-    /// Takes up a stream that the peer has opened.
+    /// Takes up a stream that the peer has opened. Where too many are served already, the peer is told to ask again later.
     ///
     /// # Errors
-    /// [`ServeError`] if no question comes.
-    pub async fn take_up(send: SendStream, mut recv: RecvStream) -> Result<Self, ServeError> {
+    /// [`ServeError`] if no question comes, or nobody is to answer it.
+    pub async fn take_up(mut send: SendStream, mut recv: RecvStream, shares: Shares) -> Result<Self, ServeError> {
+        let Some(places) = shares.places() else {
+            refuse(&mut send, FileRefusal::Busy).await;
+            return Err(ServeError::Busy);
+        };
         let fetch = tokio::time::timeout(FIRST_FRAME, read_frame(&mut recv, FILE_FRAME_MAX)).await;
-        let fetch =
-            fetch.map_err(|_| ServeError::Lost("nothing was asked in time".to_owned()))?.map_err(read_failed)?;
-        Ok(Self { fetch, send, frames: FrameReader::new(recv, FILE_FRAME_MAX) })
+        let fetch = fetch.map_err(|_| ServeError::Lost("nothing was asked in time".to_owned()))?;
+        let frames = FrameReader::new(recv, FILE_FRAME_MAX);
+        Ok(Self { fetch: fetch.map_err(read_failed)?, send, frames, shares, _places: places })
     }
 
     /// Says why nothing follows.
     pub async fn refuse(mut self, refusal: FileRefusal) {
-        // Whoever has gone need not hear it.
-        if write_frames(&mut self.send, &[FileGrant::Refused(refusal)], FILE_FRAME_MAX).await.is_ok() {
-            let _ = self.send.finish();
-            let _ = self.send.stopped().await;
-        }
+        refuse(&mut self.send, refusal).await;
     }
 
     /// Sends it, until the peer has taken everything. `taken` is told how far the peer has come.
@@ -102,12 +108,11 @@ impl Asked {
     pub async fn serve(
         mut self,
         serving: Serving,
-        untaken: Untaken,
         withdrawn: CancellationToken,
         taken: impl FnMut(u64),
     ) -> Result<(), ServeError> {
         let result = tokio::select! {
-            result = self.carry(serving, untaken, taken) => result,
+            result = self.carry(serving, taken) => result,
             () = withdrawn.cancelled() => Err(ServeError::Withdrawn),
         };
         let refusal = match &result {
@@ -116,15 +121,15 @@ impl Asked {
             Err(ServeError::Disk(_) | ServeError::Chunk(_)) => FileRefusal::Unreadable,
             Err(ServeError::Withdrawn) => FileRefusal::Withdrawn,
             Err(ServeError::Misbehaved(_)) => FileRefusal::Malformed,
-            Err(ServeError::Stopped(_) | ServeError::Lost(_)) => return result,
+            Err(ServeError::Busy | ServeError::Stopped(_) | ServeError::Lost(_)) => return result,
         };
         // A stream that is closed already says nothing more.
         let _ = self.send.reset(VarInt::from_u32(refusal.code()));
         result
     }
 
-    async fn carry(&mut self, serving: Serving, untaken: Untaken, taken: impl FnMut(u64)) -> Result<(), ServeError> {
-        let Self { fetch, send, frames } = self;
+    async fn carry(&mut self, serving: Serving, taken: impl FnMut(u64)) -> Result<(), ServeError> {
+        let Self { fetch, send, frames, shares, .. } = self;
         let Serving { secret, salt, chunking, content } = serving;
         let secrets = StreamSecrets { secret: &secret, file: fetch.file, part: fetch.part, salt };
         let sealer = ChunkSealer::new(&secrets, chunking, fetch.from)?;
@@ -136,7 +141,7 @@ impl Asked {
         let reader = tokio::task::spawn_blocking(move || seal(content, sealer, chunking, from, &sealed));
         let sent = Sent::default();
         let sending = async {
-            write_chunks(send, chunks, from, &untaken, &sent).await?;
+            write_chunks(send, chunks, from, shares, &sent).await?;
             match reader.await {
                 Ok(read) => read?,
                 Err(error) => return Err(ServeError::Lost(error.to_string())),
@@ -147,6 +152,14 @@ impl Asked {
         };
         let ((), ()) = tokio::try_join!(sending, hear(frames, chunking.count(), &sent, taken))?;
         Ok(())
+    }
+}
+
+async fn refuse(send: &mut SendStream, refusal: FileRefusal) {
+    // Whoever has gone need not hear it.
+    if write_frames(send, &[FileGrant::Refused(refusal)], FILE_FRAME_MAX).await.is_ok() {
+        let _ = send.finish();
+        let _ = tokio::time::timeout(FIRST_FRAME, send.stopped()).await;
     }
 }
 
@@ -203,13 +216,14 @@ async fn write_chunks(
     send: &mut SendStream,
     mut chunks: mpsc::Receiver<Vec<u8>>,
     from: u64,
-    untaken: &Untaken,
+    shares: &Shares,
     sent: &Sent,
 ) -> Result<(), ServeError> {
     let mut index = from;
     while let Some(chunk) = chunks.recv().await {
         let share = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-        let share = untaken.0.clone().acquire_many_owned(share).await.map_err(|e| ServeError::Lost(e.to_string()))?;
+        let share =
+            shares.untaken.clone().acquire_many_owned(share).await.map_err(|e| ServeError::Lost(e.to_string()))?;
         sent.note(index, share);
         send.write_chunk(chunk.into()).await.map_err(write_failed)?;
         index += 1;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Untaken,
+    Served, Shares,
     fetch::FetchError,
     receive::Receiving,
     serve::{Asked, Content, ServeError, Serving},
@@ -51,6 +51,7 @@ struct World {
     sender: Connection,
     recipient: Connection,
     salts: AtomicU64,
+    shares: Shares,
     _endpoints: (NodeEndpoint, NodeEndpoint),
 }
 
@@ -65,7 +66,15 @@ impl World {
         let folder = TempDir::new().unwrap();
         let place = Arc::new(Place::open(&folder.path().join("inbox")).unwrap());
         let (recipient, salts) = (dialled.unwrap(), AtomicU64::new(0));
-        Self { folder, place, sender, recipient, salts, _endpoints: (dialler, listener) }
+        Self {
+            folder,
+            place,
+            sender,
+            recipient,
+            salts,
+            shares: Served::default().shares(),
+            _endpoints: (dialler, listener),
+        }
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -83,7 +92,7 @@ impl World {
     /// Answers the next question with what was surveyed, until it is taken or not.
     async fn serve_once(&self, offered: &Survey, withdrawn: CancellationToken) -> (u64, Result<(), ServeError>) {
         let (send, recv) = self.sender.accept_bi().await.unwrap();
-        let asked = Asked::take_up(send, recv).await.unwrap();
+        let asked = Asked::take_up(send, recv, self.shares.clone()).await.unwrap();
         let mut salt = [0; 32];
         salt[..8].copy_from_slice(&self.salts.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let (chunking, content) = match (asked.fetch.part, offer(offered).shape) {
@@ -97,7 +106,7 @@ impl World {
         };
         let serving = Serving { secret: offer(offered).secret, salt, chunking, content };
         let from = asked.fetch.from;
-        (from, asked.serve(serving, Untaken::default(), withdrawn, |_| {}).await)
+        (from, asked.serve(serving, withdrawn, |_| {}).await)
     }
 
     async fn serve(&self, offered: &Survey) {
@@ -235,7 +244,7 @@ async fn a_refused_question_and_a_wrong_secret_are_told_apart() {
     let offered = survey(&world.write("a.bin", b"abc")).unwrap();
     let refusing = async {
         let (send, recv) = world.sender.accept_bi().await.unwrap();
-        Asked::take_up(send, recv).await.unwrap().refuse(FileRefusal::Unknown).await;
+        Asked::take_up(send, recv, world.shares.clone()).await.unwrap().refuse(FileRefusal::Unknown).await;
     };
     let (received, ()) = tokio::join!(world.receiving(&offer(&offered)).run(&world.recipient), refusing);
     assert!(matches!(received, Err(FetchError::Refused(FileRefusal::Unknown))), "{received:?}");
@@ -280,4 +289,27 @@ async fn a_message_does_not_wait_for_a_file_that_nobody_takes() {
         _ = world.serve_once(&offered, CancellationToken::new()) => panic!("nobody has taken it"),
         ((), heard) = async { tokio::join!(message, heard) } => assert_eq!(heard, 1024 * 1024),
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_too_many_files_at_once_is_told_to_come_again() {
+    let world = World::new().await;
+    let offered = survey(&world.write("a.bin", b"abc")).unwrap();
+    let mut places = Vec::new();
+    for _ in 0..protocol::limits::FILE_STREAMS_MAX {
+        let (mut asking, unread) = world.recipient.open_bi().await.unwrap();
+        let fetch = protocol::file::stream::FileFetch { file: FileId([7; 16]), part: FilePart::Chunks, from: 0 };
+        crate::net::frames::write_frames(&mut asking, &[fetch], protocol::limits::FILE_FRAME_MAX).await.unwrap();
+        let (send, recv) = world.sender.accept_bi().await.unwrap();
+        places.push((Asked::take_up(send, recv, world.shares.clone()).await.unwrap(), asking, unread));
+    }
+    let refusing = async {
+        let (send, recv) = world.sender.accept_bi().await.unwrap();
+        Asked::take_up(send, recv, world.shares.clone()).await.map(|_| ())
+    };
+    let (received, refused) = tokio::join!(world.receiving(&offer(&offered)).run(&world.recipient), refusing);
+    assert!(matches!(received, Err(FetchError::Refused(FileRefusal::Busy))), "{received:?}");
+    assert!(matches!(refused, Err(ServeError::Busy)), "{refused:?}");
+    places.clear();
+    assert!(receive(&world, &offered).await.is_ok(), "a place is free again");
 }
