@@ -161,6 +161,9 @@ pub enum Stopped {
     Disk(String),
 }
 
+/// What is to be stored under a file's id, or nothing any more.
+pub type StoredChange = (FileId, Option<Vec<u8>>);
+
 /// All transfers of a node.
 #[derive(Debug, Default)]
 pub struct Transfers {
@@ -193,7 +196,7 @@ impl Transfers {
     ///
     /// # Errors
     /// [`FrameError`]; a bug.
-    pub fn changes(&mut self) -> Result<Vec<(FileId, Option<Vec<u8>>)>, FrameError> {
+    pub fn changes(&mut self) -> Result<Vec<StoredChange>, FrameError> {
         let changed = std::mem::take(&mut self.changed).into_iter();
         changed.map(|file| Ok((file, self.all.get(&file).map(records::encode).transpose()?))).collect()
     }

@@ -24,6 +24,8 @@ const PARTIALS: &str = ".tuppence-partial";
 pub(super) const DATA: &str = "data";
 /// Only the owner may enter.
 pub(super) const FOLDER_MODE: Mode = Mode::RWXU;
+/// The same for the standard library.
+const FOLDER_BITS: u32 = 0o700;
 /// Only the owner may read and write, and nobody may execute.
 pub(super) const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Flags of every folder that is opened.
@@ -55,7 +57,7 @@ impl Place {
     pub fn open(path: &Path) -> Result<Self, ReceiveError> {
         use std::os::unix::fs::DirBuilderExt as _;
         let builder = &mut std::fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(FOLDER_MODE.bits().into()).create(path);
+        let made = builder.recursive(true).mode(FOLDER_BITS).create(path);
         made.map_err(|error| ReceiveError::from_io(path, error))?;
         // The folder itself may be a link: the person said so.
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -116,6 +116,7 @@ fn what_is_accepted_is_received_when_its_device_is_there_and_both_sides_know() {
 #[test]
 fn what_a_person_can_do_with_an_offer_in_each_state() {
     type Make = fn() -> Transfers;
+    type Row = (&'static str, Make, [Result<(), TransferRefusal>; 3]);
     let accepted: Make = || {
         let mut bob = offered();
         bob.accept(id(1), None).unwrap();
@@ -140,7 +141,7 @@ fn what_a_person_can_do_with_an_offer_in_each_state() {
     };
     let over = |state| Err(TransferRefusal::Over(state));
     let (fine, own, twice) = (Ok(()), Err(TransferRefusal::Own), Err(TransferRefusal::Accepted));
-    let rows: [(&str, Make, [Result<(), TransferRefusal>; 3]); 6] = [
+    let rows: [Row; 6] = [
         ("offered", offered, [fine, fine, fine]),
         ("accepted", accepted, [twice, twice, fine]),
         ("declined", declined, [over(TransferState::Declined); 3]),
