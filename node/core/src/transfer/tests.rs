@@ -19,6 +19,7 @@ const ALICE: AccountId = AccountId([0xa; 32]);
 const BOB: AccountId = AccountId([0xb; 32]);
 const CAROL: AccountId = AccountId([0xc; 32]);
 const DEVICE: DeviceId = DeviceId([0xd; 16]);
+const FIRST: FileId = FileId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 const NOW: Timestamp = Timestamp(1_000);
 
 fn id(number: u64) -> FileId {
@@ -45,6 +46,15 @@ fn offered() -> Transfers {
     let mut transfers = Transfers::default();
     let acts = take(&mut transfers, 1, DEVICE, None);
     assert_eq!(acts, [show(1, ALICE, TransferState::Offered, None)]);
+    transfers
+}
+
+/// The same, when Bob's disk has refused it.
+fn failed_here() -> Transfers {
+    let mut transfers = offered();
+    transfers.accept(id(1), None).unwrap();
+    transfers.begin(NOW, |_| true);
+    transfers.on_stopped(NOW, BOB, id(1), Stopped::Disk("full".to_owned()), 0);
     transfers
 }
 
@@ -81,14 +91,15 @@ fn state(transfers: &Transfers) -> TransferState {
 }
 
 const fn fetch(part: FilePart, from: u64) -> FileFetch {
-    FileFetch { file: FileId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), part, from }
+    FileFetch { file: FIRST, part, from }
 }
 
 fn receive(number: u64, device: DeviceId) -> Act {
     Act::Receive { file: id(number), device }
 }
 
-const DISCARD: Act = Act::Discard { file: FileId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), target: None };
+const GONE: [Act; 2] = [Act::StopServing { file: FIRST, account: None }, Act::ForgetSource { file: FIRST }];
+const DISCARD: Act = Act::Discard { file: FIRST, target: None };
 
 #[test]
 fn what_is_accepted_is_received_when_its_device_is_there_and_both_sides_know() {
@@ -133,12 +144,6 @@ fn what_a_person_can_do_with_an_offer_in_each_state() {
         bob.on_received(BOB, id(1), "/x".to_owned());
         bob
     };
-    let failed: Make = || {
-        let mut bob = offered();
-        bob.accept(id(1), None).unwrap();
-        bob.on_stopped(NOW, BOB, id(1), Stopped::Disk("full".to_owned()), 0);
-        bob
-    };
     let over = |state| Err(TransferRefusal::Over(state));
     let (fine, own, twice) = (Ok(()), Err(TransferRefusal::Own), Err(TransferRefusal::Accepted));
     let rows: [Row; 6] = [
@@ -146,7 +151,7 @@ fn what_a_person_can_do_with_an_offer_in_each_state() {
         ("accepted", accepted, [twice, twice, fine]),
         ("declined", declined, [over(TransferState::Declined); 3]),
         ("received", received, [over(TransferState::Received); 3]),
-        ("failed here", failed, [fine, over(TransferState::Failed), fine]),
+        ("failed here", failed_here, [fine, over(TransferState::Failed), fine]),
         ("one's own", offering, [own, own, fine]),
     ];
     for (what, make, [accept, decline, cancel]) in rows {
@@ -176,9 +181,8 @@ fn a_cancelled_file_stops_and_leaves_nothing_on_either_side() {
     assert_eq!(hear(&mut bob, ALICE, FileWord::Cancelled, "wrong one"), [], "once");
 
     let mut alice = offering();
-    let gone = [Act::StopServing { file: id(1), account: None }, Act::ForgetSource { file: id(1) }];
     let said = [say(FileWord::Cancelled, "")];
-    assert_eq!(alice.cancel(id(1)), Ok([said.as_slice(), &gone].concat()));
+    assert_eq!(alice.cancel(id(1)), Ok([said.as_slice(), &GONE].concat()));
     assert_eq!(alice.grant(BOB, fetch(FilePart::Chunks, 0)), Err(FileRefusal::Withdrawn));
 }
 
@@ -277,13 +281,7 @@ fn what_stops_is_tried_again_or_is_over_by_its_cause() {
 
 #[test]
 fn what_failed_here_can_be_accepted_again_and_is_cleaned_up_when_it_expires() {
-    let mut bob = offered();
-    bob.accept(id(1), None).unwrap();
-    bob.begin(NOW, |_| true);
-    bob.on_stopped(NOW, BOB, id(1), Stopped::Disk("full".to_owned()), 0);
-    let mut again = offered();
-    again.accept(id(1), None).unwrap();
-    again.on_stopped(NOW, BOB, id(1), Stopped::Disk("full".to_owned()), 0);
+    let (mut bob, mut again) = (failed_here(), failed_here());
     let elsewhere = Some("/big/cat.png".to_owned());
     assert_eq!(again.accept(id(1), elsewhere.clone()), Ok(vec![DISCARD, say(FileWord::Accepted, "")]));
     assert_eq!(again.begin(NOW, |_| true), [receive(1, DEVICE)]);
@@ -298,10 +296,9 @@ fn what_failed_here_can_be_accepted_again_and_is_cleaned_up_when_it_expires() {
 #[test]
 fn offers_expire_on_both_sides_and_none_stands_longer_than_one_may() {
     let (mut alice, mut bob) = (offering(), offered());
-    assert_eq!((alice.expire(Timestamp(4_999)), bob.expire(Timestamp(4_999))), (vec![], vec![]));
+    assert_eq!([alice.expire(Timestamp(4_999)), bob.expire(Timestamp(4_999))].concat(), []);
     let shown = |account| show(1, account, TransferState::Expired, None);
-    let gone = [Act::StopServing { file: id(1), account: None }, Act::ForgetSource { file: id(1) }];
-    assert_eq!(alice.expire(Timestamp(5_000)), [vec![shown(BOB), shown(CAROL)], gone.to_vec()].concat());
+    assert_eq!(alice.expire(Timestamp(5_000)), [vec![shown(BOB), shown(CAROL)], GONE.to_vec()].concat());
     assert_eq!(bob.expire(Timestamp(5_000)), [shown(ALICE), DISCARD]);
     let mut bob = Transfers::default();
     let by = OfferedBy { conversation: CONVERSATION, account: ALICE, device: DEVICE, unasked: None };
@@ -391,10 +388,8 @@ fn a_lost_source_and_a_lost_recipient_fail_for_whom_they_are_lost() {
     let stopped = Act::StopServing { file: id(1), account: Some(BOB) };
     let failed = show(1, BOB, TransferState::Failed, Some("gone"));
     assert_eq!(alice.on_unreachable(id(1), BOB, "gone"), [failed, stopped]);
-    let acts = alice.on_source_lost(id(1), "changed");
-    let gone = [Act::StopServing { file: id(1), account: None }, Act::ForgetSource { file: id(1) }];
     let said = [say(FileWord::Failed, "changed"), show(1, CAROL, TransferState::Failed, Some("changed"))];
-    assert_eq!(acts, [said, gone].concat());
+    assert_eq!(alice.on_source_lost(id(1), "changed"), [said, GONE].concat());
     assert_eq!(alice.on_source_lost(id(1), "changed"), []);
 }
 

@@ -1,5 +1,7 @@
 //! Two devices on loopback, and files between them.
 
+mod carrying;
+
 use std::{
     fs,
     path::{Path, PathBuf},
