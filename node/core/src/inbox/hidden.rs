@@ -13,7 +13,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Body::Devices(devices) => self.take_list(account, devices),
             Body::Read(marks) if self.own().is_some_and(|own| own.account == account) => self.take_marks(id, marks),
             Body::Read(_) => self.report_misbehaviour("somebody else says what was read here"),
-Body::Payment(_) | Body::Request(_) | Body::Closed(_) => self.take_money(id, account, body),
+            Body::Payment(_) | Body::Request(_) | Body::Closed(_) => self.take_money(id, account, body),
             Body::Text(_) | Body::FileOffer(_) | Body::FileNotice(_) => {}
         }
     }
