@@ -88,6 +88,9 @@ struct Arguments {
     /// The profile's folder; with several actors DIR/<actor>
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Where received files are put, instead of a folder of the profile's; with several actors DIR/<actor>
+    #[arg(long, value_name = "DIR")]
+    inbox: Option<PathBuf>,
     /// The UDP socket for everything
     #[arg(long, value_name = "ADDR:PORT", default_value_t = DEFAULT_BIND)]
     bind: SocketAddr,
@@ -223,6 +226,8 @@ pub struct Config {
     pub directory: DirectoryAddress,
     /// The profile.
     pub profile: ProfilePlace,
+    /// Where received files are put; in the profile's folder if absent.
+    pub inbox: Option<PathBuf>,
     /// The UDP socket.
     pub bind: SocketAddr,
     /// Where commands come from.
@@ -280,7 +285,7 @@ impl Config {
         environment: BTreeMap<String, String>,
         terminal: crate::prompt::Kind,
     ) -> Result<Self, ConfigError> {
-        let Arguments { directory, profile, data, bind, input, output } = Arguments::try_parse_from(arguments)?;
+        let Arguments { directory, profile, data, inbox, bind, input, output } = Arguments::try_parse_from(arguments)?;
         let source = match (input.script, terminal) {
             (Some(path), _) if path.as_os_str() == "-" => Source::StandardInput,
             (Some(path), _) => Source::File(path),
@@ -304,6 +309,7 @@ impl Config {
         Ok(Self {
             directory,
             profile: place(data, profile)?,
+            inbox,
             bind,
             source,
             actors: input.actor,

@@ -7,6 +7,7 @@ pub mod language;
 pub mod logging;
 pub mod net;
 pub mod password_source;
+mod paths;
 pub mod prompt;
 mod run;
 pub mod script;

@@ -64,6 +64,7 @@ pub async fn run(config: Config, stretch: StretchParameters) -> Result<ExitCode,
 }
 
 async fn at_prompt(config: Config, stretch: StretchParameters) -> Result<u8, RunError> {
+    let home = config.environment.get("HOME").cloned();
     let folder = config.profile.folder;
     let owner = Profile::peek(&folder)?;
     let node = Node::start(NodeConfig {
@@ -71,11 +72,13 @@ async fn at_prompt(config: Config, stretch: StretchParameters) -> Result<u8, Run
         bind: config.bind,
         profile: ProfileLocation::Folder(folder),
         stretch,
+        inbox: config.inbox,
     })
     .await?;
     let terminal = Terminal::start(config.terminal, language::secret_span, config.color)?;
-    let (node, code) =
-        Conversation::new(node, terminal, config.password, Style::local(config.color), config.yes).run(owner).await?;
+    let (node, code) = Conversation::new(node, terminal, config.password, Style::local(config.color), config.yes, home)
+        .run(owner)
+        .await?;
     node.shutdown().await;
     Ok(code)
 }

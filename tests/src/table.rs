@@ -22,7 +22,7 @@ use node_core::{
     Core, CoreConfig,
     command::{Command, CommandResult, CommandToken},
     input::{Answer, Input},
-    output::{Effect, Outputs},
+    output::{Effect, FileEffect, Outputs},
 };
 use p256::{SecretKey, elliptic_curve::sec1::ToSec1Point as _, pkcs8::DecodePrivateKey as _};
 use protocol::{
@@ -80,6 +80,8 @@ pub struct Table {
     tokens: u64,
     swept: Timestamp,
     restarts: Vec<Seat>,
+    /// What cores wanted done about files, in order.
+    pub files: Vec<(Seat, FileEffect)>,
     near: Near,
 }
 
@@ -123,6 +125,7 @@ impl Table {
             tokens: 0,
             swept: BEGIN,
             restarts: Vec::new(),
+            files: Vec::new(),
             near: Near::default(),
         }
     }
@@ -337,6 +340,7 @@ impl Table {
             Effect::Restart => self.restarts.push(seat),
             Effect::Send { peer, frame } => self.pass_on(seat, peer, frame),
             Effect::ClosePeer { peer } => self.part(seat, peer),
+            Effect::File(effect) => self.files.push((seat, effect)),
             Effect::AcceptPeers { .. } | Effect::Show(_) => {}
         }
     }

@@ -93,6 +93,77 @@ fn people_make_groups_talk_in_them_and_agree_on_who_is_in() {
     Place::new().play("groups.txt", &[]);
 }
 
+/// What `files.txt` sends.
+fn sent(folder: &Path) {
+    let photos = folder.join("photos/2026");
+    fs::create_dir_all(photos.join("empty")).unwrap();
+    let large: Vec<u8> = (0..5_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (name, bytes) in [
+        ("cat.png", b"a cat".as_slice()),
+        ("my cat.png", b"my cat"),
+        ("empty", b""),
+        ("large.bin", &large),
+        ("photos/one.png", b"one"),
+        ("photos/2026/two.png", b"two"),
+        ("photos/2026/.hidden", b""),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/passwd", photos.join("link")).unwrap();
+}
+
+/// Everything in a folder, with its bytes; folders have none.
+fn tree(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().display().to_string();
+            if path.is_dir() {
+                found.push((name, None));
+                folders.push(path);
+            } else {
+                found.push((name, Some(fs::read(path).unwrap())));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn people_offer_files_and_folders_and_take_them() {
+    let place = Place::new();
+    let (from, out, inbox) =
+        (place.folder.path().join("from"), place.folder.path().join("out"), place.folder.path().join("in"));
+    fs::create_dir_all(&from).unwrap();
+    sent(&from);
+    let (dir, into) = (format!("DIR={}", from.display()), format!("OUT={}", out.display()));
+    let inboxes = inbox.display().to_string();
+    let output = place.play("files.txt", &["--json", "--inbox", &inboxes, "--set", &dir, "--set", &into]);
+    let sent = |name: &str| Some(fs::read(from.join(name)).unwrap());
+    let expected = [
+        ("cat (1).png".to_owned(), sent("cat.png")),
+        ("cat (2).png".to_owned(), sent("cat.png")),
+        ("cat.png".to_owned(), sent("cat.png")),
+        ("empty".to_owned(), sent("empty")),
+        ("empty (1)".to_owned(), sent("empty")),
+        ("large.bin".to_owned(), sent("large.bin")),
+        ("photos".to_owned(), None),
+        ("photos/2026".to_owned(), None),
+        ("photos/2026/.hidden".to_owned(), sent("empty")),
+        ("photos/2026/empty".to_owned(), None),
+        ("photos/2026/two.png".to_owned(), sent("photos/2026/two.png")),
+        ("photos/one.png".to_owned(), sent("photos/one.png")),
+    ];
+    assert_eq!(tree(&inbox.join("bob")), expected, "nothing else, and no link");
+    assert_eq!(tree(&inbox.join("carol")), [("cat.png".to_owned(), sent("cat.png"))]);
+    assert_eq!(tree(&out), [("taken here.png".to_owned(), sent("my cat.png"))]);
+    let text = text(&output.stdout);
+    assert!(text.contains(r#""event":"progress""#), "{text}");
+}
+
 #[test]
 fn people_pay_and_ask_for_money_where_they_talk() {
     let place = Place::rich();

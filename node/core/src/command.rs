@@ -1,5 +1,6 @@
 //! What a person or a script can ask of a node, parsed, and what comes of it.
 
+mod file;
 mod money;
 mod outcome;
 
@@ -7,6 +8,7 @@ use protocol::{MessageId, Name, Timestamp, policy::Access};
 use zeroize::Zeroizing;
 
 pub use self::{
+    file::{FileCommand, FileOutcome, FileRef, FileView, Recipient, Surveyed},
     money::{
         BalanceView, LimitsView, MoneyCommand, MoneyLine, MoneyOutcome, MoneyRef, OwnLimit, PaymentView, RequestView,
         ShareView,
@@ -264,6 +266,8 @@ pub enum Command {
     },
     /// Anything about money.
     Money(MoneyCommand),
+    /// Anything about files.
+    File(FileCommand),
 }
 
 /// A message as people name it: by its short id or its 128-bit id.

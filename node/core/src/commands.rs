@@ -10,7 +10,7 @@ mod waiting;
 
 use mls_rs::CryptoProvider;
 use protocol::{
-    AccountId, Bounded, ConversationId, DeviceId, MessageId, Name, Timestamp,
+    AccountId, Bounded, ConversationId, DeviceId, FileId, MessageId, Name, Timestamp,
     directory::{GroupListing, Person, Reply, Request, Who},
     limits::LIST_MAX,
 };
@@ -82,6 +82,10 @@ pub(crate) enum Waiting {
     Block { account: AccountId },
     /// For something about money.
     Money(MoneyWaiting),
+    /// For a file to be looked at.
+    Survey { path: String },
+    /// For a file that was accepted to begin.
+    Accepting { file: FileId },
     /// For whoever is connected to apply what the command changed.
     Settling(Settling),
 }
@@ -119,7 +123,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Recover { name, code, password } => self.recover(token, name, &code, password),
             Command::Ping => self.ping(token),
             command => match self.check_signed_in() {
-                Ok(()) => self.on_account_command(token, command),
+                Ok(()) => {
+                    let command = self.meant(command);
+                    self.on_account_command(token, command);
+                }
                 Err(failure) => self.done(token, Err(failure)),
             },
         }
@@ -181,6 +188,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Command::Unread => self.unread(token),
             Command::Read { target } => self.read(token, &target),
             Command::Money(command) => self.on_money_command(token, command),
+            Command::File(command) => self.on_file_command(token, command),
             command => self.on_group_command(token, command),
         }
     }
@@ -249,6 +257,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Waiting::Resume { .. } => self.resumed(false, 0),
             Waiting::Settling(settling) => settling.result(),
             Waiting::Money(waiting) => Err(self.abandon_money(&waiting)),
+            Waiting::Accepting { file } => self.abandon_accepting(file),
+            Waiting::Survey { path } => {
+                let text = format!(
+                    "{path} is still being read; it is offered as soon as that is done, and FILES shows it then (a script \
+                     says TIMEOUT before it, or WAIT IDLE behind it)"
+                );
+                Err(Failure::new(FailureCode::Unknown, text))
+            }
             Waiting::Removal { .. } => {
                 let text = "the device is revoked, but still has its place in a conversation; \
                             it is removed as soon as the directory takes the change (STATUS shows the connection)";

@@ -20,6 +20,7 @@ use crate::{
         mls::{Conversation, Mls, Staging},
     },
     entropy::Entropy,
+    files::Files,
     input::Input,
     link::Link,
     mail::Mail,
@@ -83,6 +84,7 @@ pub struct Core<C: CryptoProvider + Clone> {
     pub(crate) outbox: Outbox,
     pub(crate) mail: Mail,
     pub(crate) money: Money,
+    pub(crate) files: Files,
     pub(crate) peers: Peers,
     pub(crate) waiters: Waiters,
 }
@@ -141,6 +143,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             outbox: Outbox::load(&stored.records)?,
             mail: Mail::load(&stored.records)?,
             money: Money::load(&stored.records)?,
+            files: Files::load(&stored.records)?,
             peers: Peers::default(),
             waiters: Waiters::default(),
         };
@@ -219,6 +222,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Input::Stretched { done } => self.on_stretched(done),
             Input::HistoryRead { token, entries } => self.on_history_read(token, entries),
             Input::MessageFound { token, entry } => self.on_message_found(token, entry),
+            Input::File(input) => self.on_file_input(input),
         }
     }
 
@@ -229,8 +233,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.reconcile_link();
         self.reconcile_people();
         self.reconcile_book();
-        // Before the conversations: what is to be said of money may need one.
+        // Before the conversations: what is to be said of money and files may need one.
         self.reconcile_money();
+        self.reconcile_files();
         self.reconcile_conversations();
         self.reconcile_mail();
         self.reconcile_peers();
@@ -249,6 +254,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         self.write_people();
         self.write_money();
+        self.write_files();
         self.write_conversations();
         self.write_outbox();
         for change in self.staging.take_changes() {
@@ -267,6 +273,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.conversations_timer(),
             self.mail_timer(),
             self.money_timer(),
+            self.files_timer(),
             self.peers_timer(),
             self.delivery_timer(),
             self.waiters_timer(),

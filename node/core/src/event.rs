@@ -1,5 +1,6 @@
 //! What a node tells whoever watches it. Text and JSON are made of these by the node's view.
 
+mod file;
 mod money;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use protocol::{MessageId, Name, OrderId, RequestId, Timestamp, directory::RequestState};
 use serde::{Deserialize, Serialize};
 
+pub use self::file::{FileEvent, FileProgress};
 pub use self::money::{LedgerState, Money, PaymentState, request_word};
 pub use crate::crypto::mls::MemberChange;
 
@@ -19,6 +21,8 @@ pub enum ShortId {
     Request(u64),
     /// `p19`.
     Payment(u64),
+    /// `f3`.
+    File(u64),
 }
 
 impl ShortId {
@@ -26,7 +30,7 @@ impl ShortId {
     #[must_use]
     pub const fn number(self) -> u64 {
         match self {
-            Self::Message(number) | Self::Request(number) | Self::Payment(number) => number,
+            Self::Message(number) | Self::Request(number) | Self::Payment(number) | Self::File(number) => number,
         }
     }
 }
@@ -37,6 +41,7 @@ impl fmt::Display for ShortId {
             Self::Message(number) => write!(f, "m{number}"),
             Self::Request(number) => write!(f, "r{number}"),
             Self::Payment(number) => write!(f, "p{number}"),
+            Self::File(number) => write!(f, "f{number}"),
         }
     }
 }
@@ -273,6 +278,10 @@ pub enum EventKind {
         /// What was noticed.
         state: LedgerState,
     },
+    /// A file that is offered, here or by this node, has come to another state.
+    File(Box<FileEvent>),
+    /// Some of a file's bytes have arrived, here or there. Not kept.
+    Progress(Box<FileProgress>),
 }
 
 impl MemberChange {

@@ -289,7 +289,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
             state.changed = true;
             state.sender(device, account).receipt_owed = true;
         }
-        let Body::Text(text) = &content.body else { return self.take_hidden(id, account, &content.body) };
+        let Body::Text(text) = &content.body else {
+            return self.take_hidden(id, (account, device), &content.body, stranger);
+        };
         if !self.is_shown(account, content) {
             return;
         }

@@ -1,5 +1,7 @@
 //! What happens to a node, from outside its core.
 
+mod file;
+
 use std::net::SocketAddr;
 
 use protocol::{
@@ -12,6 +14,8 @@ use crate::{
     command::{Command, CommandToken, HistoryEntry},
     stretch::StretchDone,
 };
+
+pub use self::file::{FileInput, FileStream};
 
 /// Names one request to the directory between core and driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +103,8 @@ pub enum Input {
         /// Oldest first; or what went wrong.
         entries: Result<Vec<HistoryEntry>, String>,
     },
+    /// Something about files.
+    File(FileInput),
     /// What [`crate::output::Effect::FindMessage`] asked for.
     MessageFound {
         /// Names the command.

@@ -15,6 +15,7 @@ pub mod crypto;
 mod delivery;
 pub mod entropy;
 pub mod event;
+mod files;
 mod flow;
 mod group;
 mod inbox;

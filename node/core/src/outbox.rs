@@ -207,7 +207,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.enqueue_text(id, group.clone(), text)
     }
 
-    fn check_outbox(&self) -> Result<(), Failure> {
+    pub(crate) fn check_outbox(&self) -> Result<(), Failure> {
         if self.outbox.len() < OUTBOX_MAX {
             return Ok(());
         }
@@ -256,7 +256,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    fn put_into_outbox(
+    /// Puts something at the end of what waits in a conversation.
+    pub(crate) fn put_into_outbox(
         &mut self,
         id: ConversationId,
         uid: MessageId,
@@ -333,8 +334,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         entry.record.state = state;
         let (short, conversation) = (entry.record.short, entry.record.conversation);
-        let Some(short) = short else { return };
         let peer = self.conversations.get(&conversation).and_then(|state| state.record.peer());
+        let Some(short) = short else { return self.on_offer_advanced(id, peer, state, reason.as_deref()) };
         self.batch.change(Change::TimelineState { uid: id, state });
         if let Some(to) = name.or_else(|| peer.and_then(|peer| self.people.name_of(peer)).cloned()) {
             self.batch.event(self.now, EventKind::Receipt { id: short, uid: id, to, state, reason, group: None });

@@ -1,5 +1,7 @@
 //! What the core wants done.
 
+mod file;
+
 use std::net::SocketAddr;
 
 use protocol::{DeviceId, Name, PublicKey, Timestamp, directory::Request, peer::PeerFrame};
@@ -11,6 +13,8 @@ use crate::{
     stored::Transaction,
     stretch::StretchJob,
 };
+
+pub use self::file::{FileEffect, ServeFile};
 
 /// What one call of the core wants: first the transaction, then, if that was committed, the effects in order.
 #[derive(Debug, Default)]
@@ -120,6 +124,8 @@ pub enum Effect {
         /// The error.
         detail: String,
     },
+    /// Something about files.
+    File(FileEffect),
     /// Close the connection to the directory, since the session ended.
     CloseDirectory,
     /// Drop the core and every connection, and open it anew from disk: this device's keys are others now.

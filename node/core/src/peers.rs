@@ -28,6 +28,9 @@ const GROUP_DIALLED_MAX: usize = 32;
 /// How long a person whose devices could not be reached directly is not dialled again, in milliseconds. The mailbox
 /// carries meanwhile; coming online ends the wait.
 const DIAL_PAUSE_MS: u64 = 30_000;
+/// Connections of one pair that stand within this time of each other were dialled by both at once, in milliseconds: a few
+/// round trips. Whoever dials later has no other any more, though this side may not have noticed.
+const DIALLED_AT_ONCE_MS: u64 = 2_000;
 
 #[derive(Debug)]
 struct PeerState {
@@ -35,6 +38,7 @@ struct PeerState {
     account: AccountId,
     tls_key: PublicKey,
     dialled: bool,
+    since: Timestamp,
 }
 
 /// All connections to other nodes.
@@ -59,6 +63,10 @@ impl Peers {
 
     pub(crate) fn device_of(&self, peer: PeerId) -> Option<DeviceId> {
         self.live.get(&peer).map(|state| state.device)
+    }
+
+    pub(crate) fn account_of(&self, peer: PeerId) -> Option<AccountId> {
+        self.live.get(&peer).map(|state| state.account)
     }
 
     /// Accounts that a connection stands to.
@@ -115,18 +123,24 @@ impl<C: CryptoProvider + Clone> Core<C> {
             flow.succeed();
         }
         if let Some(older) = self.peers.by_device.get(&device).copied() {
-            // Both sides may have dialled: both keep the connection that the lower device id dialled, else the newer.
+            // Both sides may have dialled: both keep the connection that the lower device id dialled, else the newer. One
+            // that has stood for longer was lost by whoever dials again.
             let lower_dialled = |dialled: bool| dialled == (own < device);
-            let older_dialled = self.peers.live.get(&older).is_some_and(|state| lower_dialled(state.dialled));
+            let at_once = |since: Timestamp| self.now.ms_since(since) < DIALLED_AT_ONCE_MS;
+            let older_dialled =
+                self.peers.live.get(&older).is_some_and(|state| lower_dialled(state.dialled) && at_once(state.since));
             if older_dialled && !lower_dialled(dialled) {
                 self.batch.effect(Effect::ClosePeer { peer });
                 return;
             }
             self.batch.effect(Effect::ClosePeer { peer: older });
             self.forget_peer(older);
+            self.begin_files_anew(device);
         }
-        self.peers.live.insert(peer, PeerState { device, account, tls_key, dialled });
+        let since = self.now;
+        self.peers.live.insert(peer, PeerState { device, account, tls_key, dialled, since });
         self.peers.by_device.insert(device, peer);
+        self.files.retry_now();
         let Some(own) = self.own() else { return };
         let hello = Hello {
             certificate: own.certificate.clone(),
@@ -259,9 +273,33 @@ impl<C: CryptoProvider + Clone> Core<C> {
             .flat_map(|state| state.others(own).filter(move |member| dialled(state, member.account)));
         let apart = apart.filter(|member| self.peers.of_device(member.entry.device).is_none());
         let mut accounts: Vec<AccountId> = apart.map(|member| member.account).collect();
+        accounts.extend(self.parted_by_files());
         accounts.sort_unstable();
         accounts.dedup();
         accounts
+    }
+
+    /// People whom a file waits for on either side, with a device that no connection stands to. Whoever offered something in
+    /// a group may know where those are who accepted it, and not the other way round; so both sides try.
+    fn parted_by_files(&self) -> Vec<AccountId> {
+        let connected = |device: DeviceId| self.peers.of_device(device).is_some();
+        let from = self.files.awaited().into_iter().filter(|(_, device)| !connected(*device));
+        let mut parted: Vec<AccountId> = from.map(|(account, _)| account).collect();
+        let linked = |account: &AccountId| self.peers.accounts().any(|other| other == *account);
+        parted.extend(self.files.awaiting().into_iter().filter(|account| !linked(account)));
+        parted.retain(|account| !self.is_blocked(*account));
+        parted
+    }
+
+    /// Whether nothing can be had of a person directly for now: no connection stands, and none is being looked for.
+    pub(crate) fn is_out_of_reach(&self, account: AccountId) -> bool {
+        if self.peers.accounts().any(|other| other == account) {
+            return false;
+        }
+        let pauses = |flow: &Flow| flow.due().is_some_and(|due| due > self.now);
+        let dialling = self.peers.dialling.values().any(|other| *other == account);
+        let known_away = !dialling && self.peers.dials.get(&account).is_some_and(pauses);
+        known_away || !self.is_online() && self.link.last_failure.is_some()
     }
 
     pub(crate) fn peers_timer(&self) -> Option<Timestamp> {

@@ -48,6 +48,12 @@ pub enum Table {
     Payment = 14,
     /// Requests for money to and from the account.
     Request = 15,
+    /// Files that are offered, here and by this node.
+    Transfer = 16,
+    /// What leads to the files that this node offers.
+    Source = 17,
+    /// Up to how many bytes are taken unasked, by account.
+    Unasked = 18,
 }
 
 /// One change of what is stored.

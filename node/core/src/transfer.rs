@@ -86,6 +86,15 @@ impl Transfer {
         }
     }
 
+    /// Where the person here wants it, if not in the inbox.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        match &self.side {
+            Side::Incoming { target, .. } => target.as_deref(),
+            Side::Outgoing { .. } => None,
+        }
+    }
+
     /// Whether nothing more can be done with it either: what failed here may be accepted again, and has left something on
     /// the disk until it is cancelled or expires.
     #[must_use]
@@ -171,6 +180,8 @@ pub struct Transfers {
     by_number: BTreeMap<u64, FileId>,
     last_number: u64,
     changed: BTreeSet<FileId>,
+    /// What is not settled: of thousands that are remembered, few.
+    open: BTreeSet<FileId>,
     /// What is being received, and from which device.
     receiving: BTreeMap<FileId, DeviceId>,
     /// When to try again what stopped.
@@ -220,17 +231,49 @@ impl Transfers {
 
     /// Ends what has expired.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Act> {
-        let due = |transfer: &Transfer| transfer.offer.expires <= now && !transfer.is_settled();
-        let due: Vec<FileId> = self.all.iter().filter(|(_, transfer)| due(transfer)).map(|(file, _)| *file).collect();
+        let due = self.open().filter(|(_, transfer)| transfer.offer.expires <= now);
+        let due: Vec<FileId> = due.map(|(file, _)| file).collect();
         due.into_iter().flat_map(|file| self.end(file, TransferState::Expired, None)).collect()
     }
 
-    /// When something is to be looked at again, if time alone brings that about.
+    /// When something is to be looked at again, if time alone brings that about. What is due already waits for a place or a
+    /// connection, and whoever brings either looks again.
     #[must_use]
-    pub fn timer(&self) -> Option<Timestamp> {
-        let expiries =
-            self.all.values().filter(|transfer| !transfer.is_settled()).map(|transfer| transfer.offer.expires);
-        expiries.chain(self.again.values().filter_map(Flow::due)).min()
+    pub fn timer(&self, now: Timestamp) -> Option<Timestamp> {
+        let expiries = self.open().map(|(_, transfer)| transfer.offer.expires);
+        let again = self.again.values().filter_map(Flow::due).filter(|due| *due > now);
+        expiries.chain(again).min()
+    }
+
+    /// What is not settled, in no order.
+    pub fn open(&self) -> impl Iterator<Item = (FileId, &Transfer)> {
+        self.open.iter().filter_map(|file| self.all.get(file).map(|transfer| (*file, transfer)))
+    }
+
+    /// Whether bytes are on their way, or are to be: what somebody has accepted and does not have.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.under_way() == 0
+    }
+
+    /// How many of them somebody has accepted and does not have yet.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        let accepted = |state: &TransferState| *state == TransferState::Accepted;
+        let under_way = self.open().filter(|(_, transfer)| match &transfer.side {
+            Side::Outgoing { recipients } => recipients.iter().any(|(_, state)| accepted(state)),
+            Side::Incoming { state, .. } => accepted(state),
+        });
+        under_way.count()
+    }
+
+    /// A conversation is called otherwise now.
+    pub fn rename(&mut self, old: ConversationId, new: ConversationId) {
+        let renamed = self.all.iter_mut().filter(|(_, transfer)| transfer.conversation == old);
+        for (file, transfer) in renamed {
+            transfer.conversation = new;
+            self.changed.insert(*file);
+        }
     }
 
     /// Cancels: what one offers for everybody, what one is offered for oneself.
@@ -282,8 +325,17 @@ impl Transfers {
         self.last_number = self.last_number.max(transfer.number);
         self.by_number.insert(transfer.number, file);
         self.all.insert(file, transfer);
-        self.changed.insert(file);
+        self.note(file);
         self.forget_oldest();
+    }
+
+    /// One of them is not what it was: it is to be stored, and may be settled.
+    fn note(&mut self, file: FileId) {
+        self.changed.insert(file);
+        match self.all.get(&file).filter(|transfer| !transfer.is_settled()) {
+            Some(_) => self.open.insert(file),
+            None => self.open.remove(&file),
+        };
     }
 
     /// Keeps as many as are remembered; what is not over stays.
@@ -318,7 +370,7 @@ impl Transfers {
                 return self.end_incoming(file, from, state, reason);
             }
         }
-        self.changed.insert(file);
+        self.note(file);
         acts
     }
 }

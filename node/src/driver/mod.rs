@@ -5,6 +5,7 @@
 
 mod account;
 mod event_log;
+mod files;
 mod machine;
 mod network;
 mod profile;
@@ -17,6 +18,7 @@ mod tests;
 use std::{
     net::SocketAddr,
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -53,6 +55,8 @@ use crate::{
 
 /// Calls that may wait for the loop; callers beyond wait for their turn.
 const CALLS_MAX: usize = 256;
+/// The folder of a profile for received files, where none was named.
+const INBOX: &str = "inbox";
 /// How long a command that ran out of time may take to say what became of it.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -67,6 +71,8 @@ pub struct NodeConfig {
     pub profile: ProfileLocation,
     /// How hard passwords are stretched.
     pub stretch: StretchParameters,
+    /// Where received files are put; a folder of the profile's if absent.
+    pub inbox: Option<PathBuf>,
 }
 
 /// Why a node does not start.
@@ -298,8 +304,10 @@ fn open<K: Machine>(
     writer: EventWriter,
     contact: watch::Sender<Option<Fingerprint>>,
 ) -> Result<Driver<K>, StartError> {
-    let NodeConfig { directory, bind, profile, stretch } = config;
+    let NodeConfig { directory, bind, profile, stretch, inbox } = config;
     let socket = endpoint::bind(bind)?;
     let surroundings = Surroundings { directory, socket, alarm: Alarm::default(), last_peer: Arc::default() };
-    Driver::open(Common::new(surroundings, stretch), Place::new(profile)?, contact, writer)
+    let place = Place::new(profile)?;
+    let inbox = inbox.unwrap_or_else(|| place.folder().join(INBOX));
+    Driver::open(Common::new(surroundings, stretch, inbox), place, contact, writer)
 }

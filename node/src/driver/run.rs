@@ -241,6 +241,7 @@ impl<K: Machine> Driver<K> {
             Happened::Nothing => session.on_quiet(),
             Happened::Stretched(done) => session.feed(Input::Stretched { done }),
             Happened::Peers(events) => events.into_iter().for_each(|event| session.on_peer(event)),
+            Happened::Files(events) => events.into_iter().for_each(|event| session.on_file(event)),
             Happened::Directory(events) => events.into_iter().for_each(|event| self.on_directory(event)),
         }
     }

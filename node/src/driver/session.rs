@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** no effect is performed before the transaction that came with it is durable.
 
-use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::pending, path::PathBuf, sync::Arc, time::Duration};
 
 use node_core::{
     command::CommandToken,
@@ -19,12 +19,13 @@ use tokio::{
 };
 
 use super::{
+    files::Files,
     machine::Machine,
     network::{Network, NetworkError, Surroundings},
     profile::Store,
 };
 use crate::{
-    net::{directory::DirectoryEvent, peer::PeerEvent},
+    net::{directory::DirectoryEvent, file::carrier, peer::PeerEvent},
     store::CommitError,
 };
 
@@ -66,6 +67,7 @@ pub(super) enum ForDriver {
 pub(super) enum Happened {
     Directory(Vec<DirectoryEvent>),
     Peers(Vec<PeerEvent>),
+    Files(Vec<carrier::Happened>),
     Stretched(StretchDone),
     Timer,
     /// Nothing, for a while.
@@ -77,12 +79,13 @@ pub(super) enum Happened {
 pub(super) struct Common {
     pub(super) surroundings: Surroundings,
     pub(super) stretch: StretchParameters,
+    inbox: PathBuf,
     stretching: Arc<Semaphore>,
 }
 
 impl Common {
-    pub(super) fn new(surroundings: Surroundings, stretch: StretchParameters) -> Self {
-        Self { surroundings, stretch, stretching: Arc::new(Semaphore::new(STRETCHES_MAX)) }
+    pub(super) fn new(surroundings: Surroundings, stretch: StretchParameters, inbox: PathBuf) -> Self {
+        Self { surroundings, stretch, inbox, stretching: Arc::new(Semaphore::new(STRETCHES_MAX)) }
     }
 }
 
@@ -92,6 +95,7 @@ pub(super) struct Session<K> {
     pub(super) core: K,
     pub(super) store: Store,
     network: Network,
+    files: Files,
     inputs: VecDeque<Input>,
     timer: Option<Timestamp>,
     /// Whether all that was said is in SEARCH's index.
@@ -128,6 +132,7 @@ impl<K: Machine> Session<K> {
             core,
             store,
             network,
+            files: Files::new(common.inbox.clone()),
             inputs: VecDeque::new(),
             timer: None,
             indexed: false,
@@ -189,7 +194,7 @@ impl<K: Machine> Session<K> {
 
     /// Waits for the next thing to happen. Safe to cancel.
     pub(super) async fn next(&mut self) -> Happened {
-        let (mut directory, mut peers) = (Vec::new(), Vec::new());
+        let (mut directory, mut peers, mut files) = (Vec::new(), Vec::new(), Vec::new());
         let wait = self.timer.map(|at| Duration::from_millis(at.0.saturating_sub(now().0)).min(CLOCK_CHECK));
         let timer = async {
             match wait {
@@ -201,6 +206,7 @@ impl<K: Machine> Session<K> {
             Some(done) = self.stretched.1.recv() => Happened::Stretched(done),
             1.. = self.network.directory_events.recv_many(&mut directory, BATCH_MAX) => Happened::Directory(directory),
             1.. = self.network.peer_events.recv_many(&mut peers, BATCH_MAX) => Happened::Peers(peers),
+            1.. = self.files.events.recv_many(&mut files, BATCH_MAX) => Happened::Files(files),
             () = timer => Happened::Timer,
             () = tokio::time::sleep(QUIET), if !self.indexed => Happened::Nothing,
         }
@@ -237,6 +243,7 @@ impl<K: Machine> Session<K> {
                 Input::PeerConnected { peer, tls_key, dialled }
             }
             PeerEvent::Frame { peer, frame } => Input::PeerFrame { peer, frame },
+            PeerEvent::Asked { peer, asked } => Input::File(self.files.asked(peer, asked)),
             PeerEvent::Closed { peer } => {
                 self.network.peers.closed(peer);
                 Input::PeerDisconnected { peer }
@@ -246,8 +253,15 @@ impl<K: Machine> Session<K> {
         self.feed(input);
     }
 
+    pub(super) fn on_file(&mut self, happened: carrier::Happened) {
+        if let Some(input) = self.files.happened(happened) {
+            self.feed(Input::File(input));
+        }
+    }
+
     /// Disconnects from everybody, in a bounded time, and gives the store back.
     pub(super) async fn shut_down(self, code: CloseCode) -> Store {
+        self.files.end().await;
         self.network.shut_down(code).await;
         self.store
     }
@@ -284,6 +298,11 @@ impl<K: Machine> Session<K> {
             Effect::FindMessage { token, id } => {
                 let entry = self.store.as_mut().message(id).map_err(|error| error.to_string());
                 self.feed(Input::MessageFound { token, entry });
+            }
+            Effect::File(effect) => {
+                if let Some(input) = self.files.perform(effect, &self.network.peers) {
+                    self.feed(Input::File(input));
+                }
             }
             Effect::ReportBug { what, detail } => tracing::error!(what, detail, "a bug of this program"),
             Effect::ReportMisbehaviour { what, detail } => tracing::warn!(what, detail, "refused"),

@@ -4,6 +4,7 @@
 //! signed in, nor whether a name exists.
 
 mod account;
+mod files;
 mod groups;
 mod looking;
 mod money;
@@ -14,9 +15,10 @@ mod values;
 mod verbs;
 mod words;
 
-use node_core::command::{Command, Failure, FailureCode, MoneyCommand, Password};
+use node_core::command::{Command, Failure, FailureCode, FileCommand, MoneyCommand, Password};
 use protocol::Name;
 
+pub(crate) use files::file_ref;
 pub(crate) use money::money_ref;
 pub use secret::{redact, secret_span};
 pub use sending::Target;
@@ -153,14 +155,15 @@ fn understood(verb: Verb, words: &mut Words<'_>) -> Result<Line, Failure> {
         Verb::Status => Command::Status,
         Verb::Pay => money::pay(words)?,
         Verb::Request => money::request(words)?,
-        Verb::Accept => money::accept(words)?,
-        Verb::Decline => money::decline(words)?,
-        Verb::Cancel => money::cancel(words)?,
+        Verb::Files => Command::File(FileCommand::List),
+        Verb::Accept => files::accept(words)?,
+        Verb::Decline => files::decline(words)?,
+        Verb::Cancel => files::cancel(words)?,
         Verb::Refund => money::refund(words)?,
         Verb::Requests => Command::Money(MoneyCommand::Requests),
         Verb::Balance => Command::Money(MoneyCommand::Balance),
         Verb::Payments => money::payments(words)?,
-        Verb::Set => money::set(words)?,
+        Verb::Set => files::set(words).unwrap_or_else(|| money::set(words))?,
     }))
 }
 
@@ -198,7 +201,7 @@ pub(crate) fn usage(message: impl Into<String>) -> Failure {
 }
 
 /// Verbs that are reserved for what this version does not do.
-const LATER: &[&str] = &["REPLY", "DELETE", "FILES", "WHY", "EXPORT", "CLEAR"];
+const LATER: &[&str] = &["REPLY", "DELETE", "WHY", "EXPORT", "CLEAR"];
 
 fn is_later(word: &str) -> bool {
     LATER.iter().any(|later| later.eq_ignore_ascii_case(word))

@@ -140,7 +140,9 @@ enum Kind {
 impl Kind {
     const fn what(self) -> &'static str {
         match self {
-            Self::Request => "a request's id, which looks like r7; `REQUESTS` shows them",
+            Self::Request => {
+                "the id of a request or a file, which looks like r7 or f3; `REQUESTS` and `FILES` show them"
+            }
             Self::Payment => "a payment's id, which looks like p4; `PAYMENTS` shows them",
         }
     }
@@ -246,7 +248,8 @@ pub(super) fn set(words: &mut Words<'_>) -> Result<Command, Failure> {
     let found = KEYS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&key));
     let Some((key, limit)) = found else {
         let known = KEYS.map(|(known, _)| known).join(", ");
-        return Err(usage(format!("{key:?} can't be set; what can is {known}; {}", form(Verb::Set))));
+        let unasked = super::files::UNASKED;
+        return Err(usage(format!("{key:?} can't be set; what can is {known}, {unasked}NAME; {}", form(Verb::Set))));
     };
     let Some(value) = words.next().map(restore) else { return Ok(core(MoneyCommand::Limits)) };
     let amount = match value.eq_ignore_ascii_case(NO_LIMIT) {

@@ -5,7 +5,7 @@ use std::fmt;
 use node_core::command::{Command, Failure, MessageRef};
 use protocol::{Name, limits::TEXT_MAX};
 
-use super::{Line, form, message_ref, name, restore, usage, values::number, verbs::Verb, words::Words};
+use super::{Line, files, form, message_ref, name, restore, usage, values::number, verbs::Verb, words::Words};
 
 /// Where a text goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Target {
     }
 
     /// How a line begins that sends there, spelt out.
-    fn spelt(&self) -> String {
+    pub(super) fn spelt(&self) -> String {
         match self {
             Self::Person(name) => format!("SEND {name}"),
             Self::Group(name) => format!("SEND GROUP {name}"),
@@ -81,8 +81,8 @@ pub(super) fn send(words: &mut Words<'_>) -> Result<Line, Failure> {
         return Err(usage(format!("SEND GROUP needs a group's name and a text; as in `{example}`")));
     };
     if words.clone().next().is_some_and(|word| word.eq_ignore_ascii_case("file")) {
-        let spelt = target.spelt();
-        return Err(usage(format!("files can't be sent yet; `{spelt} -- FILE …` sends these words as a message")));
+        words.next();
+        return files::send(&target, words);
     }
     text(&target, words.text())
 }

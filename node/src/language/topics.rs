@@ -8,7 +8,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 5] = [
+const TOPICS: [Topic; 6] = [
     Topic {
         word: "SCRIPTS",
         also: &["SCRIPT", "EXPECT", "WAIT", "SLEEP", "ASSERT", "LET", "INCLUDE", "TIMEOUT", "ECHO", "!"],
@@ -23,6 +23,7 @@ An event that must come (within 10s), or must not (for 1s); AS keeps its id:
     as in  bob> EXPECT PAYMENT FROM alice AMOUNT 12.50 "lunch"
     as in  alice> EXPECT REQUEST FROM bob AMOUNT 12.50 AS r
     as in  bob> EXPECT CLOSED ID ${r} STATE paid
+    as in  bob> EXPECT FILE FROM alice ~/cat/ STATE offered AS f
 A state to wait for, or one that must hold now:
     as in  alice> WAIT OFFLINE bob WITHIN 1m
     as in  alice> WAIT IDLE
@@ -75,6 +76,23 @@ before it pays:
     as in  SET confirm.above 50
     as in  SET limit.day none
 The memo is sealed like a message; the directory sees who pays whom how much."#,
+    },
+    Topic {
+        word: "PATHS",
+        also: &["PATH", "FILE", "FOLDER", "INBOX"],
+        text: r#"A file or a folder is offered, and goes from your disk to theirs when they
+accept it; what is interrupted goes on where it was. Quotes, or \ before each,
+keep the blanks of a path together; a caption follows --.
+    as in  SEND bob FILE cat.png
+    as in  SEND GROUP team FILE "my photos" -- from the boat
+What somebody offers is put into your inbox (--inbox DIR), or where you say:
+    as in  ACCEPT f3
+    as in  ACCEPT f3 AS ~/cat.png
+    as in  DECLINE f3 too large
+    as in  CANCEL f3
+Up to a size of your choice, files from somebody are taken unasked:
+    as in  SET accept.bob 10M
+    as in  SET accept.bob none"#,
     },
     Topic {
         word: "CODES",

@@ -45,6 +45,7 @@ pub(super) enum Verb {
     Status,
     Pay,
     Request,
+    Files,
     Accept,
     Decline,
     Cancel,

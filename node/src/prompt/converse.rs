@@ -22,6 +22,7 @@ use super::{
     paying::{Paying, Weighed},
     speech::{self, Said, changes_person},
     terminal::{Answer, Terminal},
+    transfers::Transfers,
 };
 use crate::{
     config::PasswordSource,
@@ -72,6 +73,9 @@ pub(crate) struct Conversation {
     /// When to say that it takes long.
     impatient_at: Option<Instant>,
     deliveries: Deliveries,
+    transfers: Transfers,
+    /// Where `~` leads.
+    home: Option<String>,
     /// What would be paid, and how far it has come.
     paying: Paying,
 }
@@ -83,6 +87,7 @@ impl Conversation {
         password: Option<PasswordSource>,
         style: Style,
         yes: bool,
+        home: Option<String>,
     ) -> Self {
         Self {
             events: node.events(),
@@ -100,6 +105,8 @@ impl Conversation {
             holding: false,
             impatient_at: None,
             deliveries: Deliveries::default(),
+            transfers: Transfers::default(),
+            home,
             paying: Paying::new(yes),
         }
     }
@@ -215,7 +222,8 @@ impl Conversation {
         if let Some(confirmed) = self.paying.answer(line) {
             return self.on_confirmed(confirmed);
         }
-        match speech::understand(line, self.target.as_ref()) {
+        let understood = speech::understand(line, self.target.as_ref());
+        match understood.and_then(|said| said.map(|said| said.rooted(self.home.as_deref())).transpose()) {
             Ok(None) => Next::Ask,
             Ok(Some(Said::Lacking(lacking))) => self.need_secrets(lacking),
             Ok(Some(Said::To(target))) => self.turn_to(target),

@@ -14,6 +14,7 @@ mod paying;
 mod screen;
 mod speech;
 mod terminal;
+mod transfers;
 
 pub(crate) use converse::Conversation;
 pub use masking::SecretSpan;

@@ -65,6 +65,10 @@ impl Paying {
     /// The node has answered.
     pub(super) fn weighed(&mut self, result: &CommandResult) -> Weighed {
         let Stage::Weighing(command) = std::mem::take(&mut self.stage) else { return Weighed::No };
+        // A full id may be a file's, for which nothing is paid.
+        if let Ok(Outcome::File(_)) = result {
+            return Weighed::Pay(money(command));
+        }
         let Ok(Outcome::Money(MoneyOutcome::Weighed { amount, to, after, confirm })) = result else {
             return Weighed::No;
         };

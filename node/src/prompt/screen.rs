@@ -17,6 +17,10 @@ use rustyline::ExternalPrinter;
 const WAITING_MAX: usize = 4_096;
 /// How long somebody waits for texts to be printed: a terminal that takes longer is stuck.
 const FLUSH_WAIT: Duration = Duration::from_millis(500);
+/// Puts the cursor at the beginning of the line above, and clears it.
+const UP_AND_CLEAR: &str = "\x1b[1A\r\x1b[2K";
+/// Width of a terminal that does not say.
+const COLUMNS: usize = 80;
 
 #[derive(Default)]
 struct Queue {
@@ -29,16 +33,27 @@ struct Queue {
     prompted: bool,
     printing: bool,
     finished: bool,
+    /// Stands below everything else, in the line above the prompt of a line editor, and changes in its place.
+    status: Option<String>,
+    /// Whether it is another one than the one that is shown.
+    status_changed: bool,
+    /// Whether the line above the prompt is a status.
+    status_shown: bool,
 }
 
 impl Queue {
     fn take(&mut self) -> Option<String> {
         let prompt = self.prompt.as_ref().filter(|_| !self.prompted || !self.texts.is_empty());
-        if (self.texts.is_empty() && prompt.is_none()) || !(self.open || self.finished) {
+        let nothing = self.texts.is_empty() && prompt.is_none() && !self.status_changed;
+        if nothing || !(self.open || self.finished) {
             return None;
         }
         // What stands on the prompt's line stays there; the prompt comes again below.
         let mut all = if self.prompted { "\n".to_owned() } else { String::new() };
+        if std::mem::take(&mut self.status_shown) {
+            all.push_str(UP_AND_CLEAR);
+        }
+        self.status_changed = false;
         if self.dropped > 0 {
             let _ = writeln!(all, "({} lines not shown; HISTORY has the messages)", self.dropped);
             self.dropped = 0;
@@ -46,6 +61,11 @@ impl Queue {
         for text in self.texts.drain(..) {
             all.push_str(&text);
             all.push('\n');
+        }
+        if let Some(status) = self.status.as_ref().filter(|_| !self.finished) {
+            all.push_str(status);
+            all.push('\n');
+            self.status_shown = true;
         }
         if let Some(prompt) = &self.prompt {
             all.push_str(prompt);
@@ -60,12 +80,14 @@ impl Queue {
 pub struct Screen {
     // Shared between the threads that print, read and run commands; held for a push or a drain only.
     queue: Arc<(Mutex<Queue>, Condvar)>,
+    /// Whether there is a line editor, above whose prompt a status can stand.
+    rich: bool,
 }
 
 impl Screen {
     /// Starts the printing thread. Without a printer, text goes to standard output at once.
     pub(super) fn start<P: ExternalPrinter + Send + 'static>(printer: Option<P>) -> std::io::Result<Self> {
-        let screen = Self { queue: Arc::default() };
+        let screen = Self { queue: Arc::default(), rich: printer.is_some() };
         screen.lock().open = printer.is_none();
         let queue = screen.clone();
         std::thread::Builder::new().name("printer".into()).spawn(move || queue.print_all(printer))?;
@@ -83,9 +105,25 @@ impl Screen {
         self.queue.1.notify_all();
     }
 
+    /// What stands in the line above the prompt from now on. A plain terminal, where nothing can change in its place, shows
+    /// none.
+    pub fn set_status(&self, status: Option<String>) {
+        if !self.rich {
+            return;
+        }
+        let mut queue = self.lock();
+        queue.status = status.map(|status| fitted(&status, columns()));
+        queue.status_changed = true;
+        self.queue.1.notify_all();
+    }
+
     /// Whether there is a prompt to print above.
     pub(super) fn set_open(&self, open: bool) {
-        self.lock().open = open;
+        let mut queue = self.lock();
+        queue.open = open;
+        // What is typed moves the status up and out of reach; the next one stands below.
+        queue.status_shown &= open;
+        drop(queue);
         self.queue.1.notify_all();
     }
 
@@ -149,6 +187,22 @@ impl Screen {
     }
 }
 
+/// How wide the terminal is now.
+fn columns() -> usize {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if told == 0 { COLUMNS } else { told }
+}
+
+/// The beginning of a text that stays within one line; of what is not ASCII each character may take two columns.
+fn fitted(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += if c.is_ascii() { 1 } else { 2 };
+        used < columns
+    };
+    text.chars().take_while(fits).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -178,6 +232,35 @@ mod tests {
         assert_eq!(printed.recv().unwrap(), "one\ntwo\n");
         screen.print("three");
         assert_eq!(printed.recv().unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_status_changes_in_its_place_below_everything_that_is_printed() {
+        let (screen, printed) = screen();
+        screen.set_open(true);
+        screen.set_status(Some("10%".to_owned()));
+        assert_eq!(printed.recv().unwrap(), "10%\n");
+        screen.set_status(Some("20%".to_owned()));
+        assert_eq!(printed.recv().unwrap(), format!("{UP_AND_CLEAR}20%\n"));
+        screen.print("hello");
+        assert_eq!(printed.recv().unwrap(), format!("{UP_AND_CLEAR}hello\n20%\n"));
+        screen.set_open(false);
+        screen.set_status(Some("30%".to_owned()));
+        screen.set_open(true);
+        assert_eq!(printed.recv().unwrap(), "30%\n", "what was typed stands above");
+        screen.set_status(None);
+        assert_eq!(printed.recv().unwrap(), UP_AND_CLEAR);
+        screen.print("bye");
+        assert_eq!(printed.recv().unwrap(), "bye\n");
+    }
+
+    #[test]
+    fn a_status_never_needs_a_second_line() {
+        for (text, columns, shown) in
+            [("abcdef", 4, "abc"), ("abc", 4, "abc"), ("äöü", 4, "ä"), ("", 4, ""), ("a", 1, "")]
+        {
+            assert_eq!(fitted(text, columns), shown, "{text} in {columns}");
+        }
     }
 
     #[test]

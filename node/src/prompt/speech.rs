@@ -1,12 +1,15 @@
 //! What the conversation at the prompt needs of the language: a line becomes something to do, or somebody to ask for a
 //! password first.
 
+use std::path::Path;
+
 use node_core::command::{Command, Failure};
 
 use super::asking::Lacking;
 use crate::{
     driver::NodeCommand,
     language::{self, Line, Target},
+    paths::rooted,
 };
 
 /// What a line asks for.
@@ -21,6 +24,16 @@ pub(super) enum Said {
     Help(String),
     /// To leave.
     Quit,
+}
+
+impl Said {
+    /// The same with its paths from the root; they are relative to where the program was started.
+    pub(super) fn rooted(self, home: Option<&str>) -> Result<Self, Failure> {
+        match self {
+            Self::Node(NodeCommand::Core(command)) => rooted(command, Path::new(""), home).map(core),
+            said => Ok(said),
+        }
+    }
 }
 
 /// What a line means; `None` if there is nothing in it. While bare lines go somewhere, a command takes a slash before it,

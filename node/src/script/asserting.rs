@@ -1,10 +1,13 @@
 //! What must hold now, asked of an actor's node and by it afresh of the directory.
 
 use node_core::{
-    command::{Command, Failure, FailureCode, MessageRef, MoneyCommand, MoneyOutcome, MoneyRef, Outcome},
+    command::{
+        Command, Failure, FailureCode, FileCommand, FileOutcome, FileRef, MessageRef, MoneyCommand, MoneyOutcome,
+        MoneyRef, Outcome,
+    },
     event::request_word,
 };
-use protocol::MessageId;
+use protocol::{FileId, MessageId};
 
 use super::{
     Stage,
@@ -47,12 +50,14 @@ fn questions(id: Object) -> Vec<Command> {
     match id {
         Object::Message(id) => vec![Command::AskState { id }],
         Object::Money(id) => vec![Command::Money(money(id))],
+        Object::File(id) => vec![Command::File(FileCommand::AskState { id })],
         Object::Full(full) => {
             let id = MoneyRef::Full(full);
             vec![
                 Command::AskState { id: MessageRef::Full(MessageId(full)) },
                 Command::Money(MoneyCommand::AskRequest { id }),
                 Command::Money(MoneyCommand::AskPayment { id }),
+                Command::File(FileCommand::AskState { id: FileRef::Full(FileId(full)) }),
             ]
         }
     }
@@ -63,6 +68,7 @@ fn word(outcome: &Outcome) -> Option<&'static str> {
         Outcome::State(state) => Some(state.word()),
         Outcome::Money(MoneyOutcome::RequestState(state)) => Some(request_word(*state)),
         Outcome::Money(MoneyOutcome::PaymentState(state)) => Some(state.word()),
+        Outcome::File(FileOutcome::State(state)) => Some(state.word()),
         _ => None,
     }
 }

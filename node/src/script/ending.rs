@@ -24,7 +24,7 @@ impl<S: Stage> Runner<S> {
         let open = self.players.get(&name.map(str::to_owned)).is_some_and(|player| player.actor.is_some());
         let left = match leaves && open {
             true => match self.ask(name, Command::Status, self.timeout).await {
-                Ok(Outcome::Status(status)) => status.queued,
+                Ok(Outcome::Status(status)) => status.queued + status.files,
                 _ => 0,
             },
             false => 0,
@@ -61,7 +61,9 @@ impl<S: Stage> Runner<S> {
             self.see_all();
             if pending && self.stage.is_temporary(name.as_deref()) {
                 let who = name.as_deref().unwrap_or("this profile");
-                let text = format!("messages of {who} are still queued, and its profile is temporary: they are lost");
+                let text = format!(
+                    "messages or files of {who} are still on their way, and its profile is temporary: they are lost"
+                );
                 return Err(Failure::new(FailureCode::Unreachable, text));
             }
         }

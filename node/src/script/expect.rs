@@ -17,6 +17,7 @@ pub(super) enum Kind {
     Payment,
     Request,
     Closed,
+    File,
 }
 
 impl Kind {
@@ -31,10 +32,7 @@ impl Kind {
             "PAYMENT" => Ok(Self::Payment),
             "REQUEST" => Ok(Self::Request),
             "CLOSED" => Ok(Self::Closed),
-            "FILE" => {
-                let there_are = "MESSAGE, RECEIPT, MEMBER, PRESENCE, KEYCHANGE, PAYMENT, REQUEST and CLOSED are";
-                Err(format!("there are no FILE events in this version; {there_are}"))
-            }
+            "FILE" => Ok(Self::File),
             _ => return None,
         })
     }
@@ -132,7 +130,17 @@ fn facts(event: &Event) -> Option<Facts<'_>> {
             text: reason.as_deref(),
             ..nobody(Kind::Closed)
         },
-        EventKind::Connection { .. } | EventKind::Device { .. } | EventKind::Ledger { .. } => return None,
+        EventKind::File(event) => Facts {
+            to: Some(&event.to),
+            group: event.group.as_ref(),
+            state: Some(event.state.word()),
+            id: Some((event.id.to_string(), event.uid.to_string())),
+            text: Some(&event.name),
+            ..bare(Kind::File, &event.from)
+        },
+        EventKind::Connection { .. } | EventKind::Device { .. } | EventKind::Ledger { .. } | EventKind::Progress(_) => {
+            return None;
+        }
     })
 }
 

@@ -85,7 +85,7 @@ pub(super) fn expectation(rest: &str) -> Result<Expectation, Failure> {
     if filters.from.is_some() && kind == Kind::Closed {
         return Err(usage("CLOSED is from nobody; ID names the request, as in `EXPECT CLOSED ID ${r} STATE paid`"));
     }
-    let has_id = matches!(kind, Kind::Message | Kind::Receipt | Kind::Payment | Kind::Request | Kind::Closed);
+    let has_id = !matches!(kind, Kind::Member | Kind::Presence | Kind::KeyChange);
     if bind.is_some() && (not || !has_id) {
         return Err(usage("AS keeps the id of an event that is taken; this one has none"));
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use node_core::{
-    command::{Command, CommandResult, Failure, MoneyCommand, Outcome},
+    command::{Command, CommandResult, Failure, FileCommand, MoneyCommand, Outcome},
     event::Event,
 };
 use protocol::Timestamp;
@@ -170,8 +170,21 @@ pub(super) fn verb(line: &Line) -> &'static str {
             Command::Block { blocked: true, .. } => "block",
             Command::Block { blocked: false, .. } => "unblock",
             Command::Money(command) => money_verb(command),
+            Command::File(command) => file_verb(command),
             _ => "other",
         },
+    }
+}
+
+fn file_verb(command: &FileCommand) -> &'static str {
+    match command {
+        FileCommand::Send { .. } | FileCommand::Offer { .. } => "send",
+        FileCommand::List => "files",
+        FileCommand::Accept { .. } => "accept",
+        FileCommand::Decline { .. } => "decline",
+        FileCommand::Cancel { .. } => "cancel",
+        FileCommand::SetUnasked { .. } => "set",
+        FileCommand::AskState { .. } => "other",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use node_core::command::{Failure, FailureCode, MessageRef, MoneyRef};
+use node_core::command::{Failure, FailureCode, FileRef, MessageRef, MoneyRef};
 use protocol::Name;
 
 use super::{
@@ -93,6 +93,7 @@ pub(super) enum Body {
 pub(super) enum Object {
     Message(MessageRef),
     Money(MoneyRef),
+    File(FileRef),
     /// A full id, which may be any of theirs.
     Full([u8; 16]),
 }
@@ -102,7 +103,10 @@ impl Object {
         match language::money_ref(word) {
             Some(MoneyRef::Full(id)) => Ok(Self::Full(id)),
             Some(money) => Ok(Self::Money(money)),
-            None => language::message_ref(&restore(word)).map(Self::Message),
+            None => match language::file_ref(word) {
+                Some(file) => Ok(Self::File(file)),
+                None => language::message_ref(&restore(word)).map(Self::Message),
+            },
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     driver::NodeCommand,
     language::{Line, help},
+    paths::rooted,
     view::visible,
 };
 
@@ -60,6 +61,8 @@ pub(super) struct Runner<S: Stage> {
     /// Everybody whose lines were read so far.
     pub(super) named: BTreeSet<String>,
     pub(super) steps: usize,
+    /// What the paths of the line that runs are relative to.
+    folder: PathBuf,
 }
 
 pub(super) fn usage(message: impl Into<String>) -> Failure {
@@ -81,6 +84,7 @@ impl<S: Stage> Runner<S> {
             only,
             named: BTreeSet::new(),
             steps: 0,
+            folder: PathBuf::from("."),
         }
     }
 
@@ -133,6 +137,7 @@ impl<S: Stage> Runner<S> {
                 Box::pin(self.include(&self.resolved(folder, &path), within, step)).await?;
                 continue;
             }
+            folder.clone_into(&mut self.folder);
             self.perform(actor.as_deref(), step, parsed).await.map_err(failed)?;
             self.output.complete();
             self.see_all();
@@ -299,7 +304,7 @@ impl<S: Stage> Runner<S> {
             Line::Recover { name, secrets: None } => {
                 return Err(usage(format!("a script can't be asked for a code; RECOVER {name} code new names all")));
             }
-            Line::Core(command) => command,
+            Line::Core(command) => rooted(command, &self.folder, self.variables.home())?,
             Line::SignUp { name, password, invite } => {
                 Command::SignUp { name, password: self.password(password)?, invite }
             }

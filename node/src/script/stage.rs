@@ -89,6 +89,7 @@ pub async fn play(config: Config, stretch: StretchParameters) -> Result<u8, Scri
         bind: config.bind,
         folder: config.profile.folder,
         given: config.profile.given,
+        inbox: config.inbox,
         password: config.password,
         stretch,
         temporary: None,
@@ -163,6 +164,7 @@ struct NodeStage {
     bind: std::net::SocketAddr,
     folder: PathBuf,
     given: bool,
+    inbox: Option<PathBuf>,
     password: Option<PasswordSource>,
     stretch: StretchParameters,
     /// Named actors' profiles, unless a folder was given: gone with the run.
@@ -218,6 +220,8 @@ impl Stage for NodeStage {
             bind: self.bind,
             profile: ProfileLocation::Folder(folder.clone()),
             stretch: self.stretch,
+            // Several actors don't share one.
+            inbox: self.inbox.as_ref().map(|inbox| name.map_or_else(|| inbox.clone(), |name| inbox.join(name))),
         };
         let refused = |error: StartError| Failure::new(error.code(), error.to_string());
         let node = Node::start(config).await.map_err(refused)?;

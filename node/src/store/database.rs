@@ -136,7 +136,7 @@ impl Database {
                 self.connection.prepare_cached(&sql)?.query_row([number.cast_signed()], |row| Ok(entry(row))).optional()
             }
             // Other letters stand for what is no message.
-            MessageRef::Short(ShortId::Request(_) | ShortId::Payment(_)) => return Ok(None),
+            MessageRef::Short(ShortId::Request(_) | ShortId::Payment(_) | ShortId::File(_)) => return Ok(None),
             MessageRef::Full(uid) => {
                 let sql =
                     format!("SELECT {ENTRY} FROM message WHERE uid = ?1 AND money IS NULL ORDER BY place LIMIT 1");

@@ -10,6 +10,7 @@ use protocol::{Name, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
+    files,
     groups::{access_word, role_word},
     history, money,
     remote::is_unseen,
@@ -116,6 +117,8 @@ pub fn event_json(event: &Event, actor: &str) -> String {
         | EventKind::Request { .. }
         | EventKind::Closed { .. }
         | EventKind::Ledger { .. }) => object.with_all(money::event_fields(kind)),
+        EventKind::File(event) => object.with_all(files::event_fields(event)),
+        EventKind::Progress(progress) => object.with_all(files::progress_fields(progress)),
     }
     .finish()
 }
@@ -181,6 +184,7 @@ pub fn outcome_json(outcome: &Outcome, verb: &str, actor: &str, line: Option<usi
             object.with("name", name.as_str()).with("recovery_code", recovery_code.as_str())
         }
         Outcome::Money(outcome) => object.with_all(money::outcome_fields(outcome)),
+        Outcome::File(outcome) => object.with_all(files::outcome_fields(outcome)),
     }
     .finish()
 }
@@ -300,5 +304,6 @@ fn status_fields(object: Object, status: &StatusView) -> Object {
         .with("peers", status.peers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .with("queued", status.queued)
         .with("sent", status.sent)
+        .with("files", status.files)
         .with("conversations", status.conversations)
 }

@@ -3,6 +3,7 @@
 //! Pure. Whatever came from elsewhere (messages, reasons) passes [`visible`] on its way to a screen, here and nowhere
 //! else; JSON carries it exactly.
 
+mod files;
 mod groups;
 mod history;
 mod json;
@@ -11,6 +12,7 @@ mod picture;
 mod remote;
 mod text;
 
+pub use files::progress_text;
 pub use json::{event_json, failure_json, outcome_json};
 pub(crate) use remote::is_unseen;
 pub use remote::visible;

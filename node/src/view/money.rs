@@ -8,6 +8,7 @@ use protocol::{Name, directory::RequestState};
 use serde_json::{Value, json};
 
 use super::{
+    files,
     json::moment,
     remote::visible,
     text::{DIM, GREEN, RED, Style, YELLOW},
@@ -121,11 +122,12 @@ pub(super) fn outcome_text(outcome: &MoneyOutcome, style: &Style) -> String {
             let limit =
                 |limit: Option<node_core::event::Money>| limit.map_or_else(|| "none".to_owned(), |l| l.to_string());
             format!(
-                "one payment   {}\none day       {}\nto one person {}\nasks above    {}",
+                "one payment   {}\none day       {}\nto one person {}\nasks above    {}\n{}",
                 limit(limits.payment),
                 limit(limits.day),
                 limit(limits.peer),
-                limit(limits.confirm)
+                limit(limits.confirm),
+                files::unasked_text(&limits.accept)
             )
         }
     }
@@ -290,6 +292,7 @@ pub(super) fn outcome_fields(outcome: &MoneyOutcome) -> Fields {
             ("day", maybe(limits.day.as_ref())),
             ("peer", maybe(limits.peer.as_ref())),
             ("confirm", maybe(limits.confirm.as_ref())),
+            ("accept", (!limits.accept.is_empty()).then(|| files::unasked_json(&limits.accept))),
         ]),
     }
 }

@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 use node_core::{
     command::{DeviceView, Failure, HistoryEntry, Outcome, PersonView, StatusView},
-    event::{ConnectionState, DeliveryState, DeviceChange, Event, EventKind, Trust},
+    event::{ConnectionState, DeliveryState, DeviceChange, Event, EventKind, ShortId, Trust},
 };
 use protocol::{Name, Timestamp};
 
-use super::{groups, history, money, picture, remote::visible};
+use super::{files, groups, history, money, picture, remote::visible};
 
 pub(super) const BOLD: &str = "\x1b[1m";
 pub(super) const DIM: &str = "\x1b[2m";
@@ -132,6 +132,9 @@ pub fn event_text(event: &Event, style: &Style) -> Option<String> {
         | EventKind::Ledger { .. }) => {
             format!("{clock} {}", money::event_text(kind, style)?)
         }
+        EventKind::File(event) => format!("{clock} {}", files::event_text(event, style)),
+        // Shown above the prompt, in a place of its own.
+        EventKind::Progress(_) => return None,
         EventKind::Connection { state } => {
             let (color, text) = match state {
                 ConnectionState::Online => (GREEN, "online"),
@@ -172,7 +175,8 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
                 DeliveryState::Queued => style.paint(YELLOW, "queued here until somebody can be reached"),
                 state => state.word().to_owned(),
             };
-            style.paint(DIM, &format!("{id} to {to}: {state}"))
+            let offered = if matches!(id, ShortId::File(_)) { " offered" } else { "" };
+            style.paint(DIM, &format!("{id}{offered} to {to}: {state}"))
         }
         Outcome::SentGroup { id, group, recipients, .. } => groups::sent_text(*id, group, recipients, style),
         Outcome::People { people, groups, .. } => match (people.is_empty(), groups.is_empty()) {
@@ -213,6 +217,7 @@ pub fn outcome_text(outcome: &Outcome, style: &Style) -> String {
             people.chain(groups.iter().map(|(name, count)| format!("&{name}  {count}"))).collect::<Vec<_>>().join("\n")
         }
         Outcome::Money(outcome) => money::outcome_text(outcome, style),
+        Outcome::File(outcome) => files::outcome_text(outcome, style),
         Outcome::Recovered { name, recovery_code } => format!(
             "Welcome back, {name}. The old recovery code is void; the new one, shown only now: {}\nWrite it down. \
              DEVICES shows your devices, REVOKE removes one that you lost.",

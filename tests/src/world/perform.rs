@@ -182,6 +182,10 @@ impl World {
                 return Err(Violation::Bug { node, what: format!("{what}: {detail}") });
             }
             Effect::ReportMisbehaviour { what, detail } => self.doubt(index, what, &detail)?,
+            Effect::File(effect) => {
+                let what = format!("a node without files wants {effect:?}");
+                return Err(Violation::Bug { node: self.nodes[index].name.to_string(), what });
+            }
             Effect::CloseDirectory => self.leave_directory(index),
             Effect::Restart => self.reopen_after_failure(index),
         }

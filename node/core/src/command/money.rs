@@ -373,4 +373,6 @@ pub struct LimitsView {
     pub peer: Option<Money>,
     /// A prompt asks above this.
     pub confirm: Option<Money>,
+    /// From whom files of up to how many bytes are taken unasked, by name.
+    pub accept: Vec<(Name, u64)>,
 }

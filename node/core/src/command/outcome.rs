@@ -5,7 +5,7 @@ use protocol::{
     policy::{Access, Role},
 };
 
-use super::{MoneyLine, MoneyOutcome};
+use super::{FileOutcome, MoneyLine, MoneyOutcome};
 use crate::event::{DeliveryState, MemberChange, Money, ShortId, Trust};
 
 /// What a command that succeeded returns.
@@ -143,6 +143,8 @@ pub enum Outcome {
     },
     /// Of whatever is about money.
     Money(MoneyOutcome),
+    /// Of whatever is about files.
+    File(FileOutcome),
 }
 
 /// One device of the account.
@@ -266,6 +268,8 @@ pub struct StatusView {
     pub queued: usize,
     /// Messages that the mailbox has custody of.
     pub sent: usize,
+    /// Files that somebody has accepted and does not have yet.
+    pub files: usize,
     /// Conversations.
     pub conversations: usize,
 }

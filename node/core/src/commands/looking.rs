@@ -188,6 +188,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             unknown: self.money.unknown(),
             queued: self.outbox.count(DeliveryState::Queued),
             sent: self.outbox.count(DeliveryState::Sent),
+            files: self.files.under_way(),
             conversations: self.conversations.len(),
         };
         self.done(token, Ok(Outcome::Status(view)));

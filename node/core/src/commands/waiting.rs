@@ -80,7 +80,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Whether nothing is queued, in flight or owed that could be handed over.
     fn is_idle(&self) -> bool {
-        let quiet = self.outbox.count(DeliveryState::Queued) == 0 && self.money.is_idle();
+        let quiet = self.outbox.count(DeliveryState::Queued) == 0 && self.money.is_idle() && self.files.is_idle();
         quiet && (!self.is_online() || self.mail.is_drained() && self.owed_receipts().is_empty())
     }
 

@@ -76,6 +76,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         self.conversations.insert(new, state);
         self.outbox.rename(old, new);
+        self.files.rename(old, new);
         for (key, waiting) in self.mail.take_waiting(old) {
             self.batch.delete(Table::Waiting, key);
             let waiting = WaitingRecord { conversation: new, ..waiting };

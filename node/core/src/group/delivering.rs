@@ -91,6 +91,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             told.extend(row.counted.then_some(row.account));
         }
         let group = self.group(conversation).map(|group| group.name.clone());
+        if short.is_none() {
+            for to in &told {
+                self.on_offer_advanced(message, Some(*to), state, reason);
+            }
+        }
         if let Some((id, group)) = short.zip(group) {
             for to in told.into_iter().filter_map(|account| self.people.name_of(account).cloned()) {
                 let (reason, group) = (reason.map(str::to_owned), Some(group.clone()));
@@ -116,7 +121,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// A message that nobody else who has joined is there for has arrived as it is said. Whoever joins later was not there,
     /// though it may still wait for one's own other devices.
-    pub(super) fn settle_alone(&mut self, id: ConversationId, message: MessageId) {
+    pub(crate) fn settle_alone(&mut self, id: ConversationId, message: MessageId) {
         if self.is_joined(id) && self.rows_now(id).iter().all(|row| !row.counted) {
             self.settle_rows(message, id);
         }

@@ -93,7 +93,7 @@ pub(super) fn not_a_member(group: &Name) -> Failure {
 }
 
 /// This account is only invited.
-pub(super) fn not_joined(group: &Name) -> Failure {
+pub(crate) fn not_joined(group: &Name) -> Failure {
     Failure::new(FailureCode::Refused, format!("you are invited to {group}, and not in it yet; JOIN {group} leads in"))
 }
 
@@ -134,7 +134,7 @@ pub(super) fn a_group(name: &Name, role: Option<Role>) -> Failure {
 }
 
 /// Somebody in the group has another key than before.
-pub(super) fn disputed(user: &Name, group: &Name) -> Failure {
+pub(crate) fn disputed(user: &Name, group: &Name) -> Failure {
     let text = format!(
         "{user}'s key is another one than before, and whoever has it is in {group}, so nothing is sent there; VERIFY {user} \
          shows the new safety number: if {user} reads the same one to you, TRUST {user} CODE accepts it"
@@ -143,7 +143,7 @@ pub(super) fn disputed(user: &Name, group: &Name) -> Failure {
 }
 
 /// This device is not back in the group.
-pub(super) fn coming_back(group: &Name) -> Failure {
+pub(crate) fn coming_back(group: &Name) -> Failure {
     let text = format!("this device is coming back into {group}; try again in a moment (STATUS shows the connection)");
     Failure::new(FailureCode::Unreachable, text)
 }

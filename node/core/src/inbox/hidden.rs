@@ -2,19 +2,27 @@
 
 use membership::certificate::verify_device_list;
 use mls_rs::CryptoProvider;
-use protocol::{AccountId, ConversationId, certificate::SignedDeviceList, peer::Body};
+use protocol::{AccountId, ConversationId, DeviceId, certificate::SignedDeviceList, peer::Body};
 
 use crate::core::Core;
 
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Takes what is not for people.
-    pub(super) fn take_hidden(&mut self, id: ConversationId, account: AccountId, body: &Body) {
+    pub(super) fn take_hidden(
+        &mut self,
+        id: ConversationId,
+        (account, device): (AccountId, DeviceId),
+        body: &Body,
+        stranger: bool,
+    ) {
         match body {
             Body::Devices(devices) => self.take_list(account, devices),
             Body::Read(marks) if self.own().is_some_and(|own| own.account == account) => self.take_marks(id, marks),
             Body::Read(_) => self.report_misbehaviour("somebody else says what was read here"),
             Body::Payment(_) | Body::Request(_) | Body::Closed(_) => self.take_money(id, account, body),
-            Body::Text(_) | Body::FileOffer(_) | Body::FileNotice(_) => {}
+            Body::FileOffer(offer) => self.take_file_offer(id, account, device, offer, stranger),
+            Body::FileNotice(notice) => self.take_file_notice(id, account, notice),
+            Body::Text(_) => {}
         }
     }
 

@@ -62,6 +62,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             day: money(limits.day),
             peer: money(limits.peer),
             confirm: money(limits.confirm),
+            accept: self.unasked_view(),
         };
         self.done(token, Ok(Outcome::Money(MoneyOutcome::Limits(view))));
     }

@@ -29,7 +29,7 @@ impl Transfers {
     pub fn take_offer(&mut self, now: Timestamp, own: AccountId, by: OfferedBy, offer: FileOffer) -> Vec<Act> {
         let file = offer.file;
         let waits = |transfer: &&Transfer| matches!(transfer.side, Side::Incoming { from, state: TransferState::Offered, .. } if from == by.account);
-        let too_many = self.all.values().filter(waits).count() >= OFFERS_OPEN_MAX;
+        let too_many = self.open().map(|(_, transfer)| transfer).filter(waits).count() >= OFFERS_OPEN_MAX;
         if self.all.contains_key(&file) || offer.expires <= now || too_many {
             return Vec::new();
         }
@@ -66,7 +66,7 @@ impl Transfers {
         *state = TransferState::Accepted;
         *target = wanted;
         let said = Act::Say { conversation: transfer.conversation, notice: notice(file, FileWord::Accepted, "") };
-        self.changed.insert(file);
+        self.note(file);
         self.again.remove(&file);
         Ok(moved.into_iter().chain([said]).collect())
     }
@@ -84,15 +84,16 @@ impl Transfers {
             over => return Err(TransferRefusal::Over(over)),
         }
         *state = TransferState::Declined;
-        self.changed.insert(file);
         let notice = notice(file, FileWord::Declined, reason);
-        Ok(vec![Act::Say { conversation: transfer.conversation, notice }])
+        let said = Act::Say { conversation: transfer.conversation, notice };
+        self.note(file);
+        Ok(vec![said])
     }
 
     /// Devices of people that something accepted is to come from, each once.
     #[must_use]
     pub fn awaited(&self) -> Vec<(AccountId, DeviceId)> {
-        let awaited = self.all.values().filter_map(|transfer| match transfer.side {
+        let awaited = self.open().filter_map(|(_, transfer)| match transfer.side {
             Side::Incoming { from, device, state: TransferState::Accepted, .. } => Some((from, device)),
             _ => None,
         });
@@ -108,7 +109,7 @@ impl Transfers {
         let mut acts = Vec::new();
         while self.receiving.len() < RECEIVING_MAX {
             let busy = |device: DeviceId| self.receiving.values().filter(|other| **other == device).count();
-            let ready = self.all().filter_map(|(file, transfer)| match transfer.side {
+            let ready = self.open().filter_map(|(file, transfer)| match transfer.side {
                 Side::Incoming { device, state: TransferState::Accepted, .. }
                     if !self.receiving.contains_key(&file)
                         && self.again.get(&file).is_none_or(|flow| flow.is_ready(now))
@@ -134,7 +135,7 @@ impl Transfers {
         *path = Some(kept);
         let notice = notice(file, FileWord::Received, "");
         let said = Act::Say { conversation: transfer.conversation, notice };
-        self.changed.insert(file);
+        self.note(file);
         vec![said, Act::Show { file, account: own, state: TransferState::Received, reason: None }]
     }
 
@@ -177,6 +178,16 @@ impl Transfers {
         self.again.values_mut().for_each(crate::flow::Flow::retry_now);
     }
 
+    /// A device has another connection than before: what came from it is begun anew.
+    pub fn begin_anew(&mut self, device: DeviceId) -> Vec<Act> {
+        let from_it = self.receiving.iter().filter(|(_, from)| **from == device);
+        let files: Vec<FileId> = from_it.map(|(file, _)| *file).collect();
+        for file in &files {
+            self.receiving.remove(file);
+        }
+        files.into_iter().map(|file| Act::StopReceiving { file }).collect()
+    }
+
     /// Ends what is not settled, by what this account did.
     pub(super) fn end_incoming(
         &mut self,
@@ -214,7 +225,7 @@ impl Transfers {
     fn set(&mut self, file: FileId, to: TransferState) {
         if let Some(Side::Incoming { state, .. }) = self.all.get_mut(&file).map(|transfer| &mut transfer.side) {
             *state = to;
-            self.changed.insert(file);
+            self.note(file);
         }
     }
 

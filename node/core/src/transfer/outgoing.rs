@@ -63,7 +63,7 @@ impl Transfers {
     /// Accounts that have accepted something and wait for it, each once: they may not know where this node is.
     #[must_use]
     pub fn awaiting(&self) -> Vec<AccountId> {
-        let sides = self.all.values().map(|transfer| &transfer.side);
+        let sides = self.open().map(|(_, transfer)| &transfer.side);
         let recipients = sides.filter_map(|side| match side {
             Side::Outgoing { recipients } => Some(recipients.iter()),
             Side::Incoming { .. } => None,
@@ -109,7 +109,7 @@ impl Transfers {
             return Vec::new();
         }
         *state = to;
-        self.changed.insert(file);
+        self.note(file);
         let mut acts = vec![Act::Show { file, account, state: to, reason }];
         if to.is_over() && to != TransferState::Received {
             acts.push(Act::StopServing { file, account: Some(account) });

@@ -271,7 +271,7 @@ fn what_stops_is_tried_again_or_is_over_by_its_cause() {
         assert_eq!(bob.on_stopped(NOW, BOB, id(1), why.clone(), 0), acts, "{why:?}");
         assert_eq!(state(&bob), then, "{why:?}");
         assert_eq!(bob.begin(NOW, |_| true), [], "{why:?}: not at once");
-        let again = bob.timer().filter(|at| then == TransferState::Accepted && *at < Timestamp(5_000));
+        let again = bob.timer(NOW).filter(|at| then == TransferState::Accepted && *at < Timestamp(5_000));
         assert_eq!(again.is_some(), then == TransferState::Accepted, "{why:?}");
         bob.retry_now();
         let expected = if then == TransferState::Accepted { vec![receive(1, DEVICE)] } else { vec![] };
@@ -288,9 +288,9 @@ fn what_failed_here_can_be_accepted_again_and_is_cleaned_up_when_it_expires() {
     let gone = Act::Discard { file: id(1), target: elsewhere };
     let stop = Act::StopReceiving { file: id(1) };
     assert_eq!(again.cancel(id(1)), Ok(vec![say(FileWord::Cancelled, ""), stop, gone]));
-    assert_eq!(bob.timer(), Some(Timestamp(5_000)));
+    assert_eq!(bob.timer(NOW), Some(Timestamp(5_000)));
     assert_eq!(bob.expire(Timestamp(5_000)), [DISCARD]);
-    assert_eq!((state(&bob), bob.timer()), (TransferState::Expired, None));
+    assert_eq!((state(&bob), bob.timer(NOW)), (TransferState::Expired, None));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn offers_expire_on_both_sides_and_none_stands_longer_than_one_may() {
     let mut bob = Transfers::default();
     let by = OfferedBy { conversation: CONVERSATION, account: ALICE, device: DEVICE, unasked: None };
     bob.take_offer(NOW, BOB, by, FileOffer { expires: Timestamp(u64::MAX), ..offer(1) });
-    assert_eq!(bob.timer(), Some(NOW.plus_ms(OFFER_LIFETIME_MS)));
+    assert_eq!(bob.timer(NOW), Some(NOW.plus_ms(OFFER_LIFETIME_MS)));
     let late = FileOffer { expires: NOW, ..offer(2) };
     assert_eq!(bob.take_offer(NOW, BOB, by, late), [], "it has expired on its way");
 }

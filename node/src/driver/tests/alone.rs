@@ -32,7 +32,13 @@ impl Nobody {
     fn config(&self, profile: ProfileLocation) -> NodeConfig {
         let host_port = self.0.local_addr().unwrap().to_string();
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        NodeConfig { directory: DirectoryAddress { host_port, fingerprint: None }, bind, profile, stretch: CHEAP }
+        NodeConfig {
+            directory: DirectoryAddress { host_port, fingerprint: None },
+            bind,
+            profile,
+            stretch: CHEAP,
+            inbox: None,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -135,7 +136,8 @@ async fn with_node<F: Future<Output = ()>>(
     let directory = DirectoryAddress { host_port: "127.0.0.1:9".to_owned(), fingerprint: None };
     let socket = endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let surroundings = Surroundings { directory, socket, alarm: Default::default(), last_peer: Arc::default() };
-    let common = Common::new(surroundings, StretchParameters { memory_kib: 8, passes: 1, lanes: 1 });
+    let common =
+        Common::new(surroundings, StretchParameters { memory_kib: 8, passes: 1, lanes: 1 }, PathBuf::from("inbox"));
     let (writer, log) = event_log();
     let place = Place::new(ProfileLocation::Temporary).unwrap();
     let driver = Driver::<Scripted>::open(common, place, watch::channel(None).0, writer).unwrap();
@@ -195,7 +197,8 @@ async fn a_panic_in_a_part_of_the_node_ends_it_with_a_message() {
     let socket = endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let alarm = crate::net::alarm::Alarm::default();
     let surroundings = Surroundings { directory, socket, alarm: alarm.clone(), last_peer: Arc::default() };
-    let common = Common::new(surroundings, StretchParameters { memory_kib: 8, passes: 1, lanes: 1 });
+    let common =
+        Common::new(surroundings, StretchParameters { memory_kib: 8, passes: 1, lanes: 1 }, PathBuf::from("inbox"));
     let place = Place::new(ProfileLocation::Temporary).unwrap();
     let driver = Driver::<Scripted>::open(common, place, watch::channel(None).0, event_log().0).unwrap();
     let (_calls, queue) = mpsc::channel(8);

@@ -14,7 +14,7 @@ pub(super) struct Entry {
 }
 
 /// Every verb, in the order of HELP.
-pub(super) const ENTRIES: [Entry; 46] = [
+pub(super) const ENTRIES: [Entry; 47] = [
     Entry {
         verb: Verb::SignUp,
         word: "SIGNUP",
@@ -99,12 +99,12 @@ pub(super) const ENTRIES: [Entry; 46] = [
         verb: Verb::Send,
         word: "SEND",
         older: &["message", "msg"],
-        syntax: "SEND [GROUP] name text",
-        about: "sends a text, as @name or &group does; -- before any",
+        syntax: "SEND [GROUP] name text|FILE path [-- caption]",
+        about: "sends a text, as @name or &group does, or offers a file",
         examples: &[
             "SEND bob see you at eight",
             "SEND GROUP team see you all at eight",
-            "SEND bob -- FILE is the first word of this message",
+            "SEND bob FILE ~/cat.png -- look at her",
             "@bob see you at eight",
             "&team see you all at eight",
         ],
@@ -214,28 +214,36 @@ pub(super) const ENTRIES: [Entry; 46] = [
         examples: &["REQUEST bob 12.50 lunch", "REQUEST GROUP team 90 the boat"],
     },
     Entry {
+        verb: Verb::Files,
+        word: "FILES",
+        older: &[],
+        syntax: "FILES",
+        about: "shows what is offered, under way and over",
+        examples: &["FILES"],
+    },
+    Entry {
         verb: Verb::Accept,
         word: "ACCEPT",
         older: &[],
-        syntax: "ACCEPT id",
-        about: "pays what somebody asked for",
-        examples: &["ACCEPT r7"],
+        syntax: "ACCEPT id [AS path]",
+        about: "takes a file, or pays what somebody asked for",
+        examples: &["ACCEPT f3", "ACCEPT f3 AS ~/cat.png", "ACCEPT r7"],
     },
     Entry {
         verb: Verb::Decline,
         word: "DECLINE",
         older: &[],
         syntax: "DECLINE id [reason]",
-        about: "tells whoever asked that you will not pay",
-        examples: &["DECLINE r7", "DECLINE r7 paid in cash"],
+        about: "refuses a file, or a request for money",
+        examples: &["DECLINE f3 too large", "DECLINE r7 paid in cash"],
     },
     Entry {
         verb: Verb::Cancel,
         word: "CANCEL",
         older: &[],
         syntax: "CANCEL id [reason]",
-        about: "asks no more: one request, or all shares of one",
-        examples: &["CANCEL r7"],
+        about: "ends a file, one request, or all shares of one",
+        examples: &["CANCEL f3", "CANCEL r7"],
     },
     Entry {
         verb: Verb::Refund,
@@ -274,8 +282,8 @@ pub(super) const ENTRIES: [Entry; 46] = [
         word: "SET",
         older: &[],
         syntax: "SET [key [value]]",
-        about: "shows or sets your own limits of paying",
-        examples: &["SET", "SET limit.day 200", "SET confirm.above 50", "SET limit.payment none"],
+        about: "shows or sets limits: of paying, of files taken unasked",
+        examples: &["SET", "SET limit.day 200", "SET limit.payment none", "SET accept.bob 10M"],
     },
     Entry {
         verb: Verb::Contacts,

@@ -10,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use node_core::transfer::Stopped;
+use node_core::{command::CommandToken, transfer::Stopped};
 use protocol::{
     AccountId, FileId,
-    file::{Chunking, FileOffer},
+    file::{
+        Chunking, FileOffer,
+        stream::{FilePart, FileRefusal},
+    },
 };
 use quinn::Connection;
 use tokio::{
@@ -35,6 +38,8 @@ use crate::files::{
 
 /// The shortest time between two words about how far a file has come: four a second.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// How long those that receive may take to let go of the disk at the end: what a chunk takes to be written, and more.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// What happened with files.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ pub enum Happened {
     /// Something that is to be offered was looked at.
     Surveyed {
         /// Names the question.
-        token: u64,
+        token: CommandToken,
         /// What it is, or why it can't be offered.
         result: Result<Survey, SendError>,
     },
@@ -95,6 +100,7 @@ pub struct Carrier {
     /// Held by whatever works on the disk for a file.
     disk: HashMap<FileId, Arc<Mutex<()>>>,
     tasks: JoinSet<()>,
+    receives: JoinSet<()>,
 }
 
 impl Carrier {
@@ -102,11 +108,11 @@ impl Carrier {
     #[must_use]
     pub fn new(inbox: PathBuf, events: mpsc::Sender<Happened>) -> Self {
         let (receiving, serving, disk) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { inbox, events, receiving, serving, disk, tasks: JoinSet::new() }
+        Self { inbox, events, receiving, serving, disk, tasks: JoinSet::new(), receives: JoinSet::new() }
     }
 
     /// Looks at what is to be offered.
-    pub fn survey(&mut self, token: u64, path: PathBuf) {
+    pub fn survey(&mut self, token: CommandToken, path: PathBuf) {
         let events = self.events.clone();
         self.spawn(async move {
             let looked = tokio::task::spawn_blocking(move || survey(&path)).await;
@@ -126,7 +132,8 @@ impl Carrier {
         self.receiving.insert(file, cancelled.clone());
         let (disk, events, chunking) = (self.disk(file), self.events.clone(), offer.chunking);
         let (taken, seen) = watch::channel(0);
-        self.spawn(async move {
+        while self.receives.try_join_next().is_some() {}
+        self.receives.spawn(async move {
             let _alone = disk.lock().await;
             let receiving = async {
                 let opened = tokio::task::spawn_blocking(move || Place::open(&folder)).await;
@@ -173,9 +180,16 @@ impl Carrier {
         });
     }
 
-    /// Sends what a peer has asked for, and may have.
-    pub fn serve(&mut self, asked: Asked, account: AccountId, serving: Serving) {
-        let (file, chunking) = (asked.fetch.file, serving.chunking);
+    /// Sends what a peer has asked for, and may have; `open` finds it, and blocks.
+    pub fn serve(
+        &mut self,
+        asked: Asked,
+        account: AccountId,
+        chunking: Chunking,
+        open: impl FnOnce() -> Result<Serving, SendError> + Send + 'static,
+    ) {
+        let file = asked.fetch.file;
+        let told = asked.fetch.part == FilePart::Chunks;
         let withdrawn = CancellationToken::new();
         let serves = self.serving.entry(file).or_default();
         // Those that have ended are let go of here, so that their number follows that of the running ones.
@@ -184,10 +198,17 @@ impl Carrier {
         let events = self.events.clone();
         let (taken, seen) = watch::channel(asked.fetch.from);
         self.spawn(async move {
-            let told = |bytes| Happened::Progress { file, account: Some(account), bytes };
-            let result = tokio::select! {
-                result = asked.serve(serving, withdrawn.clone(), |below| { taken.send_replace(below); }) => result,
-                () = tell(seen, chunking, &events, told) => return,
+            let progress = |bytes| Happened::Progress { file, account: Some(account), bytes };
+            let result = match tokio::task::spawn_blocking(open).await {
+                Ok(Ok(serving)) => tokio::select! {
+                    result = asked.serve(serving, withdrawn.clone(), |below| { taken.send_replace(below); }) => result,
+                    () = tell(seen, chunking, &events, progress), if told => return,
+                },
+                Ok(Err(error)) => {
+                    asked.refuse(FileRefusal::Changed).await;
+                    Err(ServeError::Disk(error))
+                }
+                Err(error) => Err(ServeError::Lost(error.to_string())),
             };
             withdrawn.cancel();
             match result {
@@ -198,6 +219,11 @@ impl Carrier {
                 Ok(()) => {}
             }
         });
+    }
+
+    /// Tells whoever has asked why nothing follows.
+    pub fn refuse(&mut self, asked: Asked, refusal: FileRefusal) {
+        self.spawn(asked.refuse(refusal));
     }
 
     /// Sends a file no more: to one account, or to anybody.
@@ -212,6 +238,16 @@ impl Carrier {
         for (_, withdrawn) in stopped {
             withdrawn.cancel();
         }
+    }
+
+    /// Ends everything; whatever is being written is written, and what is on the disk stays.
+    pub async fn end(mut self) {
+        for cancelled in self.receiving.values() {
+            cancelled.cancel();
+        }
+        let ended = async { while self.receives.join_next().await.is_some() {} };
+        // A disk that takes longer is left alone; what it has is looked at again before anything is added.
+        let _ = tokio::time::timeout(LETTING_GO, ended).await;
     }
 
     fn destination(&self, target: Option<&Path>) -> (PathBuf, Option<std::ffi::OsString>) {

@@ -1,4 +1,5 @@
-//! Connections to peers: taken up and dialled, one long stream of frames in each direction.
+//! Connections to peers: taken up and dialled, one long stream of frames in each direction, and streams on which files are
+//! asked for.
 //!
 //! It owns the connections and their queues. It does not know who the peers are beyond their TLS keys, nor which of two
 //! connections of one pair is to stay: the core decides and closes.
@@ -31,7 +32,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::stream::Outgoing;
-use super::{alarm::Alarm, endpoint, endpoint::NodeEndpoint};
+use super::{
+    alarm::Alarm,
+    endpoint,
+    endpoint::NodeEndpoint,
+    file::{Served, serve::Asked},
+};
 
 /// Frames that may wait for one peer. Beyond that it is too slow and closed; the mailbox takes over.
 const OUTGOING_MAX: usize = 1_024;
@@ -55,6 +61,13 @@ pub enum PeerEvent {
         peer: PeerId,
         /// What.
         frame: PeerFrame,
+    },
+    /// The peer asks for a file.
+    Asked {
+        /// On which connection.
+        peer: PeerId,
+        /// For what, with the stream for the answer.
+        asked: Asked,
     },
     /// A connection that stood is gone.
     Closed {
@@ -94,6 +107,7 @@ struct Context {
     events: mpsc::Sender<PeerEvent>,
     last_peer: Arc<AtomicU64>,
     alarm: Alarm,
+    served: Served,
     /// Cancelled when no more connections are to be taken up.
     closing: CancellationToken,
 }
@@ -117,7 +131,8 @@ impl Peers {
         last_peer: Arc<AtomicU64>,
         alarm: Alarm,
     ) -> Self {
-        let context = Context { endpoint, events, last_peer, alarm, closing: CancellationToken::new() };
+        let (served, closing) = (Served::default(), CancellationToken::new());
+        let context = Context { endpoint, events, last_peer, alarm, served, closing };
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(context.clone()));
         Self { context, open: HashMap::new(), tasks }
@@ -151,6 +166,12 @@ impl Peers {
                 self.open.remove(&peer);
             }
         }
+    }
+
+    /// A connection that stands, for streams of its own.
+    #[must_use]
+    pub fn connection(&self, peer: PeerId) -> Option<Connection> {
+        self.open.get(&peer).map(|link| link.connection.clone())
     }
 
     /// Closes a connection after what waits for it is sent and acknowledged, or after a bounded time.
@@ -245,7 +266,7 @@ async fn carry(context: Context, connection: Connection, tls_key: PublicKey, dia
     if context.events.send(PeerEvent::Opened(opened)).await.is_err() {
         return endpoint::close(&connection, CloseCode::ShuttingDown);
     }
-    let reason = stream::run(&connection, peer, queue, &context.events).await;
+    let reason = stream::run(&connection, peer, queue, &context.events, &context.served.shares()).await;
     tracing::info!(peer = peer.0, %reason, "peer disconnected");
     let _ = context.events.send(PeerEvent::Closed { peer }).await;
 }

@@ -1,4 +1,5 @@
-//! The two streams of one peer connection: frames out, in as few writes as possible, and frames in.
+//! The streams of one peer connection: frames out, in as few writes as possible, frames in, and those on which the peer asks
+//! for files.
 
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use protocol::{
     peer::{CloseCode, PeerFrame},
 };
 use quinn::Connection;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::super::{
     endpoint,
+    file::{Shares, serve::Asked},
     frames::{FrameReadError, FrameReader, write_frames},
 };
 use super::PeerEvent;
@@ -36,10 +38,12 @@ pub(super) async fn run(
     peer: PeerId,
     outgoing: mpsc::Receiver<Outgoing>,
     events: &mpsc::Sender<PeerEvent>,
+    shares: &Shares,
 ) -> String {
     let end = tokio::select! {
         end = write(connection, outgoing) => end,
         end = read(connection, peer, events) => end,
+        end = take_up(connection, peer, events, shares) => end,
         error = connection.closed() => End { code: None, reason: error.to_string() },
     };
     if let Some(code) = end.code {
@@ -94,6 +98,27 @@ async fn write(connection: &Connection, mut outgoing: mpsc::Receiver<Outgoing>) 
             }
             return End::new(code);
         }
+    }
+}
+
+/// Takes up the streams on which the peer asks for files; as many as QUIC lets it open.
+async fn take_up(connection: &Connection, peer: PeerId, events: &mpsc::Sender<PeerEvent>, shares: &Shares) -> End {
+    // Dropping it ends those that were not handed over.
+    let mut asking = JoinSet::new();
+    loop {
+        let (send, recv) = match connection.accept_bi().await {
+            Ok(stream) => stream,
+            Err(error) => return End::broken(error),
+        };
+        while asking.try_join_next().is_some() {}
+        let (events, shares) = (events.clone(), shares.clone());
+        asking.spawn(async move {
+            match Asked::take_up(send, recv, shares).await {
+                // A driver that is gone has let go of the connection too.
+                Ok(asked) => drop(events.send(PeerEvent::Asked { peer, asked }).await),
+                Err(error) => tracing::info!(peer = peer.0, %error, "a question for a file came to nothing"),
+            }
+        });
     }
 }
 

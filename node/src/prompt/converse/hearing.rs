@@ -5,6 +5,8 @@ use node_core::{
     event::{ConnectionState, Event, EventKind},
 };
 
+use tokio::time::Instant;
+
 use super::{Conversation, Next, TIMEOUT};
 use crate::{driver::NodeCommand, view::event_text};
 
@@ -28,6 +30,9 @@ impl Conversation {
     pub(super) fn on_event(&mut self, event: &Event) -> Next {
         if let EventKind::Connection { state } = &event.kind {
             self.terminal.set_online(*state == ConnectionState::Online);
+        }
+        if let Some(line) = self.transfers.hear(&event.kind, Instant::now()) {
+            self.terminal.screen().set_status(line);
         }
         if !self.deliveries.is_news_event(event) {
             return Next::Wait;

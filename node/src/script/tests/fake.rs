@@ -173,6 +173,7 @@ impl FakeActor {
                     unknown: 0,
                     queued: self.queued(),
                     sent: 0,
+                    files: 0,
                     conversations: 0,
                 }))
             }

@@ -132,6 +132,7 @@ async fn start(server: &Server, profile: PathBuf) -> Result<Node, Failed> {
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         profile: ProfileLocation::Folder(profile),
         stretch: CHEAP,
+        inbox: None,
     };
     Ok(Node::start(config).await?)
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use node_core::transfer::Stopped;
+use node_core::{command::CommandToken, transfer::Stopped};
 use protocol::{
     AccountId, FileId,
     file::{FileOffer, FileSecret, stream::FileRefusal},
@@ -58,7 +58,7 @@ async fn serve(world: &World, alice: &mut Side, offered: &Survey) {
     let source = Source::new(&offered.path, offered.chunking, &offered.manifest, &offered.stamps).unwrap();
     let (chunking, content) = (offered.chunking, Content::Chunks(Box::new(source)));
     let serving = Serving { secret: FileSecret([9; 32]), salt: [1; 32], chunking, content };
-    alice.carrier.serve(asked, BOB, serving);
+    alice.carrier.serve(asked, BOB, chunking, move || Ok(serving));
 }
 
 fn large(world: &World) -> (Survey, FileOffer) {
@@ -72,11 +72,16 @@ async fn what_is_surveyed_and_received_is_told_with_its_progress() {
     let world = World::new().await;
     let (mut alice, mut bob) = sides(&world);
     let path = world.write("a.bin", &bytes(20 * LENGTH));
-    alice.carrier.survey(5, path.clone());
-    let Happened::Surveyed { token: 5, result: Ok(offered) } = alice.next().await else { panic!("not surveyed") };
-    alice.carrier.survey(6, world.folder.path().join("nothing"));
+    alice.carrier.survey(CommandToken(5), path.clone());
+    let Happened::Surveyed { token: CommandToken(5), result: Ok(offered) } = alice.next().await else {
+        panic!("not surveyed")
+    };
+    alice.carrier.survey(CommandToken(6), world.folder.path().join("nothing"));
     let missing = alice.next().await;
-    assert!(matches!(missing, Happened::Surveyed { token: 6, result: Err(SendError::Missing(_)) }), "{missing:?}");
+    assert!(
+        matches!(missing, Happened::Surveyed { token: CommandToken(6), result: Err(SendError::Missing(_)) }),
+        "{missing:?}"
+    );
     let target = world.folder.path().join("elsewhere/b.bin");
     bob.carrier.receive(world.recipient.clone(), offer(&offered), Some(target.clone()));
     serve(&world, &mut alice, &offered).await;
@@ -109,7 +114,7 @@ async fn what_is_stopped_and_discarded_leaves_nothing_on_the_disk_and_says_nothi
     let stopped = bob.next().await;
     assert!(matches!(stopped, Happened::Stopped { why: Stopped::Refused(FileRefusal::Withdrawn), .. }), "{stopped:?}");
     bob.carrier.discard(FILE, None);
-    bob.carrier.survey(1, world.folder.path().join("nothing"));
+    bob.carrier.survey(CommandToken(1), world.folder.path().join("nothing"));
     assert!(matches!(bob.next().await, Happened::Surveyed { .. }));
     while inbox(&world) != Vec::<String>::new() {
         tokio::task::yield_now().await;
