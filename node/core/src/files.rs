@@ -18,6 +18,7 @@ use crate::{
     command::{Command, CommandToken, Failure, FailureCode, FileCommand, FileRef, MoneyCommand, MoneyRef, Recipient},
     core::{Core, OpenError},
     event::ShortId,
+    input::FileStream,
     records,
     stored::Table,
     transfer::Transfers,
@@ -42,6 +43,8 @@ pub(crate) struct Files {
     surveys: BTreeMap<CommandToken, Survey>,
     /// How much there is of what is being received, or sent.
     progress: BTreeMap<FileId, u64>,
+    /// Streams on which something is being sent.
+    serving: BTreeSet<FileStream>,
     /// Offers that came from strangers.
     strangers: BTreeSet<FileId>,
     /// Why what was to be received has failed here.
@@ -92,9 +95,9 @@ impl Files {
         self.transfers.awaiting()
     }
 
-    /// Whether nothing is looked at, nor on its way.
+    /// Whether nothing is looked at, sent, or to come.
     pub(crate) fn is_idle(&self) -> bool {
-        self.surveys.is_empty() && self.transfers.is_idle()
+        self.surveys.is_empty() && self.serving.is_empty() && self.transfers.awaited().is_empty()
     }
 
     /// How many files somebody has accepted and does not have yet.

@@ -178,10 +178,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_dial_failed(&mut self, device: DeviceId) {
-        let until = self.now.plus_ms(DIAL_PAUSE_MS);
-        if let Some(account) = self.peers.dialling.remove(&device)
-            && let Some(flow) = self.peers.dials.get_mut(&account)
-        {
+        if let Some(account) = self.peers.dialling.remove(&device) {
+            self.pause_dials(account);
+        }
+    }
+
+    /// Nobody answered: the mailbox carries meanwhile. A file can't go by it, so it has another try sooner.
+    fn pause_dials(&mut self, account: AccountId) {
+        let (until, jitter) = (self.now.plus_ms(DIAL_PAUSE_MS), self.jitter());
+        let awaited = self.parted_by_files().contains(&account);
+        let Some(flow) = self.peers.dials.get_mut(&account) else { return };
+        if awaited {
+            flow.fail(self.now, jitter);
+        } else {
             flow.wait_until(until);
         }
     }
@@ -311,16 +320,19 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_addresses(&mut self, account: AccountId, answer: Answer) {
-        let pause = self.now.plus_ms(DIAL_PAUSE_MS);
         let jitter = self.jitter();
-        let Some(flow) = self.peers.dials.get_mut(&account) else { return };
         let reply = match answer {
             Answer::Reply(reply) => *reply,
-            Answer::Refusal(_) => return flow.wait_until(pause),
-            Answer::Lost => return flow.fail(self.now, jitter),
+            Answer::Refusal(_) => return self.pause_dials(account),
+            Answer::Lost => {
+                if let Some(flow) = self.peers.dials.get_mut(&account) {
+                    flow.fail(self.now, jitter);
+                }
+                return;
+            }
         };
         // Whatever comes of it, the next try waits; a connection that stands ends the need for one.
-        flow.wait_until(pause);
+        self.pause_dials(account);
         let Reply::Addresses(devices) = reply else {
             return self.report_misbehaviour("the directory answered for addresses with something else");
         };

@@ -250,12 +250,6 @@ impl Transfers {
         self.open.iter().filter_map(|file| self.all.get(file).map(|transfer| (*file, transfer)))
     }
 
-    /// Whether bytes are on their way, or are to be: what somebody has accepted and does not have.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.under_way() == 0
-    }
-
     /// How many of them somebody has accepted and does not have yet.
     #[must_use]
     pub fn under_way(&self) -> usize {

@@ -74,7 +74,7 @@ impl Files {
             FileEffect::Serve { stream, account, serving } => {
                 if let Some(asked) = self.asked.remove(&stream) {
                     let chunking = serving.chunking;
-                    self.carrier.serve(asked, account, chunking, move || opened(*serving));
+                    self.carrier.serve((stream, asked), account, chunking, move || opened(*serving));
                 }
             }
             FileEffect::Refuse { stream, refusal } => {
@@ -108,6 +108,7 @@ impl Files {
                 FileInput::Received { file, path: path.to_string_lossy().into_owned() }
             }
             Happened::Stopped { file, why } => FileInput::Stopped { file, why },
+            Happened::Served { stream } => FileInput::Served { stream },
             Happened::SourceLost { file, why } => FileInput::SourceLost { file, why },
             Happened::NotDiscarded { file, why } => {
                 tracing::warn!(file = ?file, why, "what there was of a file stays on the disk");

@@ -9,7 +9,7 @@ use protocol::{
     limits::{CAPTION_MAX, FILE_REASON_MAX},
 };
 
-use super::{Line, Target, form, money, name, restore, usage, values::number, verbs::Verb, words::Words};
+use super::{Line, Target, money, name, restore, usage, values::number, words::Words};
 
 /// What the key of SET begins with that says what is taken unasked; a name follows.
 pub(super) const UNASKED: &str = "accept.";
@@ -166,7 +166,7 @@ pub(super) fn set(words: &mut Words<'_>) -> Option<Result<Command, Failure>> {
 fn unasked(key: &str, from: &str, value: Option<&str>) -> Result<Command, Failure> {
     let from = name(from)?;
     let bytes = match value {
-        None => return Err(usage(format!("{key} needs a size or {NONE}; {}", form(Verb::Set)))),
+        None => return Err(usage(format!("{key} needs a size or {NONE}; as in `SET {key} 10M`"))),
         Some(value) if value.eq_ignore_ascii_case(NONE) => None,
         Some(value) => {
             let wrong = || {

@@ -1,3 +1,4 @@
+mod files;
 mod looking;
 mod money;
 
@@ -153,7 +154,7 @@ const WRONG: [(&str, &str); 58] = [
     ("histroy", "did you mean HISTORY?"),
     ("frobnicate", "`HELP` lists all"),
     ("bob hi", "`HELP` lists all"),
-    ("files", "FILES is not in this version"),
+    ("reply m1 hi", "REPLY is not in this version"),
     ("hello bob", "PING takes no \"bob\""),
     ("quit now", "QUIT takes no \"now\""),
     ("help send me", "HELP takes no \"me\""),
@@ -163,14 +164,14 @@ const WRONG: [(&str, &str); 58] = [
     ("@bob -- ", "`SEND bob text`"),
     ("@ hi", "is no name"),
     ("SEND bob ", "`SEND bob text`"),
-    ("SEND bob FILE x", "`SEND bob -- FILE …`"),
+    ("SEND bob FILE a b", "`SEND bob FILE \"my cat.png\" -- look`"),
     ("SEND GROUP", "SEND GROUP needs a group's name and a text"),
     ("SEND GROUP team", "`SEND GROUP team text`"),
     ("&team", "`SEND GROUP team text`"),
     ("&team -- ", "`SEND GROUP team text`"),
     ("& hi", "is no name"),
     ("&send hi", "reserved"),
-    ("SEND GROUP team FILE x", "`SEND GROUP team -- FILE …`"),
+    ("SEND GROUP team FILE", "`SEND GROUP team FILE PATH`"),
     ("TO bob hi", "TO takes no \"hi\""),
     ("TO GROUP", "TO GROUP needs a group's name"),
     ("creat team", "did you mean CREATE?"),
@@ -358,7 +359,7 @@ fn help_knows_every_verb_and_fits_a_terminal() {
     }
     let verbs = overview.lines().filter_map(|line| line.split(' ').next()).filter(|word| !word.is_empty());
     let known = verbs.inspect(|verb| assert!(help(Some(verb)).unwrap().starts_with(verb))).count();
-    assert_eq!(known, 46);
+    assert_eq!(known, 47);
     assert!(help(Some("nonsense")).is_err());
 }
 

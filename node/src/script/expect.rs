@@ -21,18 +21,18 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Reads a kind; `Err` with the reason if it is one of a later version.
-    pub(super) fn read(word: &str) -> Option<Result<Self, String>> {
+    /// Reads a kind.
+    pub(super) fn read(word: &str) -> Option<Self> {
         Some(match word.to_uppercase().as_str() {
-            "MESSAGE" => Ok(Self::Message),
-            "RECEIPT" => Ok(Self::Receipt),
-            "MEMBER" => Ok(Self::Member),
-            "PRESENCE" => Ok(Self::Presence),
-            "KEYCHANGE" => Ok(Self::KeyChange),
-            "PAYMENT" => Ok(Self::Payment),
-            "REQUEST" => Ok(Self::Request),
-            "CLOSED" => Ok(Self::Closed),
-            "FILE" => Ok(Self::File),
+            "MESSAGE" => Self::Message,
+            "RECEIPT" => Self::Receipt,
+            "MEMBER" => Self::Member,
+            "PRESENCE" => Self::Presence,
+            "KEYCHANGE" => Self::KeyChange,
+            "PAYMENT" => Self::Payment,
+            "REQUEST" => Self::Request,
+            "CLOSED" => Self::Closed,
+            "FILE" => Self::File,
             _ => return None,
         })
     }

@@ -39,9 +39,8 @@ pub(super) fn expectation(rest: &str) -> Result<Expectation, Failure> {
     let (first, after) = split(rest);
     let not = first.eq_ignore_ascii_case("NOT");
     let (kind, mut rest) = if not { split(after) } else { (first, after) };
-    let kind =
-        Kind::read(kind).ok_or_else(|| usage("the form is: EXPECT [NOT] event; MESSAGE, RECEIPT and the like"))?;
-    let kind = kind.map_err(usage)?;
+    let unknown = || usage("the form is: EXPECT [NOT] event; MESSAGE, RECEIPT, FILE and the like");
+    let kind = Kind::read(kind).ok_or_else(unknown)?;
     let mut filters = Filters::default();
     let (mut within, mut bind) = (None, None);
     loop {

@@ -279,7 +279,10 @@ impl<S: Stage> Runner<S> {
             line => NodeCommand::Core(self.core_command(line)?),
         };
         let timeout = self.timeout;
-        let result = self.actor(name).await?.perform(command, timeout).await;
+        let result = match self.rooted(command) {
+            Ok(command) => self.actor(name).await?.perform(command, timeout).await,
+            Err(failure) => Err(failure),
+        };
         self.see_all();
         self.output.result(&shown, verb, &result, number, now());
         let outcome = result?;
@@ -289,6 +292,14 @@ impl<S: Stage> Runner<S> {
             player.last = Some(id);
         }
         Ok(())
+    }
+
+    /// The command with its paths from the root; a script's are relative to its file.
+    fn rooted(&self, command: NodeCommand) -> Result<NodeCommand, Failure> {
+        match command {
+            NodeCommand::Core(command) => rooted(command, &self.folder, self.variables.home()).map(NodeCommand::Core),
+            command => Ok(command),
+        }
     }
 
     /// What the core does for a line, with the passwords that it needs.
@@ -304,7 +315,7 @@ impl<S: Stage> Runner<S> {
             Line::Recover { name, secrets: None } => {
                 return Err(usage(format!("a script can't be asked for a code; RECOVER {name} code new names all")));
             }
-            Line::Core(command) => rooted(command, &self.folder, self.variables.home())?,
+            Line::Core(command) => command,
             Line::SignUp { name, password, invite } => {
                 Command::SignUp { name, password: self.password(password)?, invite }
             }

@@ -1,6 +1,6 @@
 //! Lines that people type.
 
-use protocol::limits::TEXT_MAX;
+use protocol::limits::{CAPTION_MAX, FILE_REASON_MAX, TEXT_MAX};
 
 use crate::{
     Next::{Do, Type},
@@ -39,7 +39,7 @@ fn groups() -> Vec<Row<String>> {
         ),
         line("SEND GROUP team", &["there is no text"], Type("SEND GROUP team text")),
         line("&team", &["there is no text"], Type("SEND GROUP team text")),
-        line("SEND GROUP team FILE x", &["files can't be sent yet"], Type("SEND GROUP team -- FILE …")),
+        line("SEND GROUP team FILE", &["there is no path"], Type("SEND GROUP team FILE PATH")),
         line("READ", &["READ needs the name of a person or a group"], Type("READ bob")),
         line("MUTE", &["MUTE needs the name of a person or a group"], Type("MUTE team 8h")),
         line("MUTE team soon", &["\"soon\" is no duration"], Type("MUTE team 8h")),
@@ -93,6 +93,20 @@ fn people() -> Vec<Row<String>> {
         line("search milk since 2026-02-30", &["\"2026-02-30\" is no date"], Type("SEARCH -- TEXT")),
         line("search milk since 2026-2-3", &["\"2026-2-3\" is no date"], Type("SEARCH -- TEXT")),
         line("search milk in 7up", &["\"7up\" is no name"], Type("SEARCH -- TEXT")),
+        line("SEND bob FILE", &["there is no path"], Type("SEND bob FILE PATH")),
+        line(
+            "SEND bob FILE my cat.png",
+            &["a path with blanks stands in quotes"],
+            Type("SEND bob FILE \"my cat.png\""),
+        ),
+        line("SEND bob FILE \"cat.png", &["a path in quotes ends with its quote"], Do("close it")),
+        text("SEND bob FILE cat.png -- ", CAPTION_MAX + 1, &["a caption has at most", "4096"], Do("shorten it")),
+        line("ACCEPT f3 AS", &["there is no path"], Type("ACCEPT f3 AS PATH")),
+        line("ACCEPT f3 AS my cat.png", &["a path with blanks stands in quotes"], Type("ACCEPT f3 AS \"my cat.png\"")),
+        line("ACCEPT x3", &["\"x3\" is not the id of a request or a file"], Type("FILES")),
+        text("DECLINE f3 ", FILE_REASON_MAX + 1, &["a reason has at most", "1024"], Do("shorten it")),
+        line("set accept.bob lots", &["\"lots\" is no size"], Type("SET accept.bob 10M")),
+        line("set accept.bob", &["accept.bob needs a size or none"], Type("SET accept.bob 10M")),
         line("list everything", &["LIST takes no \"everything\""], Type("LIST")),
         line("help send me", &["HELP takes no \"me\""], Type("HELP")),
     ]

@@ -16,6 +16,7 @@ mod money;
 mod names;
 mod processes;
 mod scripts;
+mod transfers;
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -135,6 +136,7 @@ fn the_table_has_its_rows() {
         money::rows().len(),
         frames::decoded().len() + frames::asked().len(),
         files::profiles().len() + files::folders().len(),
+        transfers::rows().len(),
     ];
     assert!(all.iter().sum::<usize>() >= ROWS_MIN, "{all:?}");
 }

@@ -16,7 +16,7 @@ use crate::{
     input::{FileInput, FileStream, PeerId},
     output::{Effect, FileEffect, ServeFile},
     stored::Table,
-    transfer::{Act, OfferedBy, Stopped, TransferState},
+    transfer::{Act, OfferedBy, TransferState},
 };
 
 impl<C: CryptoProvider + Clone> Core<C> {
@@ -28,13 +28,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
             FileInput::Progress { file, account, bytes } => return self.on_file_progress(file, account, bytes),
             FileInput::Received { file, path } => self.files.transfers.on_received(own, file, path),
             FileInput::Stopped { file, why } => {
-                if let Stopped::Mismatch(why) | Stopped::Disk(why) = &why {
-                    self.files.reasons.insert(file, why.clone());
-                }
                 let jitter = self.jitter();
                 self.files.transfers.on_stopped(self.now, own, file, why, jitter)
             }
             FileInput::SourceLost { file, why } => self.files.transfers.on_source_lost(file, &why),
+            FileInput::Served { stream } => {
+                self.files.serving.remove(&stream);
+                return;
+            }
         };
         self.perform_acts(acts);
     }
@@ -87,6 +88,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.entropy.fill_bytes(&mut salt);
                 let (secret, chunking, part) = (grant.secret, grant.chunking, fetch.part);
                 let serving = Box::new(ServeFile { part, secret, salt, chunking, source });
+                self.files.serving.insert(stream);
                 FileEffect::Serve { stream, account, serving }
             }
             Err(refusal) => FileEffect::Refuse { stream, refusal },
@@ -143,6 +145,13 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Act::Show { file, account, state, reason } => {
                 if state.is_over() {
                     self.files.progress.remove(&file);
+                }
+                if state == TransferState::Accepted {
+                    // Whoever accepts may be reached now, though they could not be when it was offered.
+                    self.peers.retry(account);
+                }
+                if let Some(reason) = reason.as_ref().filter(|_| state == TransferState::Failed) {
+                    self.files.reasons.insert(file, reason.clone());
                 }
                 return self.show_file(file, account, state, reason);
             }

@@ -54,6 +54,11 @@ pub enum FileInput {
         /// Why.
         why: Stopped,
     },
+    /// Nothing more is sent on a stream, however it ended.
+    Served {
+        /// Which.
+        stream: FileStream,
+    },
     /// What was offered can't be sent any more.
     SourceLost {
         /// Which.

@@ -386,7 +386,7 @@ pub(super) const ENTRIES: [Entry; 47] = [
         word: "HELP",
         older: &[],
         syntax: "HELP [verb|topic]",
-        about: "explains; also MONEY, GROUPS, SCRIPTS, CODES, TEXT",
+        about: "explains also MONEY, GROUPS, PATHS, TEXT, SCRIPTS, CODES",
         examples: &["HELP", "HELP SEND", "HELP GROUPS"],
     },
     Entry {

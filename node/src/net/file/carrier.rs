@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use node_core::{command::CommandToken, transfer::Stopped};
+use node_core::{command::CommandToken, input::FileStream, transfer::Stopped};
 use protocol::{
     AccountId, FileId,
     file::{
@@ -73,6 +73,11 @@ pub enum Happened {
         file: FileId,
         /// Why.
         why: Stopped,
+    },
+    /// Nothing more is sent to whoever asked, however it ended.
+    Served {
+        /// Names the question.
+        stream: FileStream,
     },
     /// What was offered can't be sent any more, in words.
     SourceLost {
@@ -183,11 +188,12 @@ impl Carrier {
     /// Sends what a peer has asked for, and may have; `open` finds it, and blocks.
     pub fn serve(
         &mut self,
-        asked: Asked,
+        asked: (FileStream, Asked),
         account: AccountId,
         chunking: Chunking,
         open: impl FnOnce() -> Result<Serving, SendError> + Send + 'static,
     ) {
+        let (stream, asked) = asked;
         let file = asked.fetch.file;
         let told = asked.fetch.part == FilePart::Chunks;
         let withdrawn = CancellationToken::new();
@@ -218,6 +224,7 @@ impl Carrier {
                 Err(error) => tracing::info!(file = ?file, %error, "a file was not sent to its end"),
                 Ok(()) => {}
             }
+            let _ = events.send(Happened::Served { stream }).await;
         });
     }
 

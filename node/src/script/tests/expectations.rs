@@ -230,7 +230,7 @@ async fn what_is_no_expectation_is_refused_before_anything_runs() {
         ("EXPECT", "EXPECT [NOT] event"),
         ("EXPECT NOT", "EXPECT [NOT] event"),
         ("EXPECT NEWS", "EXPECT [NOT] event"),
-        ("EXPECT FILE", "no FILE events in this version"),
+        ("EXPECT FILE AMOUNT 5", "only a PAYMENT or a REQUEST has an AMOUNT"),
         ("EXPECT MESSAGE FROM", "something is missing after FROM"),
         ("EXPECT MESSAGE FROM b FROM carol", "`b` is no name"),
         ("EXPECT MESSAGE FROM bob FROM carol", "FROM stands twice"),

@@ -51,7 +51,7 @@ async fn what_must_fail_has_to_fail_as_the_line_says() {
         ("!usage frobnicate", 0),
         ("!2 signup bob short", 0),
         ("!conflict frobnicate", 9),
-        ("!FILES", 0),
+        ("!REPLY m1 hi", 0),
         // What is neither code nor command is a slip of the code.
         ("!refsued SEND bob hi", 2),
         ("!10 SEND bob hi", 2),
@@ -107,7 +107,7 @@ async fn the_whole_file_is_read_before_anything_runs() {
         "SEND bob",
         "alice bob> hi",
         "alice > PING",
-        "FILES",
+        "REPLY m1 hi",
         "WAIT",
         "WAIT ONLINE",
         "WAIT IDLE FOR 5s",
@@ -155,7 +155,7 @@ async fn lines_without_an_actor_belong_to_the_only_one() {
 
 #[tokio::test(start_paused = true)]
 async fn at_the_end_a_temporary_profile_must_have_nothing_left() {
-    let lost = "messages of alice are still queued, and its profile is temporary: they are lost";
+    let lost = "messages or files of alice are still on their way, and its profile is temporary: they are lost";
     for (script, kept, code) in [
         ("alice> SEND bob queue", false, 3),
         ("alice> SEND bob queue", true, 0),

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use node_core::{command::CommandToken, transfer::Stopped};
+use node_core::{command::CommandToken, input::FileStream, transfer::Stopped};
 use protocol::{
     AccountId, FileId,
     file::{FileOffer, FileSecret, stream::FileRefusal},
@@ -40,7 +40,7 @@ impl Side {
     async fn next(&mut self) -> Happened {
         loop {
             match self.events.recv().await.unwrap() {
-                Happened::Progress { .. } => {}
+                Happened::Progress { .. } | Happened::Served { .. } => {}
                 happened => return happened,
             }
         }
@@ -58,7 +58,7 @@ async fn serve(world: &World, alice: &mut Side, offered: &Survey) {
     let source = Source::new(&offered.path, offered.chunking, &offered.manifest, &offered.stamps).unwrap();
     let (chunking, content) = (offered.chunking, Content::Chunks(Box::new(source)));
     let serving = Serving { secret: FileSecret([9; 32]), salt: [1; 32], chunking, content };
-    alice.carrier.serve(asked, BOB, chunking, move || Ok(serving));
+    alice.carrier.serve((FileStream(1), asked), BOB, chunking, move || Ok(serving));
 }
 
 fn large(world: &World) -> (Survey, FileOffer) {
