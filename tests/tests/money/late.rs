@@ -1,7 +1,8 @@
 //! What comes late, or in another order than it was said.
 
+use node_core::command::{Command, MoneyOutcome};
 use protocol::directory::{LedgerRequest, Refusal, Request};
-use tests::table::{Seat, Table};
+use tests::table::{Seat, Table, named, password_of};
 
 use super::{balance, must, people, table, told, typed};
 
@@ -83,4 +84,32 @@ fn what_has_ended_does_not_begin_again_when_the_list_of_changes_comes_late() {
     reconnect(&mut table, seats[1]);
     table.pass(20_000);
     assert_eq!(told(&table, seats[1]), ["r1 cancelled: never mind"]);
+}
+
+#[test]
+fn why_a_request_was_ended_may_be_heard_before_the_request() {
+    let (mut table, seats) = people(&["alice", "bob"]);
+    let (desk, bob, phone) = (seats[0], seats[1], table.sit());
+    table.command(phone, Command::SignIn { name: named("alice"), password: password_of("alice") }).unwrap();
+    table.pass(10_000);
+    // The ledger has it, and the phone does not know and goes; Bob is not told by the ledger.
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::Ledger(request) if seat == phone && matches!(**request, LedgerRequest::OpenRequest { .. }) => {
+            Err(Refusal::Unavailable)
+        }
+        Request::Ledger(_) if seat == bob => Err(Refusal::Unavailable),
+        _ => answer,
+    }));
+    table.begin(phone, typed("REQUEST bob 5 lunch"));
+    table.hang_up(phone);
+    table.pass(5_000);
+    must(&mut table, desk, "CANCEL r1 never mind");
+    table.pass(5_000);
+    table.be_honest();
+    table.connect(phone);
+    reconnect(&mut table, bob);
+    let MoneyOutcome::Requests { requests } = must(&mut table, bob, "REQUESTS") else { panic!() };
+    let words: Vec<_> = requests.iter().map(|request| (request.memo.clone(), request.reason.clone())).collect();
+    assert_eq!(words, [(Some("lunch".to_owned()), Some("never mind".to_owned()))]);
+    assert_eq!(told(&table, bob), [""; 0], "it was over before it could be shown");
 }

@@ -8,11 +8,16 @@ use protocol::{
 };
 use settlement::{memo, signed};
 
-use super::records::{NoticeRecord, OrderKey};
+use super::records::{EarlyEnd, NoticeRecord, OrderKey, RequestKey};
 use crate::core::Core;
 
 /// Notices whose entry has not come that are kept: a page of payments from a busy payer, some times over.
 const NOTICES_MAX: usize = 4_096;
+/// Reasons of ends that are kept of one person, and of all, before anything of their requests is known: what comes in another
+/// order than it was said, and not more than what a stranger may fill up.
+const EARLY_ENDS_EACH_MAX: usize = 16;
+/// See [`EARLY_ENDS_EACH_MAX`].
+const EARLY_ENDS_MAX: usize = 256;
 /// How long a notice is kept at least, and after its order's end, in milliseconds: a day, for clocks that differ, and for
 /// whoever was away and hears what was said before they see the ledger.
 const NOTICE_AGE_MS: u64 = 24 * 3_600 * 1_000;
@@ -118,6 +123,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
         for key in old {
             self.money.remove_notice(key);
         }
+        if self.money.record.early.iter().any(|end| end.keep_until <= now) {
+            self.money.edit().early.retain(|end| end.keep_until > now);
+        }
     }
 
     fn take_request_notice(&mut self, payee: AccountId, payer: AccountId, notice: &RequestNotice) {
@@ -139,21 +147,50 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     fn take_closed_notice(&mut self, by: AccountId, notice: &ClosedNotice) {
-        let key = (notice.payee, notice.request);
-        let Some(record) = self.money.requests.get(&key) else { return };
-        let may = match notice.kind {
+        let (request, kind, reason) = ((notice.payee, notice.request), notice.kind, notice.reason.to_string());
+        if !reason.is_empty() {
+            let keep_until = self.now.plus_ms(NOTICE_AGE_MS);
+            let end = EarlyEnd { by, request, kind, reason, keep_until };
+            if self.money.requests.contains_key(&request) { self.take_end(end) } else { self.keep_early_end(end) }
+        }
+        self.money.want();
+    }
+
+    /// Why a request is over, by whoever may end it.
+    fn take_end(&mut self, end: EarlyEnd) {
+        let Some(record) = self.money.requests.get(&end.request) else { return };
+        let may = match end.kind {
             ClosingKind::Decline => record.payer,
             ClosingKind::Cancel => record.payee,
         };
-        if may != by {
+        if may != end.by {
             return self.report_misbehaviour("somebody ended a request that is not theirs to end");
         }
-        if let Some(record) = self.money.edit_request(key)
+        if let Some(record) = self.money.edit_request(end.request)
             && record.reason.is_none()
-            && !notice.reason.is_empty()
         {
-            record.reason = Some(notice.reason.to_string());
+            record.reason = Some(end.reason);
         }
-        self.money.want();
+    }
+
+    /// One device of somebody may end what another one asks for, and be heard first.
+    fn keep_early_end(&mut self, end: EarlyEnd) {
+        let early = &self.money.record.early;
+        let theirs = early.iter().filter(|other| other.by == end.by);
+        if early.len() < EARLY_ENDS_MAX && theirs.count() < EARLY_ENDS_EACH_MAX {
+            self.money.edit().early.push(end);
+        }
+    }
+
+    /// Something of a request is known now: so what was said of its end before counts.
+    pub(super) fn take_early_ends(&mut self, key: RequestKey) {
+        if !self.money.record.early.iter().any(|end| end.request == key) {
+            return;
+        }
+        let (said, others) =
+            std::mem::take(&mut self.money.edit().early).into_iter().partition(|end| end.request == key);
+        self.money.edit().early = others;
+        let said: Vec<EarlyEnd> = said;
+        said.into_iter().for_each(|end| self.take_end(end));
     }
 }

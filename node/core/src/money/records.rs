@@ -51,6 +51,19 @@ pub(crate) struct MoneyRecord {
     pub(super) last_request: u64,
     /// The person's own limits.
     pub(super) limits: OwnLimits,
+    /// Why requests were ended of which nothing else is known yet.
+    pub(super) early: Vec<EarlyEnd>,
+}
+
+/// What somebody said of the end of a request before anything of the request itself was known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EarlyEnd {
+    pub(super) by: AccountId,
+    pub(super) request: RequestKey,
+    pub(super) kind: ClosingKind,
+    pub(super) reason: String,
+    /// It is forgotten then.
+    pub(super) keep_until: Timestamp,
 }
 
 /// The person's own limits.

@@ -188,6 +188,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 ..new_record(request, notice.request.clone(), self.now)
             };
             self.money.requests.insert(key, record);
+            self.take_early_ends(key);
         }
         if let Some(record) = self.money.edit_request(key) {
             record.opening = Some(notice.opening.clone());
@@ -234,6 +235,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             let short = self.next_request();
             let record = RequestRecord { short, told, ..new_record(&request, change.request.clone(), now) };
             self.money.requests.insert(key, record);
+            self.take_early_ends(key);
         }
         if self.money.requests.get(&key).is_some_and(RequestRecord::is_own) {
             // The list of changes may be quicker than the answer, or come in place of it.

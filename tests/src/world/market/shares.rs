@@ -27,6 +27,9 @@ const SUM_MAX: u64 = 3_000;
 /// How often somebody who takes a request back takes a whole one with all its shares.
 const WHOLE_TAKEN_BACK: u64 = 900_000;
 
+/// How often somebody who has asked for shares takes a whole back at once.
+const TAKEN_BACK_AT_ONCE: u64 = 400_000;
+
 /// The group, and what was split in it.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
@@ -98,6 +101,9 @@ impl World {
         self.coverage.met(Case::AskedEverybody);
         if let Some(known) = self.market.as_mut().and_then(|market| market.shares.as_mut()) {
             known.wholes.insert(whole, (index, shares));
+        }
+        if self.chance.happens(TAKEN_BACK_AT_ONCE) {
+            self.take_a_whole_back(index);
         }
     }
 
