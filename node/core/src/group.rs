@@ -138,6 +138,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.own_role(id).is_some_and(|role| role > Role::Invited)
     }
 
+    /// Whether this account is invited to a group and has not joined: it says nothing there, and nothing is kept to be said.
+    pub(crate) fn is_only_invited(&self, id: ConversationId) -> bool {
+        self.is_group(id) && self.own_role(id) == Some(Role::Invited)
+    }
+
     /// Whether a message can be sealed now. In a group the people who will read it are on the screen first: commits that
     /// waited at the directory when it was said are taken in, and what they changed was told.
     pub(crate) fn may_seal(&self, entry: &OutboxEntry) -> bool {

@@ -249,6 +249,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Takes something for a conversation that is never shown: for everybody in it, or for one's own devices alone.
     pub(crate) fn enqueue_hidden(&mut self, id: ConversationId, body: Body, own_only: bool) {
+        if self.is_only_invited(id) {
+            return;
+        }
         let mut uid = [0; 16];
         self.entropy.fill_bytes(&mut uid);
         if let Err(error) = self.put_into_outbox(id, MessageId(uid), None, body, own_only) {

@@ -28,25 +28,25 @@ fn receipts(table: &Table, seat: Seat, to: &str) -> Vec<DeliveryState> {
     table.events(seat).into_iter().filter_map(state).collect()
 }
 
-/// Keeps commits from a seat, for good, for as long as the cell says so.
-fn withhold_commits(table: &mut Table, from: Seat) -> Rc<Cell<bool>> {
-    let (withholding, withheld) = (Rc::new(Cell::new(true)), RefCell::new(BTreeSet::new()));
-    let still = Rc::clone(&withholding);
+/// Keeps commits from whichever seat the cell names, for good.
+fn withhold_commits(table: &mut Table, from: Seat) -> Rc<Cell<Option<Seat>>> {
+    let (from, withheld) = (Rc::new(Cell::new(Some(from))), RefCell::new(BTreeSet::new()));
+    let named = Rc::clone(&from);
     table.serve(Box::new(move |seat, _, answer| match answer {
-        Ok(Reply::Mail { items, more }) if seat == from => {
-            let is_commit = |item: &MailItem| matches!(item, MailItem::Commit { .. });
-            let commits = items.iter().filter(|(_, item)| still.get() && is_commit(item)).map(|(cursor, _)| *cursor);
+        Ok(Reply::Mail { items, more }) => {
+            let is_commit = |item: &MailItem| named.get() == Some(seat) && matches!(item, MailItem::Commit { .. });
+            let commits = items.iter().filter(|(_, item)| is_commit(item)).map(|(cursor, _)| (seat, *cursor));
             withheld.borrow_mut().extend(commits);
-            let given = items.into_iter().filter(|(cursor, _)| !withheld.borrow().contains(cursor)).collect();
+            let given = items.into_iter().filter(|(cursor, _)| !withheld.borrow().contains(&(seat, *cursor))).collect();
             Ok(Reply::Mail { items: Bounded::new(given).unwrap_or_default(), more })
         }
         answer => answer,
     }));
-    withholding
+    from
 }
 
 /// Alice says something while carol is away; then carol is kicked, unseen by alice, from whom commits are kept back.
-fn kicked_unseen(table: &mut Table) -> (Vec<Seat>, Rc<Cell<bool>>) {
+fn kicked_unseen(table: &mut Table) -> (Vec<Seat>, Rc<Cell<Option<Seat>>>) {
     let seats = team(table, &["alice", "bob", "carol"]);
     let (alice, bob, carol) = (seats[0], seats[1], seats[2]);
     must(table, alice, "PROMOTE team bob");
@@ -66,7 +66,7 @@ fn what_was_for_somebody_who_went_unseen_has_failed_for_whoever_comes_back() {
     let mut table = Table::new();
     let (seats, withholding) = kicked_unseen(&mut table);
     table.pass(5_000);
-    withholding.set(false);
+    withholding.set(None);
     must(&mut table, seats[1], "SAY team who is here?");
     table.pass(60_000);
     assert_eq!(heard(&table, seats[0]).last(), Some(&pair("bob", "who is here?")));
@@ -80,7 +80,7 @@ fn what_was_for_somebody_who_went_unseen_and_is_invited_again_has_failed_too() {
     let (seats, withholding) = kicked_unseen(&mut table);
     must(&mut table, seats[1], "INVITE team carol");
     table.pass(5_000);
-    withholding.set(false);
+    withholding.set(None);
     must(&mut table, seats[1], "SAY team who is here?");
     table.pass(60_000);
     let seen = changes(&table, seats[0]);
@@ -92,10 +92,30 @@ fn what_was_for_somebody_who_went_unseen_and_is_invited_again_has_failed_too() {
 fn a_request_to_leave_shows_that_a_commit_is_missing_and_is_granted_by_whoever_is_back() {
     let mut table = Table::new();
     let (seats, withholding) = kicked_unseen(&mut table);
-    withholding.set(false);
+    withholding.set(None);
     must(&mut table, seats[1], "LEAVE team");
     table.pass(60_000);
     assert_eq!(members(&mut table, seats[0]), [("alice".to_owned(), Role::Owner)]);
     let seen = changes(&table, seats[0]);
     assert_eq!(seen[seen.len() - 2..], [told("carol", "carol", Removed), told("bob", "bob", Left)]);
+}
+
+#[test]
+fn whoever_is_only_invited_keeps_nothing_to_be_said_whatever_epoch_others_are_in() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "carol"]);
+    let (alice, carol, bob) = (seats[0], seats[1], table.sign_up("bob"));
+    must(&mut table, alice, "INVITE team bob");
+    table.pass(5_000);
+    let withholding = withhold_commits(&mut table, bob);
+    must(&mut table, alice, "PROMOTE team carol");
+    table.pass(5_000);
+    withholding.set(Some(alice));
+    must(&mut table, carol, "SAY team this leads bob in anew");
+    table.pass(5_000);
+    must(&mut table, alice, "SAY team in an epoch that is over");
+    table.pass(5_000);
+    assert!(table.misbehaviour(bob).contains(&"a message cannot be opened"), "{:?}", table.misbehaviour(bob));
+    let idle = table.command(bob, Command::WaitIdle);
+    assert!(idle.is_ok(), "{idle:?}");
 }

@@ -75,6 +75,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Tells everybody in a conversation which devices this account has, sealed in the present epoch: whoever lacks a commit
     /// before it notices.
     pub(crate) fn tell_own_list(&mut self, id: ConversationId) {
+        if self.is_only_invited(id) {
+            return;
+        }
         let Some(devices) = self.own().map(|own| own.devices.clone()) else { return };
         let Some(state) = self.conversations.get_mut(&id) else { return };
         state.epoch_shown = state.group.as_ref().map_or(0, Conversation::epoch);

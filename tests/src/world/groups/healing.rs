@@ -145,14 +145,14 @@ impl World {
                 let role = own.and_then(|own| chronicle.now()?.role(own)).filter(|_| !chronicle.closed);
                 let held = node.core.as_ref().and_then(|core| core.conversation(chronicle.id));
                 let epoch = held.map(|held| held.epoch());
+                // From whom a commit was kept back learns of it by what somebody else says later, if anybody does.
+                let unheard = |epoch| !groups.kept.tells_of_more(chronicle.id, epoch, groups.device_of(index));
                 // Whoever was only invited to a group that is closed hears of it when they want to join, and so does whoever
                 // was invited and whose Welcome was kept back.
-                let fine = match role {
-                    Some(role) => {
-                        let unheard = held.is_none() && role == Role::Invited && self.was_hostile;
-                        epoch == Some(chronicle.epoch()) || unheard
-                    }
-                    None => held.is_none() || chronicle.closed,
+                let fine = match (role, epoch) {
+                    (Some(_), Some(epoch)) => epoch == chronicle.epoch() || self.was_hostile && unheard(epoch),
+                    (Some(role), None) => role == Role::Invited && self.was_hostile,
+                    (None, _) => held.is_none() || chronicle.closed,
                 };
                 if !fine {
                     let node = self.of_groups(index);
