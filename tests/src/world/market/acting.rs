@@ -220,9 +220,12 @@ impl World {
         let own = self.market.as_ref().and_then(|market| market.account_at(index));
         let Some((payee, id)) = self.some_request(|_, payer| Some(payer) == own) else { return };
         let Some(market) = self.market.as_ref() else { return };
-        let payers: Vec<NodeIndex> = market.nodes_of(market.owners[index]).collect();
+        // A device that is just being signed in is nobody's to give commands to.
+        let is_in =
+            |node: &NodeIndex| self.nodes[*node].core.as_ref().is_some_and(|core| core.session() == Session::SignedIn);
+        let payers: Vec<NodeIndex> = market.nodes_of(market.owners[index]).filter(is_in).collect();
         let payees: Vec<NodeIndex> =
-            market.person_of(payee).map_or_else(Vec::new, |person| market.nodes_of(person).collect());
+            market.person_of(payee).map_or_else(Vec::new, |person| market.nodes_of(person).filter(is_in).collect());
         self.coverage.met(Case::AnsweredAtOnce);
         for node in payers {
             if self.chance.happens(MILLION / 4) { self.end(node, id) } else { self.accept(node, id) }
