@@ -36,7 +36,7 @@ pub struct Plan {
 }
 
 /// Has the clients pay until told to stop, then until everything that they handed in has an answer; `progress` counts
-/// answers.
+/// transfers.
 ///
 /// # Errors
 /// A client that saw what no directory may show: a receipt that does not hold, a log that is not a continuation.

@@ -54,8 +54,8 @@ const ASKED: usize = 64;
 pub enum Rhythm {
     /// After a time between these, over and over.
     Times(Duration, Duration),
-    /// After so many answers.
-    Answers(u64),
+    /// After so many transfers.
+    Transfers(u64),
 }
 
 /// A siege.
@@ -77,8 +77,10 @@ pub struct Siege {
     pub lasts: Duration,
     /// has at least so many kills,
     pub kills: u64,
-    /// and at least so many answers.
-    pub answers: u64,
+    /// and at least so many transfers,
+    pub transfers: u64,
+    /// but no longer than this: then its outcome says that there were fewer.
+    pub at_most: Duration,
     /// What is wrong with its ledger.
     pub fault: Option<Fault>,
 }
@@ -92,7 +94,9 @@ pub struct Outcome {
     pub transfers: usize,
     /// Orders that were answered, settled or not.
     pub answers: usize,
-    /// Orders that were handed in again because no answer came.
+    /// Orders whose outcome was unknown at first, because no answer came: all of them have one now.
+    pub unknown: u64,
+    /// How often an order or a question was repeated because no answer came.
     pub retried: u64,
     /// Orders that were handed in again after their answer, which was the same.
     pub repeated: u64,
@@ -168,8 +172,8 @@ pub async fn lay(siege: Siege) -> Result<Outcome, Failed> {
     // A client that has seen what may not be ends the siege.
     while !running.is_finished() {
         pause(siege.rhythm, &mut rng, &progress, || running.is_finished()).await;
-        let enough = kills >= siege.kills && progress.load(Ordering::Relaxed) >= siege.answers;
-        if enough && begun.elapsed() >= siege.lasts {
+        let enough = kills >= siege.kills && progress.load(Ordering::Relaxed) >= siege.transfers;
+        if begun.elapsed() >= if enough { siege.lasts } else { siege.at_most } {
             break;
         }
         let (restarted, alive) = spawn_blocking(move || (fortress.restart(), fortress)).await?;
@@ -205,8 +209,9 @@ pub async fn lay(siege: Siege) -> Result<Outcome, Failed> {
         wrong.extend(check(&evidence).iter().map(ToString::to_string));
     }
     let transfers = log.postings.iter().filter(|posting| posting.order.is_some()).count();
-    let (answers, retried, repeated, proofs) = (seen.operations.len(), seen.retried, seen.repeated, seen.proofs);
-    Ok(Outcome { kills, transfers, answers, retried, repeated, proofs, lasted, wrong })
+    let Seen { operations, unknown, retried, repeated, proofs, .. } = seen;
+    let answers = operations.len();
+    Ok(Outcome { kills, transfers, answers, unknown, retried, repeated, proofs, lasted, wrong })
 }
 
 /// Accounts in the store, and what the operator gives them.
@@ -242,12 +247,12 @@ async fn pause(rhythm: Rhythm, rng: &mut ChaCha20Rng, progress: &AtomicU64, over
             let span = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(u64::MAX).max(1);
             least + Duration::from_millis(rng.next_u64() % span)
         }
-        Rhythm::Answers(_) => Duration::MAX,
+        Rhythm::Transfers(_) => Duration::MAX,
     };
-    let come = |answers| progress.load(Ordering::Relaxed).saturating_sub(since.1) >= answers;
+    let come = |transfers| progress.load(Ordering::Relaxed).saturating_sub(since.1) >= transfers;
     let due = || match rhythm {
         Rhythm::Times(..) => since.0.elapsed() >= time,
-        Rhythm::Answers(answers) => come(answers),
+        Rhythm::Transfers(transfers) => come(transfers),
     };
     while !due() && !over() {
         sleep(LOOK).await;

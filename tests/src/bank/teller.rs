@@ -52,7 +52,9 @@ pub struct Seen {
     pub operations: Vec<Operation>,
     /// Roots that were signed, by size.
     pub checkpoints: Vec<(u64, HashBytes)>,
-    /// Orders that were handed in again because no answer came.
+    /// Orders whose outcome was unknown at first, because no answer came.
+    pub unknown: u64,
+    /// How often an order or a question was repeated because no answer came.
     pub retried: u64,
     /// Orders that were handed in again after their answer.
     pub repeated: u64,
@@ -65,6 +67,7 @@ impl Seen {
     pub fn merge(&mut self, other: Self) {
         self.operations.extend(other.operations);
         self.checkpoints.extend(other.checkpoints);
+        self.unknown += other.unknown;
         self.retried += other.retried;
         self.repeated += other.repeated;
         self.proofs += other.proofs;
@@ -74,7 +77,7 @@ impl Seen {
 /// What all clients share.
 pub(super) struct Shared {
     pub(super) accounts: Arc<Vec<Account>>,
-    /// Counts answers.
+    /// Counts transfers that were acknowledged.
     pub(super) progress: Arc<AtomicU64>,
 }
 
@@ -127,9 +130,13 @@ impl Teller {
         let key = self.terms().await?;
         let (order, signed) = self.order(&key, payer, payee)?;
         let called = self.microseconds();
+        let retried = self.seen.retried;
         let answer = self.settle(&signed, &key).await?;
         let returned = self.microseconds();
-        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.seen.unknown += u64::from(self.seen.retried > retried);
+        if matches!(answer, Answer::Posted { .. }) {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
         let accounts = Arc::clone(&self.accounts);
         let account = |index: usize| accounts.get(index).ok_or("an account that is not there");
         if self.rng.next_u32().is_multiple_of(AGAIN) {
