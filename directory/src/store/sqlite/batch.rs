@@ -1,8 +1,9 @@
 //! Changes that come at the same time share one transaction, and so one wait for the disk.
 //!
 //! Each caller does its own work, on its own thread, inside the open transaction and inside a savepoint of its own, so that
-//! one that fails undoes nothing of the others'. Whoever is last, with nobody at the door, commits for all; so a caller that
-//! comes alone commits at once. All of them wait for that commit before they return.
+//! one that fails undoes nothing of the others'. Whoever is first needs none, since there is nothing else to be undone: a
+//! savepoint costs a copy of each page that is changed, and with many pages much more. Whoever is last, with nobody at the
+//! door, commits for all; so a caller that comes alone commits at once. All of them wait for that commit before they return.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -34,7 +35,7 @@ struct Batch {
     connection: Connection,
     /// Counts batches; all below are on the disk.
     number: u64,
-    /// Changes in the open transaction; none if there is no open one.
+    /// Changes in the open transaction; none if there is no open one, or the only one was undone.
     changes: usize,
     failed: bool,
 }
@@ -105,25 +106,32 @@ impl Batch {
         }
         if self.changes == 0 {
             self.connection.execute_batch("BEGIN IMMEDIATE").map_err(fatal)?;
+            self.changes = 1;
+            return Ok(());
         }
         self.changes += 1;
         self.connection.execute_batch("SAVEPOINT change").map_err(fatal)
     }
 
     fn keep_change(&mut self) {
-        if self.connection.execute_batch("RELEASE change").is_err() {
+        if self.changes > 1 && self.connection.execute_batch("RELEASE change").is_err() {
             self.fail();
         }
     }
 
     fn undo_change(&mut self) {
-        if self.connection.execute_batch("ROLLBACK TO change; RELEASE change").is_err() {
-            self.fail();
+        let alone = self.changes == 1;
+        let undone = if alone { "ROLLBACK" } else { "ROLLBACK TO change; RELEASE change" };
+        match self.connection.execute_batch(undone) {
+            Ok(()) if alone => self.changes = 0,
+            Ok(()) => {}
+            Err(_) => self.fail(),
         }
     }
 
     fn commit(&mut self) {
-        match self.connection.execute_batch("COMMIT") {
+        let committed = if self.changes == 0 { Ok(()) } else { self.connection.execute_batch("COMMIT") };
+        match committed {
             Ok(()) => {
                 self.number += 1;
                 self.changes = 0;
@@ -227,6 +235,30 @@ mod tests {
         assert_eq!((rows(&batches), commits(&batches)), (vec![1, 2, 3], 1));
         assert_eq!(batches.write(|connection| insert(connection, 4, 1)).unwrap(), 4);
         assert_eq!(commits(&batches), 2);
+    }
+
+    #[test]
+    fn a_first_change_that_fails_or_panics_leaves_its_batch_to_the_others() {
+        let batches = batches();
+        let good = |number| -> Work { Box::new(move |connection| insert(connection, number, 1)) };
+        let bad = |connection: &Connection| {
+            insert(connection, 98, 1)?;
+            Err(StoreError::Damaged("one record".to_owned()))
+        };
+        let buggy = |connection: &Connection| {
+            insert(connection, 99, 1)?;
+            panic!("a bug")
+        };
+        for (first, number) in [(Box::new(bad) as Work, 1), (Box::new(buggy), 3)] {
+            let done = together(&batches, vec![first, good(number), good(number + 1)]);
+            let done: Vec<_> = done.into_iter().map(Result::ok).collect();
+            assert_eq!(done, [None, Some(number), Some(number + 1)]);
+        }
+        assert_eq!((rows(&batches), commits(&batches)), (vec![1, 2, 3, 4], 2));
+        let alone = batches.write(|_| Err::<i64, _>(StoreError::Damaged("alone".to_owned())));
+        assert!(matches!(alone, Err(StoreError::Damaged(_))), "{alone:?}");
+        assert_eq!(batches.write(|connection| insert(connection, 5, 1)).unwrap(), 5);
+        assert_eq!(rows(&batches), [1, 2, 3, 4, 5]);
     }
 
     #[test]

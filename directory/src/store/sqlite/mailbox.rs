@@ -61,10 +61,7 @@ fn deliver(db: &Connection, delivery: &Delivery) -> Stored<bool> {
         let sql = "INSERT OR REPLACE INTO mail_known (device, key, expires) VALUES (?1, ?2, ?3)";
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
         statement.execute(params![id, delivery.key.as_slice(), integer(delivery.expires.0)]).map_err(fatal)?;
-        let sql = "INSERT INTO mailbox (device, next) VALUES (?1, 1)
-                   ON CONFLICT (device) DO UPDATE SET next = next + 1 RETURNING next";
-        let mut statement = db.prepare_cached(sql).map_err(fatal)?;
-        let cursor: i64 = statement.query_row(params![id], |row| row.get(0)).map_err(fatal)?;
+        let cursor = next_cursor(db, id)?;
         let sql = "INSERT INTO mail (device, cursor, payload, key, counted, length, accepted, expires)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let mut statement = db.prepare_cached(sql).map_err(fatal)?;
@@ -74,6 +71,18 @@ fn deliver(db: &Connection, delivery: &Delivery) -> Stored<bool> {
         statement.execute(parameters).map_err(fatal)?;
     }
     Ok(true)
+}
+
+/// The next place in a mailbox. Two plain statements: one that could fail halfway has what it changed copied first.
+fn next_cursor(db: &Connection, device: &[u8]) -> Stored<i64> {
+    let mut statement = db.prepare_cached("SELECT next FROM mailbox WHERE device = ?1").map_err(fatal)?;
+    let last: Option<i64> = statement.query_row(params![device], |row| row.get(0)).optional().map_err(fatal)?;
+    let (sql, next) = match last {
+        Some(last) => ("UPDATE mailbox SET next = ?2 WHERE device = ?1", last + 1),
+        None => ("INSERT INTO mailbox (device, next) VALUES (?1, ?2)", 1),
+    };
+    db.prepare_cached(sql).and_then(|mut statement| statement.execute(params![device, next])).map_err(fatal)?;
+    Ok(next)
 }
 
 fn store_payload(db: &Connection, delivery: &Delivery) -> Stored<i64> {
