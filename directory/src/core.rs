@@ -353,6 +353,7 @@ impl<S: Store> Service<S> {
             Request::CloseAccount => self.close_account(now, caller, account, effects),
             Request::Block { accounts, blocked } => {
                 self.store.block(account, &accounts, blocked)?;
+                self.people.changed();
                 Ok(Reply::Done)
             }
             Request::Settling { commits } => self.settling((account, device), &commits),

@@ -245,6 +245,8 @@ pub trait AccountChanges {
     fn devices_seen(&self, devices: &[DeviceId]) -> Stored<Vec<Option<Timestamp>>>;
     /// From now on `owner` blocks `others`, or does not.
     fn block(&self, owner: AccountId, others: &[AccountId], blocked: bool) -> Stored<()>;
+    /// Whom somebody blocks, at most so many of them.
+    fn blocked_by(&self, owner: AccountId, at_most: usize) -> Stored<Vec<AccountId>>;
     /// Whether the first of each pair blocks the second.
     fn has_blocked(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>>;
 }

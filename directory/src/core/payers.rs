@@ -1,7 +1,7 @@
-//! What the ledger needs to know of people: which keys sign for them, and which of their devices are told.
+//! What the ledger needs to know of people: which keys sign for them, which of their devices are told, and whom they block.
 //!
-//! It is looked up once and remembered, since each payment asks for two. Whatever changes somebody's devices says so, and
-//! everything remembered before counts no more.
+//! It is looked up once and remembered, since each payment asks for two. Whatever changes somebody's devices or whom they
+//! block says so, and everything remembered before counts no more.
 
 use std::{
     collections::HashMap,
@@ -19,6 +19,8 @@ use super::{Service, Stop, devices::certificates_of};
 
 /// People who are remembered: those who pay each other these days.
 const PEOPLE_MAX: usize = 16_384;
+/// People whom somebody blocks that are remembered: of somebody who blocks more the store is asked each time.
+const BLOCKED_MAX: usize = 64;
 
 /// One of a person's devices, also one that is revoked.
 #[derive(Debug, Clone)]
@@ -35,12 +37,19 @@ pub(super) struct Payer {
     /// Whether there is such an account, and it is not closed.
     pub(super) open: bool,
     devices: Vec<PayerDevice>,
+    // None if they are too many.
+    blocks: Option<Vec<AccountId>>,
 }
 
 impl Payer {
     /// A device that was ever theirs.
     pub(super) fn device(&self, device: DeviceId) -> Option<&PayerDevice> {
         self.devices.iter().find(|known| known.device == device)
+    }
+
+    /// Whether they block somebody, if that is remembered.
+    pub(super) fn blocks(&self, other: AccountId) -> Option<bool> {
+        Some(self.blocks.as_ref()?.contains(&other))
     }
 
     /// Devices that are told of their money.
@@ -58,7 +67,7 @@ pub(super) struct Payers {
 }
 
 impl Payers {
-    /// Somebody's devices have changed, and the store knows.
+    /// Somebody's devices, or whom they block, have changed, and the store knows.
     pub(super) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
@@ -102,7 +111,9 @@ impl<S: Store> Service<S> {
             let revoked = record.is_none() || !standing(device);
             Some(PayerDevice { device, order_key, certificate, revoked })
         });
-        Ok(Payer { open: record.is_some(), devices: known.collect() })
+        let devices = known.collect();
+        let blocks = Some(self.store.blocked_by(account, BLOCKED_MAX + 1)?).filter(|all| all.len() <= BLOCKED_MAX);
+        Ok(Payer { open: record.is_some(), devices, blocks })
     }
 
     /// Keeps the certificates of an account's present devices, before any of them goes.

@@ -178,6 +178,7 @@ impl AccountChanges for MortalStore {
         devices_of(account: AccountId) -> Vec<DeviceRecord>;
         certificates_of(account: AccountId) -> Vec<(DeviceId, Certificate)>;
         devices_seen(devices: &[DeviceId]) -> Vec<Option<Timestamp>>;
+        blocked_by(owner: AccountId, at_most: usize) -> Vec<AccountId>;
         has_blocked(pairs: &[(AccountId, AccountId)]) -> Vec<bool>;
     }
 

@@ -59,6 +59,15 @@ impl<S: Store> Service<S> {
 
     /// Whether one of two people blocks the other.
     pub(super) fn blocked(&self, one: AccountId, other: AccountId) -> Result<bool, StoreError> {
-        Ok(self.store.has_blocked(&[(one, other), (other, one)])?.contains(&true))
+        for (by, whom) in [(one, other), (other, one)] {
+            let blocks = match self.payer(by)?.blocks(whom) {
+                Some(blocks) => blocks,
+                None => self.store.has_blocked(&[(by, whom)])?.contains(&true),
+            };
+            if blocks {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

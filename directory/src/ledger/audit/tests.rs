@@ -178,7 +178,7 @@ fn whatever_is_changed_is_noticed_where_it_is() {
         (format!("INSERT INTO entry SELECT place + 1, bytes, device FROM entry WHERE place = {last}"), last + 1),
         ("UPDATE own SET balance = balance + 1 WHERE place = 50".to_owned(), 50),
         ("DELETE FROM own WHERE place = 51".to_owned(), 51),
-        (format!("INSERT INTO own VALUES (1, {last} + 5, 7)"), last),
+        (format!("INSERT INTO own VALUES (0, 1, {last} + 5, 7)"), last),
         ("UPDATE account SET balance = balance + 1 WHERE balance > 0".to_owned(), last),
         ("INSERT INTO account (id, balance) VALUES (zeroblob(32), 5)".to_owned(), 0),
         ("DELETE FROM known WHERE place = 60".to_owned(), 60),

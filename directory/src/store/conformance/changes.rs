@@ -146,6 +146,10 @@ pub(super) fn when_a_device_was_seen_and_whom_somebody_blocks_is_kept(store: &im
     store.block(account(1), &[account(2), account(4)], false).unwrap();
     let pairs = [(account(1), account(2)), (account(1), account(3)), (account(3), account(1))];
     assert_eq!(store.has_blocked(&pairs).unwrap(), [false, true, false]);
+    store.block(account(1), &[account(5)], true).unwrap();
+    assert_eq!(store.blocked_by(account(1), 9).unwrap(), [account(3), account(5)]);
+    assert_eq!(store.blocked_by(account(1), 1).unwrap(), [account(3)]);
+    assert_eq!(store.blocked_by(account(3), 9).unwrap(), []);
 }
 
 pub(super) fn what_the_ledger_owes_is_known_until_it_is_posted(store: &impl Store) {

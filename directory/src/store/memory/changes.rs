@@ -139,6 +139,12 @@ impl AccountChanges for MemoryStore {
         Ok(())
     }
 
+    fn blocked_by(&self, owner: AccountId, at_most: usize) -> Stored<Vec<AccountId>> {
+        let inner = self.lock();
+        let blocked = inner.blocked.range((owner, AccountId([0; 32]))..).take_while(|(by, _)| *by == owner);
+        Ok(blocked.map(|(_, other)| *other).take(at_most).collect())
+    }
+
     fn has_blocked(&self, pairs: &[(AccountId, AccountId)]) -> Stored<Vec<bool>> {
         let inner = self.lock();
         Ok(pairs.iter().map(|pair| inner.blocked.contains(pair)).collect())

@@ -12,6 +12,10 @@ use super::{
     decode, encode, fatal, integer, number,
 };
 
+fn damaged() -> StoreError {
+    StoreError::Damaged("an account".to_owned())
+}
+
 /// The account whose name was offered to this code.
 pub(super) fn offered(db: &Connection, name: &Name, code: &str) -> Stored<Option<Vec<u8>>> {
     let sql = "SELECT reset.account FROM reset JOIN account ON account.id = reset.account
@@ -183,6 +187,16 @@ impl AccountChanges for SqliteStore {
                 statement.execute(params![owner.0.as_slice(), other.0.as_slice()]).map_err(fatal)?;
             }
             Ok(())
+        })
+    }
+
+    fn blocked_by(&self, owner: AccountId, at_most: usize) -> Stored<Vec<AccountId>> {
+        let sql = "SELECT other FROM blocked WHERE owner = ?1 ORDER BY other LIMIT ?2";
+        self.read(|db| {
+            let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+            let parameters = params![owner.0.as_slice(), integer(at_most as u64)];
+            let rows = statement.query_map(parameters, |row| row.get::<_, Vec<u8>>(0)).map_err(fatal)?;
+            rows.map(|other| AccountId::from_slice(&other.map_err(fatal)?).ok_or_else(damaged)).collect()
         })
     }
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Founding, Head, IssueOrder, Known, OrderKey, Original, OwnRecord, RequestKey, RequestRecord, RequestStep,
-    StoreError, Stored, decode, fatal, integer, order_id,
+    StoreError, Stored, decode, fatal, integer, order_id, schema,
 };
 use crate::store::ledger::KnownOutcome;
 
@@ -209,33 +209,54 @@ pub(super) fn open_requests(db: &Connection, payee: AccountId, payer: AccountId)
 
 pub(super) fn paid_since(db: &Connection, payer: AccountId, since: Timestamp) -> Stored<Vec<(AccountId, Amount)>> {
     let Some(account) = number(db, payer)? else { return Ok(Vec::new()) };
-    let sql = "SELECT entry.bytes FROM own JOIN entry ON entry.place = own.place WHERE own.account = ?1
-               ORDER BY own.place DESC";
-    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
-    let mut rows = statement.query(params![account]).map_err(fatal)?;
+    let sql = "SELECT entry.bytes FROM own JOIN entry ON entry.place = own.place
+               WHERE own.piece = ?1 AND own.account = ?2 ORDER BY own.place DESC";
     let mut paid = Vec::new();
-    while let Some(row) = rows.next().map_err(fatal)? {
-        let bytes: Vec<u8> = row.get(0).map_err(fatal)?;
-        if entry(&bytes)?.at() < since {
+    for piece in (0..=last_piece(db)?).rev() {
+        let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+        let mut rows = statement.query(params![integer(piece), account]).map_err(fatal)?;
+        while let Some(row) = rows.next().map_err(fatal)? {
+            let bytes: Vec<u8> = row.get(0).map_err(fatal)?;
+            if entry(&bytes)?.at() < since {
+                return Ok(paid);
+            }
+            let order = order_of(&bytes)?.filter(|order| order.payer == payer);
+            paid.extend(order.map(|order| (order.payee, order.amount)));
+        }
+        // Time never goes back: what stands before a piece that begins earlier is earlier too.
+        let first = entries(db, schema::begin(piece), 1)?;
+        if first.first().map(|bytes| entry(bytes)).transpose()?.is_some_and(|first| first.at() < since) {
             break;
         }
-        let order = order_of(&bytes)?.filter(|order| order.payer == payer);
-        paid.extend(order.map(|order| (order.payee, order.amount)));
     }
     Ok(paid)
+}
+
+/// The piece of what is known by account that the last entry is in.
+fn last_piece(db: &Connection) -> Stored<u64> {
+    let last: Option<i64> = one(db, "SELECT max(place) FROM entry", [], |row| row.get(0))?.flatten();
+    Ok(schema::piece(place(last.unwrap_or(0))?))
 }
 
 pub(super) fn own(db: &Connection, account: AccountId, after: Option<u64>, at_most: usize) -> Stored<Vec<OwnRecord>> {
     let Some(account) = number(db, account)? else { return Ok(Vec::new()) };
     let sql = "SELECT own.place, entry.bytes, device.certificate, own.balance
                FROM own JOIN entry ON entry.place = own.place LEFT JOIN device ON device.number = entry.device
-               WHERE own.account = ?1 AND own.place > ?2 ORDER BY own.place LIMIT ?3";
+               WHERE own.piece = ?1 AND own.account = ?2 AND own.place > ?3 ORDER BY own.place LIMIT ?4";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let make = |(at, bytes, certificate, balance): (i64, Vec<u8>, Option<Vec<u8>>, i64)| {
         let certificate = certificate.map(|certificate| decode::<Certificate>(&certificate)).transpose()?;
         Ok(OwnRecord { index: place(at)?, bytes, certificate, balance })
     };
-    all(db, sql, params![account, after.map_or(-1, integer), integer(at_most as u64)], read, make)
+    let mut found = Vec::new();
+    for piece in schema::piece(after.unwrap_or(0))..=last_piece(db)? {
+        let rest = integer(at_most.saturating_sub(found.len()) as u64);
+        if rest == 0 {
+            break;
+        }
+        found.extend(all(db, sql, params![integer(piece), account, after.map_or(-1, integer), rest], read, make)?);
+    }
+    Ok(found)
 }
 
 pub(super) fn steps(

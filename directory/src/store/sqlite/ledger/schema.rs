@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::{StoreError, Stored, fatal};
 
-const MIGRATIONS: &[&str] = &[FIRST, CLOSED];
+const MIGRATIONS: &[&str] = &[FIRST, CLOSED, PIECES];
 
 const FIRST: &str = "
     CREATE TABLE founding (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL) STRICT;
@@ -48,6 +48,30 @@ const CLOSED: &str = "
     CREATE TABLE closed (account BLOB PRIMARY KEY, finished INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// By account within each piece of 4,096 entries: a batch writes the few pages of the last piece, and not one of each account.
+const PIECES: &str = "
+    CREATE TABLE own_of_piece (
+        piece INTEGER NOT NULL, account INTEGER NOT NULL, place INTEGER NOT NULL, balance INTEGER NOT NULL,
+        PRIMARY KEY (piece, account, place)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO own_of_piece SELECT place / 4096, account, place, balance FROM own ORDER BY 1, 2, 3;
+    DROP TABLE own;
+    ALTER TABLE own_of_piece RENAME TO own;
+";
+
+/// Entries in one piece of what is known by account: as many as [`PIECES`] says.
+const PIECE: u64 = 4_096;
+
+/// The piece that an entry is in.
+pub(super) const fn piece(place: u64) -> u64 {
+    place / PIECE
+}
+
+/// The first entry of a piece.
+pub(super) const fn begin(piece: u64) -> u64 {
+    piece * PIECE
+}
+
 /// Refuses a ledger that a newer program wrote, without touching it.
 pub(super) fn check(connection: &Connection) -> Stored<u32> {
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fatal)?;
@@ -71,4 +95,26 @@ pub(super) fn migrate(connection: &Connection) -> Stored<()> {
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
     connection.execute_batch(end).map_err(fatal)?;
     migrated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_program_knew_by_account_is_known_by_piece_and_account() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection.execute_batch("INSERT INTO own VALUES (2, 9000, 9), (1, 4096, 8), (1, 4095, 7)").unwrap();
+        migrate(&connection).unwrap();
+        let mut statement = connection.prepare("SELECT piece, account, place, balance FROM own").unwrap();
+        let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])).unwrap();
+        let rows: Vec<[i64; 4]> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows, [[0, 1, 4_095, 7], [1, 1, 4_096, 8], [2, 2, 9_000, 9]]);
+        for [of, _, place, _] in rows {
+            assert_eq!(piece(place.cast_unsigned()), of.cast_unsigned());
+            assert!(begin(of.cast_unsigned()) <= place.cast_unsigned());
+        }
+    }
 }

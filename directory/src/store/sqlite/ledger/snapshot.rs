@@ -10,7 +10,7 @@ use protocol::{
 };
 use rusqlite::{Connection, Row, params};
 
-use super::{Founding, Head, SqliteLedger, Stored, decode, integer, reading};
+use super::{Founding, Head, SqliteLedger, Stored, decode, integer, reading, schema::piece};
 
 /// An entry as it is kept.
 #[derive(Debug, Clone)]
@@ -84,8 +84,8 @@ impl Snapshot<'_> {
     /// What an account had after an entry, as it is kept.
     pub(crate) fn balance_after(&self, account: AccountId, place: u64) -> Stored<Option<i64>> {
         let Some(number) = self.accounts.get(&account) else { return Ok(None) };
-        let sql = "SELECT balance FROM own WHERE account = ?1 AND place = ?2";
-        reading::one(self.db, sql, params![number, integer(place)], |row| row.get(0))
+        let sql = "SELECT balance FROM own WHERE piece = ?1 AND account = ?2 AND place = ?3";
+        reading::one(self.db, sql, params![integer(piece(place)), number, integer(place)], |row| row.get(0))
     }
 
     /// The entry that an order is known as; `None` if it is not known, or refused.
