@@ -1,7 +1,10 @@
 //! Accounts for benches and soaks, written into a directory's store by the directory's own rules, before a directory is started on
 //! it: thousands of real sign-ups would be minutes of Argon2 and of round trips.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use directory::{
     core::{Caller, Service, ServiceConfig},
@@ -20,6 +23,7 @@ use protocol::{
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Whatever went wrong: a bench or a soak ends with it.
 pub type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -132,6 +136,13 @@ fn sign_up<S: Store>(
 pub fn address(index: usize) -> SocketAddr {
     let [.., high, low] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 0))
+}
+
+/// What this process has spent of its processors' time.
+#[must_use]
+pub fn cpu() -> Duration {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap_or_default(), u32::try_from(spent.tv_nsec).unwrap_or_default())
 }
 
 /// The system's clock.

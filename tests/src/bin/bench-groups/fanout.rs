@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use tests::fixture::Failed;
-
-use super::hall::cpu;
+use tests::fixture::{Failed, cpu};
 
 /// Length of a frame: a short message, sealed and padded, in its envelope.
 const FRAME: usize = 640;

@@ -27,10 +27,9 @@ use protocol::{
     frame,
     limits::DIRECTORY_FRAME_MAX,
 };
-use rustix::time::{ClockId, clock_gettime};
 use tests::{
     entropy::SeededEntropy,
-    fixture::{Account, Failed, address, now},
+    fixture::{Account, Failed, address, cpu, now},
     world::CHEAP_STRETCH,
 };
 
@@ -38,12 +37,6 @@ use tests::{
 const DIRECTORY: Fingerprint = Fingerprint([0xd1; 32]);
 /// Longest that a command may take, in milliseconds of the clock that steps from one timer to the next.
 const COMMAND_MS: u64 = 30_000;
-
-/// What this process has spent of its processors' time.
-pub(super) fn cpu() -> Duration {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(spent.tv_sec).unwrap_or_default(), u32::try_from(spent.tv_nsec).unwrap_or_default())
-}
 
 /// What somebody has spent.
 #[derive(Debug, Clone, Copy, Default)]

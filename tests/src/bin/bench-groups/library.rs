@@ -6,10 +6,10 @@ use mls_rs::{Group, MlsMessage, group::ReceivedMessage};
 use protocol::Timestamp;
 use tests::{
     crowd::{Config, Crowd, client, mls_time},
-    fixture::{Account, Failed},
+    fixture::{Account, Failed, cpu},
 };
 
-use super::{hall::cpu, median};
+use super::median;
 
 /// How often each thing is done.
 const TIMES: usize = 9;

@@ -18,12 +18,12 @@ use protocol::{
 };
 use tests::{
     crowd,
-    fixture::{self, Failed},
+    fixture::{self, Failed, cpu},
     world::CHEAP_STRETCH,
 };
 
 use self::{
-    hall::{Hall, Spent, cpu},
+    hall::{Hall, Spent},
     library::Library,
 };
 

@@ -23,7 +23,7 @@ use tests::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Run, cores,
+    Moment, Run, cores,
     payers::{Payers, Signed, open},
 };
 
@@ -46,7 +46,7 @@ pub(super) fn process(folder: &Path, payers: &Payers, orders: Vec<Signed>, waiti
     let service = Service::with_money(SqliteStore::open(folder)?, money, config, |_| std::process::abort())?;
     let threads = cores().min(waiting);
     let share = orders.len().div_ceil(threads);
-    let begun = Instant::now();
+    let begun = Moment::now();
     let paid = thread::scope(|scope| {
         let hands: Vec<_> = orders
             .chunks(share)
@@ -114,7 +114,7 @@ pub(super) async fn quic(folder: &Path, payers: &Payers, orders: Vec<Signed>, wa
     for order in orders {
         queues.get_mut(order.payer).ok_or("a client")?.push(order);
     }
-    let begun = Instant::now();
+    let begun = Moment::now();
     let tasks: Vec<_> = clients
         .into_iter()
         .zip(queues)
