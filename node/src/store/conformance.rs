@@ -1,5 +1,6 @@
 //! One suite over both implementations: what a profile promises, whoever keeps it.
 
+mod events;
 mod money;
 
 use node_core::{
@@ -14,7 +15,7 @@ use protocol::{ConversationId, MessageId, Name, Timestamp};
 use super::{CommitError, EVENTS_KEPT, EventsError, MemoryProfile, Profile, ProfileStore, ReadError};
 
 const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 15] = [
     Table::Account,
     Table::GroupState,
     Table::GroupEpoch,
@@ -26,6 +27,10 @@ const TABLES: [Table; 11] = [
     Table::Contact,
     Table::Handled,
     Table::GroupTree,
+    Table::Outgoing,
+    Table::Audience,
+    Table::GroupStateHead,
+    Table::GroupStateRest,
 ];
 const STATES: [DeliveryState; 5] =
     [DeliveryState::Queued, DeliveryState::Sent, DeliveryState::Delivered, DeliveryState::Read, DeliveryState::Failed];
@@ -210,31 +215,6 @@ fn a_message_is_found_by_its_short_and_by_its_full_id() {
         assert_eq!(store.message(MessageRef::Full(message.uid)).unwrap(), Some(message));
         assert_eq!(store.message(MessageRef::Short(ShortId::Message(8))).unwrap(), None);
         assert_eq!(store.message(MessageRef::Full(MessageId([9; 16]))).unwrap(), None);
-    });
-}
-
-#[test]
-fn events_follow_each_other_and_are_read_from_any_kept_point() {
-    on_both(|store| {
-        assert_eq!(store.events_since(0, 10).unwrap(), []);
-        store.commit(commit((1..=5).map(|seq| Change::Event(event(seq))).collect())).unwrap();
-        assert_eq!(store.events_since(0, 2).unwrap(), [event(1), event(2)]);
-        assert_eq!(store.events_since(3, 10).unwrap(), [event(4), event(5)]);
-        assert_eq!(store.events_since(5, 10).unwrap(), []);
-        assert_eq!(store.events_since(u64::MAX, 10).unwrap(), []);
-        assert_eq!(store.records().unwrap().last_event, 5);
-    });
-}
-
-#[test]
-fn the_oldest_events_are_dropped_and_a_reader_from_before_them_is_told() {
-    on_both(|store| {
-        let last = EVENTS_KEPT + 10;
-        store.commit(commit((1..=EVENTS_KEPT).map(|seq| Change::Event(event(seq))).collect())).unwrap();
-        store.commit(commit((EVENTS_KEPT + 1..=last).map(|seq| Change::Event(event(seq))).collect())).unwrap();
-        assert!(matches!(store.events_since(9, 1), Err(EventsError::Dropped { oldest: 11 })));
-        assert_eq!(store.events_since(10, 1).unwrap(), [event(11)]);
-        assert_eq!(store.events_since(last - 1, 10).unwrap(), [event(last)]);
     });
 }
 

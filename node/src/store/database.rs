@@ -17,8 +17,9 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    EVENTS_KEPT, READ_MAX,
+    READ_MAX,
     error::{CommitError, EventsError, ReadError},
+    events,
     key_file::DatabaseKey,
     schema,
 };
@@ -66,25 +67,19 @@ impl Database {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         configure(&connection)?;
         schema::migrate(&mut connection, found)?;
-        let last_event =
-            connection.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get::<_, i64>(0))?;
-        Ok(Self { connection, last_event: last_event.cast_unsigned() })
+        let last_event = events::last(&connection)?;
+        Ok(Self { connection, last_event })
     }
 
     /// Makes all changes durable, or none.
     pub(super) fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
-        let mut last_event = self.last_event;
         let sql =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(CommitError::Failed)?;
+        let mut log = events::Appending::new(&sql, self.last_event);
         for change in transaction.changes {
-            apply(&sql, change, &mut last_event)?;
+            apply(&sql, change, &mut log)?;
         }
-        if last_event > self.last_event {
-            let dropped = last_event.saturating_sub(EVENTS_KEPT).cast_signed();
-            sql.prepare_cached("DELETE FROM event WHERE seq <= ?1")
-                .and_then(|mut statement| statement.execute([dropped]))
-                .map_err(CommitError::Failed)?;
-        }
+        let last_event = log.finish()?;
         sql.commit().map_err(CommitError::Failed)?;
         self.last_event = last_event;
         Ok(())
@@ -147,29 +142,7 @@ impl Database {
     }
 
     pub(super) fn events_since(&self, seq: u64, max: usize) -> Result<Vec<Event>, EventsError> {
-        let oldest = self
-            .connection
-            .prepare_cached("SELECT coalesce(min(seq), 1) FROM event")
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            .map_err(ReadError::from)?
-            .cast_unsigned();
-        if seq.saturating_add(1) < oldest {
-            return Err(EventsError::Dropped { oldest });
-        }
-        let limit = i64::try_from(max.min(READ_MAX)).unwrap_or(i64::MAX);
-        let first = i64::try_from(seq).unwrap_or(i64::MAX);
-        let read = || -> Result<Vec<Event>, ReadError> {
-            let mut statement =
-                self.connection.prepare_cached("SELECT event FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-            let mut rows = statement.query([first, limit])?;
-            let mut events = Vec::new();
-            while let Some(row) = rows.next()? {
-                let bytes: Vec<u8> = row.get(0)?;
-                events.push(postcard::from_bytes(&bytes).map_err(|_| ReadError::Damaged("an event"))?);
-            }
-            Ok(events)
-        };
-        Ok(read()?)
+        events::since(&self.connection, seq, max, self.last_event)
     }
 }
 
@@ -206,7 +179,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-fn apply(sql: &SqlTransaction<'_>, change: Change, last_event: &mut u64) -> Result<(), CommitError> {
+fn apply(sql: &SqlTransaction<'_>, change: Change, log: &mut events::Appending<'_>) -> Result<(), CommitError> {
     let written = match change {
         Change::Put { table, key, value } => sql
             .prepare_cached(
@@ -221,7 +194,7 @@ fn apply(sql: &SqlTransaction<'_>, change: Change, last_event: &mut u64) -> Resu
         Change::TimelineState { uid, state } => sql
             .prepare_cached("UPDATE message SET state = ?2 WHERE uid = ?1 AND state IS NOT NULL")
             .and_then(|mut statement| statement.execute(params![uid.as_bytes(), state_number(state)])),
-        Change::Event(event) => return append_event(sql, &event, last_event),
+        Change::Event(event) => return log.take(event),
     };
     written.map(drop).map_err(CommitError::Failed)
 }
@@ -262,19 +235,6 @@ fn append_message(
         Some(ErrorCode::ConstraintViolation) => CommitError::ShortIdTaken(number),
         _ => CommitError::Failed(error),
     })
-}
-
-fn append_event(sql: &SqlTransaction<'_>, event: &Event, last_event: &mut u64) -> Result<(), CommitError> {
-    let seq = event
-        .seq
-        .filter(|seq| Some(*seq) == last_event.checked_add(1))
-        .ok_or(CommitError::EventOutOfOrder { last: *last_event, found: event.seq.unwrap_or(0) })?;
-    let bytes = postcard::to_allocvec(event).map_err(CommitError::Unencodable)?;
-    sql.prepare_cached("INSERT INTO event (seq, event) VALUES (?1, ?2)")
-        .and_then(|mut statement| statement.execute(params![seq.cast_signed(), bytes]))
-        .map_err(CommitError::Failed)?;
-    *last_event = seq;
-    Ok(())
 }
 
 fn collect(mut rows: rusqlite::Rows<'_>, entries: &mut Vec<HistoryEntry>) -> Result<(), ReadError> {

@@ -7,6 +7,7 @@
 
 mod database;
 mod error;
+mod events;
 mod folder;
 mod key_file;
 mod memory;

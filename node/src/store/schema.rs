@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5455_506e;
 type Migration = fn(&SqlTransaction<'_>) -> rusqlite::Result<()>;
 
 /// What leads from version `i` to version `i + 1`. Append-only: a step that has shipped never changes.
-const MIGRATIONS: &[Migration] = &[tables, words, money];
+const MIGRATIONS: &[Migration] = &[tables, words, money, receipts_at_once];
 
 /// The version that this program writes.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of migrations")]
@@ -106,4 +106,12 @@ fn words(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
 /// Payments, requests and their ends among what was said.
 fn money(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("ALTER TABLE message ADD COLUMN money BLOB;")
+}
+
+/// What is said of a message to many people is one row: the first of the events, and to whom those after it are.
+fn receipts_at_once(transaction: &SqlTransaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE event ADD COLUMN span INTEGER NOT NULL DEFAULT 1;
+         ALTER TABLE event ADD COLUMN others BLOB;",
+    )
 }
