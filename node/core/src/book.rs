@@ -241,13 +241,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         if self.link.book_wanted {
             let call = self.ask(Purpose::Book, Request::Book);
             self.link.book.start(call);
-        } else if self.account.book_stale {
+        } else if self.account.book_stale && !self.is_learning_people() {
             self.put_book();
         }
     }
 
     pub(crate) fn book_timer(&self) -> Option<Timestamp> {
-        let wanted = self.link.book_wanted || self.account.book_stale;
+        // The answer that ends the learning is an input of its own.
+        let wanted = self.link.book_wanted || self.account.book_stale && !self.is_learning_people();
         self.link.book.due().filter(|_| wanted && self.is_online() && self.link.is_announced())
     }
 

@@ -190,7 +190,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Hands over on live connections whatever is not on its way there, in order, within the window.
     pub(crate) fn send_directly(&mut self, conversation: ConversationId) {
         let Some(state) = self.conversations.get(&conversation).filter(|state| state.is_active()) else { return };
-        if self.is_held_back(&state.record) {
+        if self.peers.is_alone() || self.is_held_back(&state.record) {
             return;
         }
         let Some(own) = self.own_device() else { return };

@@ -84,8 +84,13 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
 
     /// Whether an account has asked to leave a group and nobody has granted it yet.
     pub(crate) fn is_leaving(&self, account: AccountId) -> bool {
+        self.leaving().contains(&account)
+    }
+
+    /// The accounts of which that is so.
+    pub(crate) fn leaving(&self) -> Vec<AccountId> {
         let leaves = self.record.group().into_iter().flat_map(|group| &group.leaves);
-        leaves.filter_map(|leave| leave.leave().ok()).any(|leave| leave.account == account)
+        leaves.filter_map(|leave| leave.leave().ok()).map(|leave| leave.account).collect()
     }
 
     /// When something is to be done in a group, if it waits for time alone.

@@ -2,6 +2,7 @@
 
 mod numbering;
 mod recipients;
+mod writing;
 
 use std::{
     cell::Cell,
@@ -17,13 +18,14 @@ use protocol::{
 };
 use sha2::{Digest as _, Sha256};
 
+use self::writing::Written;
 use crate::{
     command::{Failure, FailureCode, HistoryEntry},
     conversation::Stamp,
     core::{Core, OpenError},
     event::{DeliveryState, EventKind, ShortId},
     input::PeerId,
-    records::{self, OutboxRecord},
+    records::{self, AudienceKey, OutboxRecord},
     stored::{Change, Table},
 };
 
@@ -45,12 +47,14 @@ pub(crate) struct OutboxEntry {
     /// The people of its conversation among whom nobody was left whom the mailbox would have to be asked for: as long as
     /// they and the record are the same, nobody is. A group may have thousands, and many messages wait for the last of them.
     pub(crate) served: Cell<Option<Stamp>>,
+    /// Whom it is for, if that is written apart and was looked up in this run.
+    audience: Option<AudienceKey>,
 }
 
 impl OutboxEntry {
     fn new(record: OutboxRecord) -> Self {
         let (direct, not_before, served) = (Vec::new(), Timestamp(0), Cell::new(None));
-        Self { record, direct, depositing: false, not_before, looked_by: 0, served }
+        Self { record, direct, depositing: false, not_before, looked_by: 0, served, audience: None }
     }
 
     /// Whether the mailbox has custody of a device's copy.
@@ -81,13 +85,13 @@ pub(crate) struct Outbox {
     entries: BTreeMap<(ConversationId, u64), OutboxEntry>,
     by_id: BTreeMap<MessageId, (ConversationId, u64)>,
     changed: BTreeSet<MessageId>,
+    written: Written,
 }
 
 impl Outbox {
     pub(crate) fn load(stored: &[(Table, Vec<u8>, Vec<u8>)]) -> Result<Self, OpenError> {
         let mut outbox = Self::default();
-        for (_, _, value) in stored.iter().filter(|(table, ..)| *table == Table::Outbox) {
-            let record: OutboxRecord = records::decode(value).map_err(|_| OpenError::Record(Table::Outbox))?;
+        for record in outbox.written.load(stored)? {
             outbox.insert(record);
         }
         outbox.changed.clear();
@@ -361,16 +365,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 entry.record.in_mailbox.clear();
                 entry.direct.clear();
                 entry.depositing = false;
-            }
-        }
-    }
-
-    pub(crate) fn write_outbox(&mut self) {
-        for id in std::mem::take(&mut self.outbox.changed) {
-            let record = self.outbox.get(id).map(|entry| records::encode(&entry.record));
-            match record {
-                Some(record) => self.put_record(Table::Outbox, id.0.to_vec(), record),
-                None => self.batch.delete(Table::Outbox, id.0.to_vec()),
             }
         }
     }

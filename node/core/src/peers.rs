@@ -57,6 +57,11 @@ impl Peers {
         self.live.contains_key(&peer)
     }
 
+    /// Whether there is no connection to anybody.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.live.is_empty()
+    }
+
     pub(crate) fn of_device(&self, device: DeviceId) -> Option<PeerId> {
         self.by_device.get(&device).copied()
     }

@@ -31,6 +31,8 @@ pub(crate) struct People {
     online: BTreeSet<AccountId>,
     /// The devices of the highest list that was seen of each account, one's own too.
     listed: BTreeMap<AccountId, Vec<DeviceId>>,
+    /// Counts what was put there.
+    pub(crate) lists: u64,
     /// Accounts with a device in a conversation that their list does not name: the list may be old.
     outdated: BTreeSet<AccountId>,
     /// Devices of one's own that were revoked and still have a place in a conversation.
@@ -160,6 +162,7 @@ impl People {
     pub(crate) fn note_devices(&mut self, account: AccountId, devices: Vec<DeviceId>) {
         self.outdated.remove(&account);
         self.listed.insert(account, devices);
+        self.lists += 1;
     }
 
     /// The devices of an account, as far as a list of it was seen.

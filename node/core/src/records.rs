@@ -1,5 +1,6 @@
 //! The form of the core's own records on disk. Append-only: a field is added as a new variant of a versioned record.
 
+mod audience;
 mod groups;
 
 use protocol::{
@@ -10,6 +11,7 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub(crate) use self::audience::{AudienceKey, AudienceRecord, LargeRecord};
 pub(crate) use self::groups::{ChangeRecord, GroupRecord, Intent, IntentRecord, KnownRecord};
 use crate::{
     crypto::{keys::BookKey, mls::Departed},

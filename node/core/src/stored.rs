@@ -54,6 +54,14 @@ pub enum Table {
     Source = 17,
     /// Up to how many bytes are taken unasked, by account.
     Unasked = 18,
+    /// Own messages to many that are not delivered yet, without those whom they are for.
+    Outgoing = 19,
+    /// Whom such messages are for, once for all to the same people.
+    Audience = 20,
+    /// The beginning of a large group's MLS state, which stays as it is from message to message.
+    GroupStateHead = 21,
+    /// What follows it.
+    GroupStateRest = 22,
 }
 
 /// One change of what is stored.

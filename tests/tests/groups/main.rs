@@ -7,6 +7,7 @@ mod apart;
 mod away;
 mod closing;
 mod keys;
+mod many;
 mod refused;
 mod returning;
 mod searching;

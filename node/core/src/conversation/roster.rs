@@ -16,11 +16,18 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Whether every member is a device that its account's latest list names.
     pub(crate) fn is_listed(&self, id: ConversationId) -> bool {
         let Some(state) = self.conversations.get(&id) else { return false };
+        // A group may have thousands, and each message asks several times.
+        let now = (state.stamp(), self.people.lists);
+        if let Some((_, listed)) = state.listed.get().filter(|(as_of, _)| *as_of == now) {
+            return listed;
+        }
         // Whom a group holds nobody chose for this person: whose list the directory does not show keeps nobody from talking.
         let unseen = state.record.group().is_some();
-        state.members().all(|member| {
+        let listed = state.members().all(|member| {
             self.people.listed(member.account).map_or(unseen, |listed| listed.contains(&member.entry.device))
-        })
+        });
+        state.listed.set(Some((now, listed)));
+        listed
     }
 
     /// Looks for newer lists of whoever has an unlisted device in a conversation.

@@ -45,6 +45,17 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
+    /// Whether people are being learnt of page by page, as when a large group was joined: what is told of all of them waits
+    /// for the last page. A page that fails ends it.
+    pub(crate) fn is_learning_people(&self) -> bool {
+        let people = &self.people;
+        let asks = people.look_up.is_busy() || people.look_up.is_ready(self.now);
+        let unasked = |contact: &ContactRecord| {
+            contact.name.is_none() && people.must_look_up(contact) && !people.nameless.contains(&contact.account)
+        };
+        asks && people.contacts.values().any(unasked)
+    }
+
     pub(crate) fn people_timer(&self) -> Option<Timestamp> {
         if !self.is_online() {
             return None;

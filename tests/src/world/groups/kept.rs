@@ -20,7 +20,14 @@ use crate::world::{
 };
 
 /// What an MLS client is made of.
-const KEYS: [Table; 4] = [Table::Account, Table::GroupState, Table::GroupEpoch, Table::GroupTree];
+const KEYS: [Table; 6] = [
+    Table::Account,
+    Table::GroupState,
+    Table::GroupStateHead,
+    Table::GroupStateRest,
+    Table::GroupEpoch,
+    Table::GroupTree,
+];
 /// Where a device keeps its private keys.
 pub(super) const DEVICE_KEYS: &[u8] = b"device keys";
 

@@ -21,9 +21,17 @@ use zeroize::Zeroizing;
 
 use crate::stored::{Change, Table};
 
+/// The part of the beginning of a state that is left to the rest of it, so that a change a little further ahead next time is in
+/// the rest too.
+const SLACK: usize = 16;
+
 #[derive(Default)]
 struct Inner {
     records: BTreeMap<(Table, Vec<u8>), Zeroizing<Vec<u8>>>,
+    /// Of states that are on the disk in two parts: how long the first is. Also without its tree the state of a thousand
+    /// members has a quarter of a million bytes, of which a message changes the last few thousand. The first part is always
+    /// the beginning of the present state, so that nothing is kept that the library has forgotten.
+    heads: BTreeMap<Vec<u8>, usize>,
     changes: Vec<Change>,
 }
 
@@ -31,6 +39,45 @@ impl Inner {
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.changes.push(Change::Put { table, key: key.clone(), value: value.clone() });
         self.records.insert((table, key), Zeroizing::new(value));
+    }
+
+    /// Keeps a group's state, and writes of it what is new.
+    fn put_state(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        let before = self.records.get(&(Table::GroupState, key.clone()));
+        let same = before.map_or(0, |before| before.iter().zip(&value).take_while(|(one, other)| one == other).count());
+        let head = self.heads.get(&key).copied();
+        let large = self.records.contains_key(&(Table::GroupTree, key.clone()));
+        let mut write = |table, key: &[u8], value: &[u8]| {
+            self.changes.push(Change::Put { table, key: key.to_vec(), value: value.to_vec() });
+        };
+        match head {
+            Some(head) if head <= same => {
+                write(Table::GroupStateRest, &key, value.get(head..).unwrap_or_default());
+            }
+            _ if large && same > 0 && same >= value.len() / 2 => {
+                let (begin, rest) = value.split_at(same - same / SLACK);
+                write(Table::GroupStateHead, &key, begin);
+                write(Table::GroupStateRest, &key, rest);
+                self.heads.insert(key.clone(), begin.len());
+                if head.is_none() {
+                    self.changes.push(Change::Delete { table: Table::GroupState, key: key.clone() });
+                }
+            }
+            _ => {
+                write(Table::GroupState, &key, &value);
+                self.unite(&key);
+            }
+        }
+        self.records.insert((Table::GroupState, key), Zeroizing::new(value));
+    }
+
+    /// A state is on the disk in two parts no more.
+    fn unite(&mut self, key: &[u8]) {
+        if self.heads.remove(key).is_some() {
+            for table in [Table::GroupStateHead, Table::GroupStateRest] {
+                self.changes.push(Change::Delete { table, key: key.to_vec() });
+            }
+        }
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) {
@@ -67,9 +114,20 @@ impl Staging {
         let own = |table: &Table| {
             matches!(table, Table::GroupState | Table::GroupTree | Table::GroupEpoch | Table::KeyPackage)
         };
+        let mut inner = staging.lock();
         for (table, key, value) in records.iter().filter(|(table, ..)| own(table)) {
-            staging.lock().records.insert((*table, key.clone()), Zeroizing::new(value.clone()));
+            inner.records.insert((*table, key.clone()), Zeroizing::new(value.clone()));
         }
+        let of = |part: Table| records.iter().filter(move |(table, ..)| *table == part);
+        let mut rests: BTreeMap<&Vec<u8>, &Vec<u8>> =
+            of(Table::GroupStateRest).map(|(_, key, rest)| (key, rest)).collect();
+        for (_, key, head) in of(Table::GroupStateHead) {
+            let Some(rest) = rests.remove(key) else { continue };
+            inner.heads.insert(key.clone(), head.len());
+            let state = Zeroizing::new([head.as_slice(), rest].concat());
+            inner.records.insert((Table::GroupState, key.clone()), state);
+        }
+        drop(inner);
         staging
     }
 
@@ -102,6 +160,7 @@ impl Staging {
         let mut inner = self.lock();
         let prefix = state_key(conversation, incarnation);
         inner.delete(Table::GroupState, &prefix);
+        inner.unite(&prefix);
         inner.delete(Table::GroupTree, &prefix);
         for key in inner.keys_with(Table::GroupEpoch, &prefix) {
             inner.delete(Table::GroupEpoch, &key);
@@ -203,7 +262,7 @@ impl GroupStateStorage for StagingView {
     ) -> Result<(), Infallible> {
         let mut inner = self.staging.lock();
         let prefix = self.key(&state.id);
-        inner.put(Table::GroupState, prefix.clone(), state.data.to_vec());
+        inner.put_state(prefix.clone(), state.data.to_vec());
         for epoch in epoch_inserts.into_iter().chain(epoch_updates) {
             let key = [prefix.as_slice(), &epoch.id.to_be_bytes()].concat();
             inner.put(Table::GroupEpoch, key, epoch.data.to_vec());
@@ -239,5 +298,88 @@ impl KeyPackageStorage for StagingView {
     fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, Self::Error> {
         let found = self.staging.lock().records.get(&(Table::KeyPackage, id.to_vec())).cloned();
         found.map(|bytes| KeyPackageData::mls_decode(&mut bytes.as_slice())).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Disk = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+    fn write(staging: &Staging, state: &[u8], disk: &mut Disk) -> usize {
+        staging.lock().put_state(vec![1], state.to_vec());
+        let mut written = 0;
+        for change in staging.take_changes() {
+            match change {
+                Change::Put { table, key, value } => {
+                    written += value.len();
+                    disk.insert((table, key), value);
+                }
+                Change::Delete { table, key } => drop(disk.remove(&(table, key))),
+                other => panic!("{other:?}"),
+            }
+        }
+        let records: Vec<_> = disk.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect();
+        let again = Staging::load(&records);
+        assert_eq!(
+            again.lock().records.get(&(Table::GroupState, vec![1])).map(|kept| kept.to_vec()),
+            Some(state.to_vec())
+        );
+        assert_eq!(again.lock().heads, staging.lock().heads);
+        written
+    }
+
+    fn with_tree() -> (Staging, Disk) {
+        let (staging, mut disk) = (Staging::default(), Disk::new());
+        staging.lock().put(Table::GroupTree, vec![1], vec![5; 9]);
+        disk.insert((Table::GroupTree, vec![1]), vec![5; 9]);
+        staging.take_changes();
+        (staging, disk)
+    }
+
+    /// A state of so many bytes that stay, and these that change.
+    fn state(stays: usize, changes: &[u8]) -> Vec<u8> {
+        [vec![7; stays], changes.to_vec()].concat()
+    }
+
+    #[test]
+    fn of_a_large_state_what_is_new_is_written_and_nothing_old_is_kept() {
+        let (staging, mut disk) = with_tree();
+        let mut written = Vec::new();
+        for round in 0..4 {
+            written.push(write(&staging, &state(200_000, &[round; 1_000]), &mut disk));
+        }
+        assert_eq!(written, [201_000, 201_000, 13_500, 13_500]);
+        // Whatever was there before is there no more.
+        assert!(disk.values().all(|value| !value.contains(&2)), "an older state is kept");
+        // A little less stays the same, then hardly anything.
+        assert_eq!(write(&staging, &state(190_000, &[9; 1_000]), &mut disk), 3_500);
+        assert_eq!(write(&staging, &state(100_000, &[10; 90_000]), &mut disk), 190_000);
+        assert_eq!(write(&staging, &[11; 50_000], &mut disk), 50_000);
+        assert_eq!(disk.keys().map(|(table, _)| *table).collect::<Vec<_>>(), [Table::GroupState, Table::GroupTree]);
+        assert!(staging.lock().heads.is_empty());
+    }
+
+    #[test]
+    fn a_state_with_its_tree_is_written_whole_and_one_that_is_forgotten_leaves_nothing() {
+        let (staging, mut disk) = (Staging::default(), Disk::new());
+        for round in 0..3 {
+            assert_eq!(write(&staging, &state(5_000, &[round; 100]), &mut disk), 5_100);
+        }
+        let (staging, mut disk) = with_tree();
+        for round in 0..3 {
+            write(&staging, &state(50_000, &[round; 100]), &mut disk);
+        }
+        assert_eq!(disk.len(), 3);
+        staging.lock().delete(Table::GroupTree, &[1]);
+        staging.lock().delete(Table::GroupState, &[1]);
+        staging.lock().unite(&[1]);
+        for change in staging.take_changes() {
+            if let Change::Delete { table, key } = change {
+                disk.remove(&(table, key));
+            }
+        }
+        assert_eq!(disk, Disk::new());
     }
 }
