@@ -12,7 +12,7 @@ mod generations;
 pub(crate) mod joining;
 mod roster;
 
-use std::{cell::Cell, collections::VecDeque};
+use std::collections::VecDeque;
 
 use membership::certificate::VerifiedDevice;
 use mls_rs::CryptoProvider;
@@ -91,8 +91,6 @@ pub(crate) struct ConversationState<C: CryptoProvider + Clone> {
     past: VecDeque<(u64, Timestamp)>,
     /// What of a group only this run knows.
     pub(crate) working: Working,
-    /// Whether all its devices were listed by their accounts, of which people and as of how many lists seen.
-    listed: Cell<Option<((Stamp, u64), bool)>>,
 }
 
 impl<C: CryptoProvider + Clone> ConversationState<C> {
@@ -113,7 +111,6 @@ impl<C: CryptoProvider + Clone> ConversationState<C> {
             gaps: Vec::new(),
             past: VecDeque::new(),
             working: Working::default(),
-            listed: Cell::new(None),
         }
     }
 

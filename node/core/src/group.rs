@@ -17,6 +17,8 @@ mod leaving;
 mod looking;
 pub(crate) mod refusals;
 
+use std::cell::Cell;
+
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, ConversationId, Name, Timestamp,
@@ -25,7 +27,7 @@ use protocol::{
 };
 
 use crate::{
-    conversation::ConversationState,
+    conversation::{ConversationState, Stamp},
     core::Core,
     link::Purpose,
     outbox::OutboxEntry,
@@ -63,6 +65,8 @@ pub(crate) struct Working {
     pub(crate) doubted: bool,
     /// Whether another device of the account has come in since: perhaps the account had gone, and this device with it.
     pub(crate) unsure: bool,
+    /// Whether all devices were listed by their accounts, of which people and as of how many lists seen.
+    pub(crate) listed: Cell<Option<((Stamp, u64), bool)>>,
     /// When this device grants the requests to leave that nobody else has granted by then.
     grant_at: Timestamp,
 }

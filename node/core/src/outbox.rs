@@ -57,12 +57,12 @@ impl OutboxEntry {
         Self { record, direct, depositing: false, not_before, looked_by: 0, served, audience: None }
     }
 
-    /// Whether the mailbox has custody of a device's copy.
     /// Whether it was ever sealed by the device that this one is now, so that somebody can have it.
     pub(crate) fn was_sealed(&self) -> bool {
         self.record.sealed.is_some() || !self.record.addressed.is_empty()
     }
 
+    /// Whether the mailbox has custody of a device's copy.
     pub(crate) fn is_in_mailbox(&self, device: DeviceId) -> bool {
         self.record.in_mailbox.iter().any(|(to, _)| *to == device)
     }

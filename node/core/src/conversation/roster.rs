@@ -18,7 +18,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Some(state) = self.conversations.get(&id) else { return false };
         // A group may have thousands, and each message asks several times.
         let now = (state.stamp(), self.people.lists);
-        if let Some((_, listed)) = state.listed.get().filter(|(as_of, _)| *as_of == now) {
+        if let Some((_, listed)) = state.working.listed.get().filter(|(as_of, _)| *as_of == now) {
             return listed;
         }
         // Whom a group holds nobody chose for this person: whose list the directory does not show keeps nobody from talking.
@@ -26,7 +26,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let listed = state.members().all(|member| {
             self.people.listed(member.account).map_or(unseen, |listed| listed.contains(&member.entry.device))
         });
-        state.listed.set(Some((now, listed)));
+        state.working.listed.set(Some((now, listed)));
         listed
     }
 

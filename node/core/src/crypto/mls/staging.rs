@@ -334,7 +334,7 @@ mod tests {
         let (staging, mut disk) = (Staging::default(), Disk::new());
         staging.lock().put(Table::GroupTree, vec![1], vec![5; 9]);
         disk.insert((Table::GroupTree, vec![1]), vec![5; 9]);
-        staging.take_changes();
+        let _ = staging.take_changes();
         (staging, disk)
     }
 
