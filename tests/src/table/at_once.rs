@@ -1,8 +1,8 @@
-//! Several commands at once, and ones whose end nobody waits for.
+//! Several commands at once, ones whose end nobody waits for, and what happens to files outside.
 
 use node_core::{
     command::{Command, CommandResult, CommandToken},
-    input::Input,
+    input::{FileInput, Input},
 };
 
 use super::{COMMAND_MS, Seat, Table};
@@ -15,6 +15,18 @@ impl Table {
         self.queue.push_back((seat, Input::Command { token, command }));
         self.settle();
         token
+    }
+
+    /// Something happens to a node's files.
+    pub fn happen(&mut self, seat: Seat, input: FileInput) {
+        self.queue.push_back((seat, Input::File(input)));
+        self.settle();
+    }
+
+    /// Whether a node is awake.
+    #[must_use]
+    pub fn is_awake(&self, seat: Seat) -> bool {
+        self.guests[seat].core.is_some()
     }
 
     /// Gives several nodes a command each before any of them hears an answer, and waits for all their ends.

@@ -42,6 +42,18 @@ impl Table {
         }
     }
 
+    /// Whom a connection leads to, and what it is called there.
+    #[must_use]
+    pub fn across(&self, seat: Seat, peer: PeerId) -> Option<(Seat, PeerId)> {
+        self.near.links.get(&(seat, peer)).copied()
+    }
+
+    /// Whether two nodes are connected directly.
+    #[must_use]
+    pub fn are_together(&self, one: Seat, other: Seat) -> bool {
+        self.near.links.iter().any(|((of, _), (to, _))| (*of, *to) == (one, other))
+    }
+
     pub(super) fn pass_on(&mut self, seat: Seat, peer: PeerId, frame: PeerFrame) {
         if let Some((to, there)) = self.near.links.get(&(seat, peer)).copied() {
             self.queue.push_back((to, Input::PeerFrame { peer: there, frame }));
