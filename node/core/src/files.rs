@@ -95,6 +95,11 @@ impl Files {
         self.transfers.awaiting()
     }
 
+    /// Whether something accepted is still to come from an account, or to go there.
+    pub(crate) fn waits_between(&self, account: AccountId) -> bool {
+        self.awaited().iter().any(|(from, _)| *from == account) || self.awaiting().contains(&account)
+    }
+
     /// Whether nothing is looked at, sent, or to come.
     pub(crate) fn is_idle(&self) -> bool {
         self.surveys.is_empty() && self.serving.is_empty() && self.transfers.awaited().is_empty()

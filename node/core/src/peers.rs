@@ -128,10 +128,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             flow.succeed();
         }
         if let Some(older) = self.peers.by_device.get(&device).copied() {
-            // Both sides may have dialled: both keep the connection that the lower device id dialled, else the newer. One
-            // that has stood for longer was lost by whoever dials again.
+            // Both sides may have dialled: both keep the connection that the lower device id dialled, else the newer. Where a
+            // file waits, one that has stood for longer was lost by whoever dials again; all else goes by the mailbox then.
             let lower_dialled = |dialled: bool| dialled == (own < device);
-            let at_once = |since: Timestamp| self.now.ms_since(since) < DIALLED_AT_ONCE_MS;
+            let waited = self.files.waits_between(account);
+            let at_once = |since: Timestamp| !waited || self.now.ms_since(since) < DIALLED_AT_ONCE_MS;
             let older_dialled =
                 self.peers.live.get(&older).is_some_and(|state| lower_dialled(state.dialled) && at_once(state.since));
             if older_dialled && !lower_dialled(dialled) {
@@ -190,13 +191,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     /// Nobody answered: the mailbox carries meanwhile. A file can't go by it, so it has another try sooner.
     fn pause_dials(&mut self, account: AccountId) {
-        let (until, jitter) = (self.now.plus_ms(DIAL_PAUSE_MS), self.jitter());
-        let awaited = self.parted_by_files().contains(&account);
+        let until = self.now.plus_ms(DIAL_PAUSE_MS);
+        let jitter = self.parted_by_files().contains(&account).then(|| self.jitter());
         let Some(flow) = self.peers.dials.get_mut(&account) else { return };
-        if awaited {
-            flow.fail(self.now, jitter);
-        } else {
-            flow.wait_until(until);
+        match jitter {
+            Some(jitter) => flow.fail(self.now, jitter),
+            None => flow.wait_until(until),
         }
     }
 
