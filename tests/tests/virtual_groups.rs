@@ -16,7 +16,7 @@ use tests::{
 
 /// Seeds of one run of the test; `SEEDS` plays more or fewer. Beyond these there are some, in stories of a month, after which
 /// something that was said is missing somewhere.
-const SEEDS: u64 = 41;
+const SEEDS: u64 = 120;
 /// Seeds that have to meet every case.
 const SEEDS_OF_ALL: u64 = 300;
 /// Lines of a trace that are printed, the last ones.

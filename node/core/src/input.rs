@@ -18,7 +18,7 @@ use crate::{
 pub use self::file::{FileInput, FileStream};
 
 /// Names one request to the directory between core and driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct CallId(pub u64);
 
 /// Names one peer connection between driver and core; made by the driver, never reused within a run.

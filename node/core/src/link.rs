@@ -71,7 +71,10 @@ pub(crate) struct Link {
     addresses: Vec<SocketAddr>,
     observed: Option<SocketAddr>,
     calls: BTreeMap<CallId, Purpose>,
-    last_call: u64,
+    /// What was asked last.
+    pub(crate) last_call: CallId,
+    /// What the answer that is being taken in was asked by.
+    pub(crate) answering: Option<CallId>,
     announce: Flow,
     announce_due: Timestamp,
     publish: Flow,
@@ -136,8 +139,8 @@ impl Link {
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Asks the directory.
     pub(crate) fn ask(&mut self, purpose: Purpose, request: Request) -> CallId {
-        self.link.last_call += 1;
-        let call = CallId(self.link.last_call);
+        let call = CallId(self.link.last_call.0 + 1);
+        self.link.last_call = call;
         self.link.calls.insert(call, purpose);
         self.batch.effect(Effect::Ask { call, request: Box::new(request) });
         call
@@ -202,6 +205,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     pub(crate) fn on_answer(&mut self, call: CallId, answer: Answer) {
         let Some(purpose) = self.link.calls.remove(&call) else { return };
+        self.link.answering = Some(call);
+        self.take_answer(call, purpose, answer);
+        self.link.answering = None;
+    }
+
+    fn take_answer(&mut self, call: CallId, purpose: Purpose, answer: Answer) {
         if let Answer::Refusal(Refusal::NotSignedIn) = &answer {
             self.on_session_ended();
         }

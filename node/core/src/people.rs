@@ -16,6 +16,7 @@ use crate::{
     core::{Core, OpenError},
     event::{EventKind, Trust},
     flow::Flow,
+    input::CallId,
     records::{self, ContactRecord},
     stored::Table,
 };
@@ -33,6 +34,9 @@ pub(crate) struct People {
     listed: BTreeMap<AccountId, Vec<DeviceId>>,
     /// Counts what was put there.
     pub(crate) lists: u64,
+    /// The last request that was asked before the list of an account that is held here was known: what answers an earlier one
+    /// may be older than that.
+    known_since: BTreeMap<AccountId, CallId>,
     /// Accounts with a device in a conversation that their list does not name: the list may be old.
     outdated: BTreeSet<AccountId>,
     /// Devices of one's own that were revoked and still have a place in a conversation.
@@ -54,6 +58,9 @@ impl People {
             }
             if let Some(Ok(list)) = contact.devices.as_ref().map(SignedDeviceList::list) {
                 people.listed.insert(contact.account, devices_of(list));
+            }
+            if contact.list_missed {
+                people.outdated.insert(contact.account);
             }
             people.contacts.insert(contact.account, contact);
         }
@@ -129,6 +136,7 @@ impl People {
                 former: false,
                 devices: None,
                 changed_at: Timestamp(0),
+                list_missed: false,
             }
         });
         account
@@ -161,6 +169,11 @@ impl People {
     /// Keeps which devices an account has.
     pub(crate) fn note_devices(&mut self, account: AccountId, devices: Vec<DeviceId>) {
         self.outdated.remove(&account);
+        if self.contacts.get(&account).is_some_and(|contact| contact.list_missed)
+            && let Some(contact) = self.edit(account)
+        {
+            contact.list_missed = false;
+        }
         self.listed.insert(account, devices);
         self.lists += 1;
     }
@@ -168,6 +181,14 @@ impl People {
     /// The devices of an account, as far as a list of it was seen.
     pub(crate) fn listed(&self, account: AccountId) -> Option<&[DeviceId]> {
         self.listed.get(&account).map(Vec::as_slice)
+    }
+
+    /// A list of theirs may have been told while this device was outside: it is looked for, whatever dies meanwhile.
+    pub(crate) fn miss_list(&mut self, account: AccountId) {
+        self.doubt(account);
+        if let Some(contact) = self.edit(account) {
+            contact.list_missed = true;
+        }
     }
 
     /// A device in a conversation is not in its account's list: perhaps there is a newer one.
@@ -244,6 +265,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let known = contact.devices.as_ref().and_then(|devices| devices.list().ok());
         let version = known.as_ref().map(|known| known.version);
         if version.is_some_and(|version| list.version < version) {
+            // Answers may overtake each other: one to what was asked before the newer list came hides nothing.
+            let since = self.people.known_since.get(&account);
+            if self.link.answering.zip(since.copied()).is_some_and(|(answered, since)| answered <= since) {
+                return true;
+            }
             self.report_misbehaviour("an older list of somebody's devices was shown than before");
             return false;
         }
@@ -254,6 +280,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let name = contact.name.clone();
         if version != Some(list.version) {
+            self.people.known_since.insert(account, self.link.last_call);
             if let Some(contact) = self.people.edit(account) {
                 contact.devices = Some(signed.clone());
             }

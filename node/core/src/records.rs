@@ -147,6 +147,8 @@ pub(crate) struct ContactRecord {
     pub(crate) devices: Option<SignedDeviceList>,
     /// When the person at this node last said something about them: what merges books.
     pub(crate) changed_at: Timestamp,
+    /// Whether their list may have changed while this device was outside, and nobody tells it again.
+    pub(crate) list_missed: bool,
 }
 
 /// Where a conversation stands.

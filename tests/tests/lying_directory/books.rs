@@ -5,7 +5,7 @@ use node_core::{
     event::{EventKind, Trust},
 };
 use protocol::{
-    BoundedBytes, Fingerprint,
+    Bounded, BoundedBytes, Fingerprint,
     certificate::SignedDeviceList,
     directory::{Person, Reply, Request, Who},
     limits::{BOOK_MAX, ROOT_BACKUP_MAX},
@@ -200,8 +200,8 @@ fn a_new_machine_that_was_given_an_old_book_and_another_key_says_so_as_soon_as_i
         (_, Ok(Reply::SignedIn { account, devices, root_backup, enrolled, .. })) if seat == new => {
             Ok(Reply::SignedIn { account, devices, root_backup, book: Some(first.clone()), enrolled })
         }
-        (_, Ok(Reply::Account { devices, seen, elsewhere, .. })) if seat == new => {
-            Ok(Reply::Account { devices, seen, book_version: first.0, elsewhere })
+        (_, Ok(Reply::Account { devices, seen, .. })) if seat == new => {
+            Ok(Reply::Account { devices, seen, book_version: first.0, elsewhere: Bounded::default() })
         }
         (Request::PutBook { .. }, _) if seat == new => Ok(Reply::Done),
         (Request::LookUp { who }, _) if seat == new && who.contains(&Who::Name(named("bob"))) => {

@@ -124,7 +124,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             // What members said of their devices while this one was outside is not told again.
             let direct = state.record.peer();
             if let Some(peer) = direct {
-                self.people.doubt(peer);
+                self.people.miss_list(peer);
             }
             self.activate_by(id, Some(epoch));
             // From whomever this commit is kept, they go on sealing what this device can't open until they hear of it.

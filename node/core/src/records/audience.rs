@@ -150,7 +150,7 @@ mod tests {
         let row = |number: u16| RowRecord {
             account: AccountId([u8::try_from(number % 251).unwrap(); 32]),
             state: states[usize::from(number % 3)],
-            counted: number % 5 > 0,
+            counted: !number.is_multiple_of(5),
         };
         let of = |rest: u16| (0..devices).filter(move |number| number % 3 == rest);
         OutboxRecord {

@@ -10,6 +10,7 @@ use node_core::{
 };
 use protocol::{
     ConversationId, MessageId, Name,
+    limits::MAILBOX_RETENTION_MS,
     policy::{Policy, Role},
 };
 
@@ -136,6 +137,7 @@ impl World {
         let Some(groups) = self.groups.as_ref() else { return Ok(()) };
         // From whom commits were kept back learns of it when there is something to say.
         let heard = talked || !self.was_hostile;
+        let expired = self.now.timestamp().ms_since(Moment::default().timestamp()) > MAILBOX_RETENTION_MS;
         for chronicle in groups.chronicles.values().filter(|_| heard) {
             if !chronicle.closed && !chronicle.leaving.is_empty() {
                 return Err(format!("{}: requests to leave are not granted", chronicle.name));
@@ -148,10 +150,10 @@ impl World {
                 // From whom a commit was kept back learns of it by what somebody else says later, if anybody does.
                 let unheard = |epoch| !groups.kept.tells_of_more(chronicle.id, epoch, groups.device_of(index));
                 // Whoever was only invited to a group that is closed hears of it when they want to join, and so does whoever
-                // was invited and whose Welcome was kept back.
+                // was invited and whose Welcome was kept back, or has waited for longer than the mailbox keeps it.
                 let fine = match (role, epoch) {
                     (Some(_), Some(epoch)) => epoch == chronicle.epoch() || self.was_hostile && unheard(epoch),
-                    (Some(role), None) => role == Role::Invited && self.was_hostile,
+                    (Some(role), None) => role == Role::Invited && (self.was_hostile || expired),
                     (None, _) => held.is_none() || chronicle.closed,
                 };
                 if !fine {
