@@ -2,7 +2,7 @@
 //! chunks, as [`protocol::file::stream`] describes.
 //!
 //! Reading, sealing, opening, hashing and writing block, and run on threads of their own, a few chunks ahead of the
-//! network: what one stream has in memory are [`AHEAD`] chunks on each side of its thread. It does not know who may have
+//! network: what one stream has in memory are `AHEAD` chunks on each side of its thread. It does not know who may have
 //! what, nor when to ask again.
 
 pub mod carrier;
