@@ -14,8 +14,8 @@ use tests::{
     },
 };
 
-/// Seeds of one run of the test; `SEEDS` plays more or fewer. Beyond these there are some, in stories of a month, after which
-/// something that was said is missing somewhere.
+/// Seeds of one run of the test; `SEEDS` plays more or fewer. Beyond these there are a few after
+/// which a device is not where its account is: in storms with a hostile directory, and after a month away.
 const SEEDS: u64 = 120;
 /// Seeds that have to meet every case.
 const SEEDS_OF_ALL: u64 = 300;

@@ -12,6 +12,10 @@ use protocol::{AccountId, ConversationId, PublicKey, peer::Body};
 use super::{ConversationState, direct, new_record};
 use crate::{core::Core, crypto::mls::Conversation, records::Phase};
 
+/// Generations before the present one of a conversation that are still known by their ids: each was given up because nobody
+/// could come back into it, which is rare, and how many there were is another person's word.
+const GENERATIONS_OVER_MAX: u32 = 16;
+
 impl<C: CryptoProvider + Clone> Core<C> {
     /// Whether every member is a device that its account's latest list names.
     pub(crate) fn is_listed(&self, id: ConversationId) -> bool {
@@ -117,13 +121,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
     }
 
-    /// The generations of direct conversations that others have followed.
+    /// The latest generations of direct conversations that others have followed.
     fn generations_over(&self) -> BTreeSet<ConversationId> {
         let Some(own) = self.own().map(|own| own.root_key) else { return BTreeSet::new() };
         let held = self.conversations.values().filter_map(|state| state.record.direct());
         let held = held.filter_map(|(peer, generation)| Some((self.people.get(peer)?.root_key, generation)));
         let before = |(peer, generation): (PublicKey, u32)| {
-            (0..generation).map(move |before| membership::direct_conversation_id(&own, &peer, before))
+            (generation.saturating_sub(GENERATIONS_OVER_MAX)..generation)
+                .map(move |before| membership::direct_conversation_id(&own, &peer, before))
         };
         held.flat_map(before).collect()
     }
