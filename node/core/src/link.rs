@@ -112,9 +112,9 @@ impl Link {
         self.announced
     }
 
-    /// Somebody else has perhaps sealed with this device's keys: the directory is asked before anything more is sealed.
+    /// Somebody else has perhaps sealed with this device's keys: the directory is asked at once. What it confirmed before
+    /// stands until then, or whoever lies about receipts could keep this device from saying anything to anybody.
     pub(crate) fn doubt(&mut self) {
-        self.confirmed = false;
         self.announce_due = Timestamp(0);
     }
 

@@ -99,7 +99,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     /// Somebody has, under the number of a message that this device never sealed, one that another holder of its keys did;
-    /// or says so falsely. Only the directory's count decides: until it says that there is no other, nothing is sealed.
+    /// or says so falsely. Only the directory's count decides.
     fn doubt_keys(&mut self) {
         self.report_misbehaviour("a receipt says that something has arrived that was never sent");
         self.link.doubt();
