@@ -25,6 +25,7 @@ pub mod node;
 mod parting;
 mod perform;
 pub mod queue;
+pub mod report;
 pub mod run;
 pub mod sweep;
 pub mod trace;

@@ -1,61 +1,20 @@
 //! People with money under a seeded scheduler: they pay, ask, answer and give back, all at once and in every weather; every
 //! seed played twice, every promise checked against the ledger's own entries.
-//!
-//! A failing seed is named; `SEED=n cargo test -p tests --test virtual_market` plays it alone and prints its trace.
-
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "what a test is made of")]
 
 use tests::{
-    seeds::play_all,
+    seeds::Runs,
     world::{
-        coverage::{Case, Coverage, LEAST},
+        coverage::{Case, LEAST},
         market::run::{Story, play},
     },
 };
 
-/// Seeds of one run of the test; `SEEDS` plays more or fewer. So many have to meet every case.
+/// Seeds of one run of the test.
 const SEEDS: u64 = 300;
-/// Lines of a trace that are printed, the last ones.
-const LINES_PRINTED: usize = 200_000;
 
 #[test]
 fn every_payment_is_settled_once_and_told_as_the_ledger_has_it_for_every_seed_twice() {
-    if let Ok(seed) = std::env::var("SEED") {
-        return replay(seed.parse().expect("SEED is a number"));
-    }
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("SEEDS is a number"));
-    let reports = play_all(seeds, |seed| play(seed, false));
-    let mut coverage = Coverage::default();
-    let mut broken = Vec::new();
-    for (first, second) in &reports {
-        coverage.add(&first.coverage);
-        if let Some(violation) = &first.violation {
-            broken.push(format!("SEED={} {:?}: {violation:?}", first.seed, first.story));
-        }
-        if first.hash != second.hash {
-            broken.push(format!("SEED={} {:?}: two runs differ", first.seed, first.story));
-        }
-    }
-    let entries: usize = reports.iter().map(|(first, _)| first.entries).sum();
-    println!("{seeds} seeds, {entries} entries\n{coverage}");
-    assert!(broken.is_empty(), "{} of {seeds} seeds failed:\n{}", broken.len(), broken.join("\n"));
-    if seeds < SEEDS {
-        return;
-    }
-    assert_eq!(coverage.missing_of(&Case::REQUIRED_OF_MONEY), [], "cases met fewer than {LEAST} times");
-}
-
-fn replay(seed: u64) {
-    let report = play(seed, true);
-    for line in &report.lines[report.lines.len().saturating_sub(LINES_PRINTED)..] {
-        println!("{line}");
-    }
-    println!("SEED={seed} {:?}, {} entries\n{}", report.story, report.entries, report.coverage);
-    assert_eq!(report.violation, None, "SEED={seed}");
-    let again = play(seed, true);
-    let differs = report.lines.iter().zip(&again.lines).find(|(one, other)| one != other);
-    assert_eq!(differs, None, "SEED={seed}: two runs differ");
-    assert_eq!(report.hash, again.hash, "SEED={seed}: two runs differ in bytes that no line shows");
+    Runs { play, seeds: SEEDS, required: &Case::REQUIRED_OF_MONEY }.prove();
 }
 
 #[test]

@@ -1,56 +1,19 @@
 //! The real cores under a seeded scheduler: hundreds of seeds, each played twice, every invariant after every step.
-//!
-//! A failing seed is named; `SEED=n cargo test -p tests --test virtual_network` plays it alone and prints its trace.
-
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "what a test is made of")]
 
 use tests::{
-    seeds::play_all,
+    seeds::Runs,
     world::{
-        coverage::{Coverage, LEAST},
+        coverage::{Case, LEAST},
         run::{Story, play},
     },
 };
 
 /// Seeds of one run of the test.
 const SEEDS: u64 = 300;
-/// Lines of a trace that are printed, the last ones.
-const LINES_PRINTED: usize = 200_000;
 
 #[test]
 fn every_promise_holds_for_every_seed_and_every_seed_repeats_itself() {
-    if let Ok(seed) = std::env::var("SEED") {
-        return replay(seed.parse().expect("SEED is a number"));
-    }
-    let reports = play_all(SEEDS, |seed| play(seed, false));
-    let mut coverage = Coverage::default();
-    let mut broken = Vec::new();
-    for (first, second) in &reports {
-        coverage.add(&first.coverage);
-        if let Some(violation) = &first.violation {
-            broken.push(format!("SEED={} {:?}: {violation:?}", first.seed, first.story));
-        }
-        if first.hash != second.hash {
-            broken.push(format!("SEED={} {:?}: two runs differ", first.seed, first.story));
-        }
-    }
-    let messages: usize = reports.iter().map(|(first, _)| first.messages).sum();
-    println!("{SEEDS} seeds, {messages} messages\n{coverage}");
-    assert!(broken.is_empty(), "{} of {SEEDS} seeds failed:\n{}", broken.len(), broken.join("\n"));
-    assert_eq!(coverage.missing(), [], "cases met fewer than {LEAST} times");
-}
-
-fn replay(seed: u64) {
-    let report = play(seed, true);
-    for line in &report.lines[report.lines.len().saturating_sub(LINES_PRINTED)..] {
-        println!("{line}");
-    }
-    println!("SEED={seed} {:?}, {} messages\n{}", report.story, report.messages, report.coverage);
-    assert_eq!(report.violation, None, "SEED={seed}");
-    let again = play(seed, true);
-    let differs = report.lines.iter().zip(&again.lines).find(|(one, other)| one != other);
-    assert_eq!(differs, None, "SEED={seed}: two runs differ");
-    assert_eq!(report.hash, again.hash, "SEED={seed}: two runs differ in bytes that no line shows");
+    Runs { play, seeds: SEEDS, required: &Case::REQUIRED }.prove();
 }
 
 #[test]

@@ -259,15 +259,9 @@ impl Coverage {
         }
     }
 
-    /// The required cases that were met too rarely.
-    #[must_use]
-    pub fn missing(&self) -> Vec<(Case, u64)> {
-        self.missing_of(&Case::REQUIRED)
-    }
-
     /// Those of these cases that were met too rarely.
     #[must_use]
-    pub fn missing_of(&self, required: &[Case]) -> Vec<(Case, u64)> {
+    pub fn missing(&self, required: &[Case]) -> Vec<(Case, u64)> {
         required.iter().map(|case| (*case, self.count(*case))).filter(|(_, count)| *count < LEAST).collect()
     }
 }

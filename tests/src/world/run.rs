@@ -4,8 +4,9 @@ use super::{
     Happening, Setup, World,
     chance::{Chance, MILLION},
     clock::{Moment, Span},
-    coverage::{Case, Coverage},
+    coverage::Case,
     fault::Fault,
+    report::Report,
     weather::Weather,
     witness::{NodeIndex, Violation},
 };
@@ -42,25 +43,6 @@ pub enum Story {
     Fortnight,
     /// Two thousand messages are written to a node that is away.
     Away,
-}
-
-/// What came of a run.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Its seed.
-    pub seed: u64,
-    /// What it was about.
-    pub story: Story,
-    /// The broken promise, if one was.
-    pub violation: Option<Violation>,
-    /// What was met.
-    pub coverage: Coverage,
-    /// Hash of the whole trace.
-    pub hash: [u8; 32],
-    /// Messages that were durably queued.
-    pub messages: usize,
-    /// The trace to read, if it was asked for.
-    pub lines: Vec<String>,
 }
 
 impl Story {
@@ -102,7 +84,8 @@ pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
         Story::Fortnight => world.fortnight(length),
         Story::Away => world.away(),
     };
-    world.report(story, result.err())
+    let counts = vec![("messages", world.witness.messages().count())];
+    world.report(seed, story, counts, result.err())
 }
 
 impl World {
@@ -194,17 +177,5 @@ impl World {
             self.coverage.met(Case::TwoThousandWhileAway);
         }
         Ok(())
-    }
-
-    fn report(self, story: Story, violation: Option<Violation>) -> Report {
-        Report {
-            seed: self.seed,
-            story,
-            violation,
-            hash: self.trace.hash(),
-            messages: self.witness.messages().count(),
-            lines: self.trace.lines().to_vec(),
-            coverage: self.coverage,
-        }
     }
 }

@@ -4,8 +4,8 @@ use crate::world::{
     Happening, Setup, World,
     chance::Chance,
     clock::Span,
-    coverage::Coverage,
     fault::Fault,
+    report::Report,
     weather::Weather,
     witness::{NodeIndex, Violation},
 };
@@ -28,25 +28,6 @@ pub enum Story {
     Day,
     /// The same, and a device is away for a month.
     Month,
-}
-
-/// What came of a run.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Its seed.
-    pub seed: u64,
-    /// What it was about.
-    pub story: Story,
-    /// The broken promise, if one was.
-    pub violation: Option<Violation>,
-    /// What was met.
-    pub coverage: Coverage,
-    /// Hash of the whole trace.
-    pub hash: [u8; 32],
-    /// Messages that were durably queued.
-    pub messages: usize,
-    /// The trace to read, if it was asked for.
-    pub lines: Vec<String>,
 }
 
 impl Story {
@@ -88,15 +69,8 @@ pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
         Story::Month => world.month_of_groups(length),
     };
     let violation = played.and_then(|()| world.heal_groups()).err();
-    Report {
-        seed,
-        story,
-        violation,
-        hash: world.trace.hash(),
-        messages: world.groups.as_ref().map_or(0, |groups| groups.talk.all().count()),
-        lines: world.trace.lines().to_vec(),
-        coverage: world.coverage,
-    }
+    let messages = world.groups.as_ref().map_or(0, |groups| groups.talk.all().count());
+    world.report(seed, story, vec![("messages", messages)], violation)
 }
 
 impl World {

@@ -4,8 +4,8 @@ use crate::world::{
     Participant, Setup, World,
     chance::Chance,
     clock::Span,
-    coverage::Coverage,
     fault::Fault,
+    report::Report,
     weather::Weather,
     witness::{NodeIndex, Violation},
 };
@@ -39,25 +39,6 @@ pub enum Story {
     Week,
     /// The same, and everybody is away for a month.
     Month,
-}
-
-/// What came of a run.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Its seed.
-    pub seed: u64,
-    /// What it was about.
-    pub story: Story,
-    /// The broken promise, if one was.
-    pub violation: Option<Violation>,
-    /// What was met.
-    pub coverage: Coverage,
-    /// Hash of the whole trace.
-    pub hash: [u8; 32],
-    /// Entries of the ledger.
-    pub entries: usize,
-    /// The trace to read, if it was asked for.
-    pub lines: Vec<String>,
 }
 
 impl Story {
@@ -102,15 +83,8 @@ pub fn play_with(seed: u64, readable: bool, fault: Option<Fault>) -> Report {
         Story::Month => world.month_of_money(),
     });
     let violation = played.and_then(|()| world.heal_market()).err();
-    Report {
-        seed,
-        story,
-        violation,
-        hash: world.trace.hash(),
-        entries: world.market.as_ref().map_or(0, |market| market.posted.len()),
-        lines: world.trace.lines().to_vec(),
-        coverage: world.coverage,
-    }
+    let entries = world.market.as_ref().map_or(0, |market| market.posted.len());
+    world.report(seed, story, vec![("entries", entries)], violation)
 }
 
 impl World {
