@@ -4,6 +4,7 @@
 //! elsewhere pass [`name`]; nothing that is received is created through a link, outside its folder, in the place of
 //! something else, or with the right to be executed.
 
+mod hashing;
 pub mod layout;
 pub mod name;
 pub mod partial;

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::{Buf as _, Bytes};
 use protocol::{FileId, file::Chunking};
 use rustix::{
     fs::{AtFlags, Mode, OFlags},
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ReceiveError,
+    hashing::Hashing,
     layout::{Item, ItemKind, Layout},
     place::{DATA, FILE_MODE, Place, Wanted, open_folder},
 };
@@ -32,11 +34,15 @@ const MANIFEST: &str = "manifest";
 /// thousands.
 const LARGE: u64 = 1024 * 1024;
 
+/// What the system calls its file systems in memory (`TMPFS_MAGIC`).
+#[cfg(target_os = "linux")]
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
 /// The file that is being written.
 #[derive(Debug)]
 struct Current {
     file: File,
-    hasher: Sha256,
+    hashing: Hashing,
     written: u64,
     bytes: u64,
     sha256: [u8; 32],
@@ -101,23 +107,23 @@ impl Partial {
     ///
     /// # Errors
     /// [`ReceiveError::Mismatch`] if a file is whole and not what was offered; other [`ReceiveError`]s if the disk refuses.
-    pub fn write(&mut self, chunk: &[u8]) -> Result<Progress, ReceiveError> {
+    pub fn write(&mut self, chunk: Bytes) -> Result<Progress, ReceiveError> {
         if self.is_whole() {
             return Err(ReceiveError::Unsound);
         }
         let start = self.next_chunk().saturating_mul(u64::from(self.chunking.chunk()));
         // Its beginning may be there already.
         let known = usize::try_from(self.position - start).unwrap_or(usize::MAX);
-        let mut rest = chunk.get(known..).unwrap_or_default();
+        let mut rest = chunk;
+        rest.advance(known.min(rest.len()));
         while !rest.is_empty() {
             let Some(current) = &mut self.current else { return Err(ReceiveError::Unsound) };
             let missing = usize::try_from(current.bytes - current.written).unwrap_or(usize::MAX);
-            let (now, later) = rest.split_at(rest.len().min(missing));
-            current.file.write_all(now).map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
-            current.hasher.update(now);
+            let now = rest.split_to(rest.len().min(missing));
+            current.file.write_all(&now).map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
             current.written += now.len() as u64;
             self.position += now.len() as u64;
-            rest = later;
+            current.hashing.update(now);
             if current.written == current.bytes && self.complete()? == Progress::StartedOver {
                 return Ok(Progress::StartedOver);
             }
@@ -177,20 +183,22 @@ impl Partial {
     /// The current file has all its bytes: they are what was offered, or the part that was found is not trusted any more.
     fn complete(&mut self) -> Result<Progress, ReceiveError> {
         let Some(current) = self.current.take() else { return Ok(Progress::Taken) };
-        if current.hasher.clone().finalize().as_slice() == current.sha256 {
-            if current.bytes >= LARGE {
-                current.file.sync_data().map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
+        let Current { file, hashing, bytes, sha256, found, .. } = current;
+        if hashing.finish() == Some(sha256) {
+            if bytes >= LARGE {
+                file.sync_data().map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
             }
             self.advance()?;
             self.reserve()?;
             return Ok(Progress::Taken);
         }
-        current.file.set_len(0).map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
-        if !current.found {
+        file.set_len(0).map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
+        if !found {
             return Err(ReceiveError::Mismatch);
         }
-        self.position -= current.bytes;
-        self.current = Some(Current { hasher: Sha256::new(), written: 0, found: false, ..current });
+        self.position -= bytes;
+        let hashing = hashing_of(Sha256::new(), bytes);
+        self.current = Some(Current { file, hashing, written: 0, bytes, sha256, found: false });
         Ok(Progress::StartedOver)
     }
 
@@ -212,7 +220,7 @@ impl Partial {
                         self.current = Some(current);
                         return Ok(());
                     }
-                    if current.hasher.finalize().as_slice() != sha256 {
+                    if current.hashing.finish() != Some(sha256) {
                         return Err(ReceiveError::Mismatch);
                     }
                 }
@@ -242,7 +250,8 @@ impl Partial {
             (hasher, written) = (Sha256::new(), 0);
         }
         self.position += written;
-        Ok(Current { file, hasher, written, bytes, sha256, found: written > 0 })
+        let hashing = if written < bytes { hashing_of(hasher, bytes) } else { Hashing::here(hasher) };
+        Ok(Current { file, hashing, written, bytes, sha256, found: written > 0 })
     }
 
     /// The folder that an item is in, and its name there.
@@ -293,6 +302,11 @@ pub enum Progress {
     StartedOver,
 }
 
+/// How what follows of a file of this size is hashed: for a small one no thread is worth while.
+fn hashing_of(hasher: Sha256, bytes: u64) -> Hashing {
+    if bytes < LARGE { Hashing::here(hasher) } else { Hashing::beside(hasher) }
+}
+
 /// Whether it is a file that is made durable with all others of its size.
 const fn is_small_file(item: &Item) -> bool {
     matches!(item.kind, ItemKind::File { bytes, .. } if bytes < LARGE)
@@ -312,6 +326,10 @@ fn create(parent: &OwnedFd, name: &str) -> Result<File, Errno> {
 
 #[cfg(target_os = "linux")]
 fn allocate(file: &File, bytes: u64) -> Result<(), Errno> {
+    // In memory that would be as much work as writing, before the first byte is asked for, and all of the memory at once.
+    if rustix::fs::fstatfs(file)?.f_type == TMPFS {
+        return Ok(());
+    }
     rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)
 }
 

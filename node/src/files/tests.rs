@@ -71,7 +71,7 @@ fn source(offered: &Survey) -> Source {
 fn carry(offered: &Survey, partial: &mut Partial, most: u64) -> Result<u64, ReceiveError> {
     let (mut source, mut chunk, mut carried) = (source(offered), Vec::new(), 0);
     while carried < most && source.read(partial.next_chunk(), &mut chunk).unwrap() {
-        partial.write(&chunk)?;
+        partial.write(chunk.clone().into())?;
         carried += 1;
     }
     Ok(carried)
@@ -196,22 +196,26 @@ fn a_chunk_that_was_written_in_part_is_asked_for_again_and_fits() {
 
 #[test]
 fn what_was_damaged_on_this_disk_begins_anew_and_what_was_changed_at_the_sender_fails() {
-    let disk = Disk::new();
-    let offered = survey(&disk.write("a", &bytes(3 * LENGTH))).unwrap();
-    let layout = layout(&offered);
-    let mut partial = Partial::open(disk.place.clone(), ID, layout.clone(), offered.chunking).unwrap();
-    carry(&offered, &mut partial, 2).unwrap();
-    drop(partial);
-    let data = disk.place.path().join(".tuppence-partial").join(ID.to_string()).join("data");
-    let mut damaged = fs::read(&data).unwrap();
-    damaged[5] ^= 1;
-    fs::write(&data, damaged).unwrap();
-    let mut partial = Partial::open(disk.place.clone(), ID, layout.clone(), offered.chunking).unwrap();
-    let last = &bytes(3 * LENGTH)[2 * LENGTH..];
-    assert_eq!(partial.write(last).unwrap(), Progress::StartedOver);
-    assert_eq!((partial.next_chunk(), partial.position()), (0, 0));
-    carry(&offered, &mut partial, 2).unwrap();
-    assert!(matches!(partial.write(&vec![7; LENGTH]), Err(ReceiveError::Mismatch)), "nothing of it was found");
+    // Hashed where it is written, and on a thread of its own.
+    for chunks in [3, 5] {
+        let disk = Disk::new();
+        let offered = survey(&disk.write("a", &bytes(chunks * LENGTH))).unwrap();
+        let layout = layout(&offered);
+        let mut partial = Partial::open(disk.place.clone(), ID, layout.clone(), offered.chunking).unwrap();
+        carry(&offered, &mut partial, chunks as u64 - 1).unwrap();
+        drop(partial);
+        let data = disk.place.path().join(".tuppence-partial").join(ID.to_string()).join("data");
+        let mut damaged = fs::read(&data).unwrap();
+        damaged[5] ^= 1;
+        fs::write(&data, damaged).unwrap();
+        let mut partial = Partial::open(disk.place.clone(), ID, layout.clone(), offered.chunking).unwrap();
+        let last = bytes(chunks * LENGTH)[(chunks - 1) * LENGTH..].to_vec();
+        assert_eq!(partial.write(last.into()).unwrap(), Progress::StartedOver);
+        assert_eq!((partial.next_chunk(), partial.position()), (0, 0));
+        carry(&offered, &mut partial, chunks as u64 - 1).unwrap();
+        let other = partial.write(vec![7; LENGTH].into());
+        assert!(matches!(other, Err(ReceiveError::Mismatch)), "nothing of it was found");
+    }
 }
 
 #[test]
@@ -220,8 +224,8 @@ fn more_than_was_offered_is_not_written() {
     let offered = survey(&disk.write("a", b"abc")).unwrap();
     let layout = layout(&offered);
     let mut partial = Partial::open(disk.place.clone(), ID, layout.clone(), offered.chunking).unwrap();
-    assert!(matches!(partial.write(b"abcd"), Err(ReceiveError::Unsound)));
-    assert!(matches!(partial.write(b"e"), Err(ReceiveError::Unsound)));
+    assert!(matches!(partial.write(b"abcd".as_slice().into()), Err(ReceiveError::Unsound)));
+    assert!(matches!(partial.write(b"e".as_slice().into()), Err(ReceiveError::Unsound)));
     let kept = partial.keep(Wanted::Hint("a")).unwrap();
     assert_eq!(fs::read(kept).unwrap(), b"abc");
 }

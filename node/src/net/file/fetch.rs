@@ -1,5 +1,6 @@
 //! Getting what a peer has offered.
 
+use bytes::Bytes;
 use node_core::crypto::file::{ChunkError, ChunkOpener, StreamSecrets};
 use protocol::{
     file::{
@@ -12,7 +13,10 @@ use quinn::{Connection, ReadError, ReadExactError, RecvStream, SendStream, VarIn
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{AHEAD, FIRST_FRAME};
+use super::{
+    AHEAD, FIRST_FRAME,
+    buffer::{Buffers, share},
+};
 use crate::{
     files::{
         ReceiveError,
@@ -47,19 +51,19 @@ pub trait Sink: Send + 'static {
     ///
     /// # Errors
     /// [`ReceiveError`] if the disk refuses, or it is not what was offered.
-    fn take(&mut self, chunk: &[u8]) -> Result<Progress, ReceiveError>;
+    fn take(&mut self, chunk: Bytes) -> Result<Progress, ReceiveError>;
 }
 
 impl Sink for Partial {
-    fn take(&mut self, chunk: &[u8]) -> Result<Progress, ReceiveError> {
+    fn take(&mut self, chunk: Bytes) -> Result<Progress, ReceiveError> {
         self.write(chunk)
     }
 }
 
 /// A manifest, which is held in memory.
 impl Sink for Vec<u8> {
-    fn take(&mut self, chunk: &[u8]) -> Result<Progress, ReceiveError> {
-        self.extend_from_slice(chunk);
+    fn take(&mut self, chunk: Bytes) -> Result<Progress, ReceiveError> {
+        self.extend_from_slice(&chunk);
         Ok(Progress::Taken)
     }
 }
@@ -95,7 +99,8 @@ pub async fn fetch<S: Sink>(
         Err(error) => return (Some(sink), Err(error)),
     };
     let (full, chunks) = mpsc::channel(AHEAD);
-    let (spent, mut buffers) = mpsc::channel(AHEAD * 2);
+    let mut buffers = Buffers::new(AHEAD * 3);
+    let spent = buffers.spent();
     let (told, mut telling) = watch::channel(fetching.fetch.from);
     let from = fetching.fetch.from;
     let writer = tokio::task::spawn_blocking(move || write(sink, opener, from, chunks, &spent, &told));
@@ -152,12 +157,12 @@ async fn open(
 async fn read(
     recv: &mut RecvStream,
     fetching: &Fetching,
-    buffers: &mut mpsc::Receiver<Vec<u8>>,
+    buffers: &mut Buffers,
     full: mpsc::Sender<Vec<u8>>,
 ) -> Result<(), FetchError> {
     for index in fetching.fetch.from..fetching.chunking.count() {
         let Some((_, length)) = fetching.chunking.place(index) else { break };
-        let mut chunk: Vec<u8> = buffers.try_recv().unwrap_or_default();
+        let mut chunk = buffers.take();
         chunk.resize(length as usize + TAG_LENGTH, 0);
         recv.read_exact(&mut chunk).await.map_err(|error| match error {
             ReadExactError::FinishedEarly(_) => FetchError::Lost("the sender stopped".to_owned()),
@@ -189,15 +194,13 @@ fn write<S: Sink>(
             };
             return (sink, Err(error));
         }
-        match sink.take(&chunk) {
+        match sink.take(share(chunk, spent)) {
             Ok(Progress::Taken) => {}
             Ok(Progress::StartedOver) => return (sink, Ok(Progress::StartedOver)),
             Err(error) => return (sink, Err(error.into())),
         }
         next += 1;
         told.send_replace(next);
-        // One too many is let go of.
-        let _ = spent.try_send(chunk);
     }
     (sink, Ok(Progress::Taken))
 }

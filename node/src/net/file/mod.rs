@@ -5,6 +5,7 @@
 //! network: what one stream has in memory are `AHEAD` chunks on each side of its thread. It does not know who may have
 //! what, nor when to ask again.
 
+mod buffer;
 pub mod carrier;
 pub mod fetch;
 pub mod receive;

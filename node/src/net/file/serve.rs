@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
+use bytes::Bytes;
 use node_core::crypto::file::{ChunkError, ChunkSealer, StreamSecrets};
 use protocol::{
     file::{
@@ -14,11 +15,18 @@ use quinn::{RecvStream, SendStream, VarInt, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AHEAD, FIRST_FRAME, PRIORITY, Shares};
+use super::{
+    AHEAD, FIRST_FRAME, PRIORITY, Shares,
+    buffer::{Buffers, share},
+};
 use crate::{
     files::{SendError, source::Source},
     net::frames::{FrameReadError, FrameReader, FrameWriteError, read_frame, write_frames},
 };
+
+/// Buffers of a stream that are kept to be used again: as many as are usually on their way between two machines that are near
+/// each other. On a long way more are, and those are let go of.
+const BUFFERS: usize = 12;
 
 /// Why a stream ended before everything was sent and taken.
 #[derive(Debug, thiserror::Error)]
@@ -188,15 +196,20 @@ fn seal(
     mut sealer: ChunkSealer,
     chunking: Chunking,
     from: u64,
-    sealed: &mpsc::Sender<Vec<u8>>,
+    sealed: &mpsc::Sender<Bytes>,
 ) -> Result<(), ServeError> {
     let mut content = content;
+    let mut buffers = Buffers::new(BUFFERS);
+    let spent = buffers.spent();
     for index in from..chunking.count() {
-        let mut chunk = Vec::with_capacity(chunking.chunk() as usize + TAG_LENGTH);
+        let mut chunk = buffers.take();
+        // Room for the tag, so that the chunk does not move once more when it is sealed.
+        chunk.reserve_exact((chunking.chunk() as usize + TAG_LENGTH).saturating_sub(chunk.len()));
         match &mut content {
             Content::Manifest(bytes) => {
                 let Some((start, length)) = chunking.place(index) else { break };
                 let piece = usize::try_from(start).ok().and_then(|start| bytes.get(start..start + length as usize));
+                chunk.clear();
                 chunk.extend_from_slice(piece.unwrap_or_default());
             }
             Content::Chunks(source) => {
@@ -204,7 +217,7 @@ fn seal(
             }
         }
         sealer.seal(&mut chunk)?;
-        if sealed.blocking_send(chunk).is_err() {
+        if sealed.blocking_send(share(chunk, &spent)).is_err() {
             // Nobody sends it any more.
             break;
         }
@@ -214,7 +227,7 @@ fn seal(
 
 async fn write_chunks(
     send: &mut SendStream,
-    mut chunks: mpsc::Receiver<Vec<u8>>,
+    mut chunks: mpsc::Receiver<Bytes>,
     from: u64,
     shares: &Shares,
     sent: &Sent,
@@ -225,7 +238,7 @@ async fn write_chunks(
         let share =
             shares.untaken.clone().acquire_many_owned(share).await.map_err(|e| ServeError::Lost(e.to_string()))?;
         sent.note(index, share);
-        send.write_chunk(chunk.into()).await.map_err(write_failed)?;
+        send.write_chunk(chunk).await.map_err(write_failed)?;
         index += 1;
     }
     Ok(())
