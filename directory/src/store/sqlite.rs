@@ -37,6 +37,11 @@ pub const DATABASE: &str = "directory.db";
 /// How long a second process (the operator's `status` or `invite`) waits for the service's transaction, in
 /// milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Pages that the writer remembers, in KiB: what is said in a group of a thousand goes into a thousand mailboxes, each on pages
+/// of its own.
+const CACHE_KIB: i64 = 32 * 1_024;
+/// Pages in the journal before they are brought to their places: a page that many changes write is brought there once.
+const JOURNAL_PAGES: i64 = 8_192;
 
 /// The store on disk.
 #[derive(Debug)]
@@ -61,6 +66,8 @@ impl SqliteStore {
         connection.pragma_update(None, "synchronous", "FULL").map_err(fatal)?;
         connection.pragma_update(None, "foreign_keys", "ON").map_err(fatal)?;
         connection.pragma_update(None, "secure_delete", "ON").map_err(fatal)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(fatal)?;
+        connection.pragma_update(None, "wal_autocheckpoint", JOURNAL_PAGES).map_err(fatal)?;
         schema::migrate(&connection)?;
         let reader = connect(folder)?;
         reader.pragma_update(None, "query_only", "ON").map_err(fatal)?;
