@@ -7,6 +7,7 @@ pub mod client;
 pub mod crowd;
 pub mod entropy;
 pub mod fixture;
+pub mod fuzz;
 pub mod ledger;
 pub mod processes;
 pub mod provider;
