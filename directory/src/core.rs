@@ -360,6 +360,7 @@ impl<S: Store> Service<S> {
             Request::ListGroups { after } => self.list_groups(account, after.as_ref()),
             Request::FindGroup { name } => self.find_group(account, &name),
             Request::Leave { leave } => self.leave_group(now, (account, device), &leave, effects),
+            Request::Epochs { groups } => self.epochs((account, device), &groups, effects),
             // Answered elsewhere, most of it before anybody is signed in.
             Request::Ledger(_)
             | Request::Ping

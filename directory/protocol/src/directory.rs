@@ -21,8 +21,9 @@ use crate::{
     certificate::{SignedDeviceList, SignedReceipt},
     frame::{self, FrameError},
     limits::{
-        ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, HANDSHAKE_MAX, INVITE_MAX, KEY_PACKAGE_MAX, KEY_PACKAGES, LOOK_UP_MAX,
-        OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, SETTLING_MAX, STRANGER_FRAME_MAX, TREE_MAX,
+        ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, EPOCHS_MAX, HANDSHAKE_MAX, INVITE_MAX, KEY_PACKAGE_MAX, KEY_PACKAGES,
+        LOOK_UP_MAX, OPAQUE_MAX, RECIPIENTS_MAX, REMOVE_MAX, ROOT_BACKUP_MAX, SETTLING_MAX, STRANGER_FRAME_MAX,
+        TREE_MAX,
     },
     peer::Envelope,
     policy::SignedLeave,
@@ -230,6 +231,12 @@ pub enum Request {
     },
     /// Asks something of the ledger. Answers [`Reply::Ledger`].
     Ledger(Box<LedgerRequest>),
+    /// Asks in which epochs groups are now. Whatever led there is in the mailbox before this is answered. Answers
+    /// [`Reply::Epochs`].
+    Epochs {
+        /// Groups that the asking device takes itself to be in, and in which epoch.
+        groups: Bounded<(ConversationId, u64), EPOCHS_MAX>,
+    },
 }
 
 /// Everything that recovers an account.

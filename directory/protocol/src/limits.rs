@@ -7,6 +7,8 @@ pub const CIPHERTEXT_MAX: usize = 32 * 1024;
 /// Commits whose progress is asked for at once: one for each conversation that a new device comes into, up to what a busy
 /// person talks in.
 pub const SETTLING_MAX: usize = 128;
+/// Groups whose epochs are asked for at once: as many as one account can be in.
+pub const EPOCHS_MAX: usize = 256;
 /// Longest commit, Welcome or GroupInfo without its tree. A commit carries two HPKE ciphertexts for each level that it
 /// re-keys and one for each unmerged leaf; a thousand blank leaves stay well below this.
 pub const HANDSHAKE_MAX: usize = 512 * 1024;

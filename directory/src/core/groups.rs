@@ -10,7 +10,7 @@ use protocol::{
     policy::{GroupPolicy, LEAVE_LABEL, Leave, PolicyRefusal, Role, SignedLeave},
 };
 
-use crate::store::{Audience, Roster, Store, StoreError};
+use crate::store::{Audience, Roster, Standing, Store, StoreError};
 
 use super::{
     Answer, Service, ServiceEffect, Stop,
@@ -52,6 +52,27 @@ impl<S: Store> Service<S> {
             None => None,
         };
         Ok(Reply::Groups(Bounded::new(found.into_iter().collect()).unwrap_or_default()))
+    }
+
+    /// In which epochs groups are that a device takes itself to be in.
+    pub(super) fn epochs(
+        &self,
+        (account, device): (AccountId, DeviceId),
+        groups: &[(ConversationId, u64)],
+        effects: &mut Vec<ServiceEffect>,
+    ) -> Answer {
+        let mut epochs = Vec::with_capacity(groups.len());
+        for (id, believed) in groups {
+            let standing = self.store.standing(*id, &[device])?;
+            let inside =
+                |standing: &Standing| standing.whose == [Some(account)] && !standing.leaving.contains(&account);
+            let epoch = standing.filter(inside).map(|standing| standing.epoch);
+            if epoch != Some(*believed) {
+                self.hand_out_of(*id, effects)?;
+            }
+            epochs.push(epoch);
+        }
+        Ok(Reply::Epochs(Bounded::new(epochs).unwrap_or_default()))
     }
 
     /// Takes a request to leave.

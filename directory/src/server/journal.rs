@@ -69,6 +69,7 @@ impl Entry {
             Request::FindGroup { name } => ("find group", Detail::Name(name.clone())),
             Request::Leave { .. } => ("leave", Detail::Nothing),
             Request::Ledger(request) => (ledger(request), Detail::Nothing),
+            Request::Epochs { groups } => ("epochs", Detail::Count(groups.len())),
         };
         Self { kind, detail }
     }

@@ -325,6 +325,10 @@ fn whoever_hears_of_a_new_epoch_finds_its_commit_in_the_mailbox(hall: Hall<impl 
         matches!(&mail[..], [first, MailItem::Message { .. }] if *first == owed),
         "by what is said in it: {mail:?}"
     );
+    let owed = owe(&hall, &alice, id_of(&group), (10, 8), &[bob.device()]);
+    let epochs = Request::Epochs { groups: vec![before].try_into().unwrap() };
+    assert!(matches!(hall.ask(&mut bob, epochs), Ok(Reply::Epochs(_))));
+    assert_eq!(hall.mail(&mut bob).last(), Some(&owed), "by asking for it");
 }
 
 fn commits_that_nobody_collects_have_an_end(hall: Hall<impl Store>) {

@@ -10,9 +10,9 @@ use protocol::{
 };
 
 use crate::{
-    circle::{NOBODY, context, founded, policy_of},
+    circle::{NOBODY, context, founded, leave, policy_of},
     hall::{BEGIN, Hall, Person, bytes},
-    talk::{Made, id_of, is_malformed},
+    talk::{Made, id_of, is_malformed, place},
 };
 
 over_both!(
@@ -22,6 +22,7 @@ over_both!(
     a_name_is_one_persons_or_one_groups_and_nothing_looks_like_it,
     groups_are_told_to_whom_they_concern,
     what_leads_into_a_group_is_given_to_whoever_may_come_in,
+    a_device_is_told_in_which_epochs_the_groups_are_that_it_has_a_place_in,
 );
 
 fn a_group_is_made_by_its_founder_alone_and_counts_once(hall: Hall<impl Store>) {
@@ -171,4 +172,21 @@ fn what_leads_into_a_group_is_given_to_whoever_may_come_in(hall: Hall<impl Store
     assert_eq!(ask(&mut bob, id_of(&club)), Err(Refusal::Policy(PolicyRefusal::InviteOnly)));
     assert_eq!(ask(&mut alice, id_of(&club)), Ok(0));
     assert_eq!(ask(&mut bob, ConversationId([1; 32])), Err(Refusal::Unknown));
+}
+
+fn a_device_is_told_in_which_epochs_the_groups_are_that_it_has_a_place_in(hall: Hall<impl Store>) {
+    let (mut alice, mut bob, mut carol) = (hall.arrive("alice", 1), hall.arrive("bob", 2), hall.arrive("carol", 3));
+    let mut team = hall.found(&mut alice, "team", Access::Open);
+    let club = hall.found(&mut alice, "club", Access::Invite);
+    let invitation = hall.invitation(&mut team, &[&bob]);
+    hall.settle(&mut alice, (&mut team, &invitation), &mut []);
+    let (team, club, nothing) = (place(&team), place(&club), (ConversationId([9; 32]), 0));
+    let request = Request::Epochs { groups: vec![club, nothing, (team.0, 7)].try_into().unwrap() };
+    let told = |epochs: [Option<u64>; 3]| Ok(Reply::Epochs(epochs.to_vec().try_into().unwrap()));
+    assert_eq!(hall.ask(&mut alice, request.clone()), told([Some(club.1), None, Some(team.1)]));
+    assert_eq!(hall.ask(&mut bob, request.clone()), told([None, None, Some(team.1)]), "invited is inside");
+    assert_eq!(hall.ask(&mut carol, request.clone()), told([None; 3]), "an open group is none of hers either");
+    let declined = leave(&bob, team.0, team.1);
+    assert_eq!(hall.ask_to_leave(&mut bob, &declined), Ok(Reply::Done));
+    assert_eq!(hall.ask(&mut bob, request), told([None; 3]), "whoever is leaving gets nothing more");
 }

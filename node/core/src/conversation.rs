@@ -298,11 +298,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let waits = self.conversations.values().filter(|state| match &state.record.phase {
             Phase::Absent => state.wanted && state.record.peer().is_some(),
-            Phase::Active => {
-                state.record.refresh.is_some() && !state.refresh_accepted
-                    || state.working.doubted
-                    || state.working.unsure
-            }
+            Phase::Active => state.record.refresh.is_some() && !state.refresh_accepted || state.working.doubted,
             _ => true,
         });
         let groups = self.conversations.values().filter_map(ConversationState::group_due);

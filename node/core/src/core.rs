@@ -21,6 +21,7 @@ use crate::{
     },
     entropy::Entropy,
     files::Files,
+    group::Whereabouts,
     input::Input,
     link::Link,
     mail::Mail,
@@ -83,6 +84,7 @@ pub struct Core<C: CryptoProvider + Clone> {
     pub(crate) conversations: BTreeMap<ConversationId, ConversationState<C>>,
     pub(crate) outbox: Outbox,
     pub(crate) mail: Mail,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) money: Money,
     pub(crate) files: Files,
     pub(crate) peers: Peers,
@@ -142,6 +144,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             conversations: BTreeMap::new(),
             outbox: Outbox::load(&stored.records)?,
             mail: Mail::load(&stored.records)?,
+            whereabouts: Whereabouts::default(),
             money: Money::load(&stored.records)?,
             files: Files::load(&stored.records)?,
             peers: Peers::default(),
@@ -238,6 +241,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.reconcile_files();
         self.reconcile_conversations();
         self.reconcile_mail();
+        self.reconcile_whereabouts();
         self.reconcile_peers();
         // Receipts first: what a connection carries now need not be deposited too.
         self.reconcile_receipts();
@@ -272,6 +276,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             self.book_timer(),
             self.conversations_timer(),
             self.mail_timer(),
+            self.whereabouts_timer(),
             self.money_timer(),
             self.files_timer(),
             self.peers_timer(),

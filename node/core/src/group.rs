@@ -16,13 +16,17 @@ mod intents;
 mod leaving;
 mod looking;
 pub(crate) mod refusals;
+mod whereabouts;
 
 use std::cell::Cell;
+
+pub(crate) use self::whereabouts::Whereabouts;
 
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, ConversationId, Name, Timestamp,
     directory::{KeyPackageBytes, Request},
+    limits::EPOCHS_MAX,
     policy::{GroupPolicy, Policy, Role},
 };
 
@@ -35,7 +39,7 @@ use crate::{
 };
 
 /// Groups that one account can be in: the book names them all, and each is work at every reconnect.
-pub(crate) const GROUPS_MAX: usize = 256;
+pub(crate) const GROUPS_MAX: usize = EPOCHS_MAX;
 /// Intents that wait in one group at a time: more than a person types before they see the first one's end.
 const INTENTS_MAX: usize = 256;
 /// Window in which whoever lost an epoch tries again, in milliseconds: wide enough for a few dozen to follow each other,
@@ -63,8 +67,9 @@ pub(crate) struct Working {
     pub(crate) is_inside: Option<bool>,
     /// Whether another device of the account says that it is in the group no more.
     pub(crate) doubted: bool,
-    /// Whether another device of the account has come in since: perhaps the account had gone, and this device with it.
-    pub(crate) unsure: bool,
+    /// The epoch that the directory says the group is in, while this device has not come there; none that there is, if it says
+    /// that this device has no place in it.
+    pub(crate) behind: Option<u64>,
     /// Whether all devices were listed by their accounts, of which people and as of how many lists seen.
     pub(crate) listed: Cell<Option<((Stamp, u64), bool)>>,
     /// When this device grants the requests to leave that nobody else has granted by then.

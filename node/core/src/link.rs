@@ -57,6 +57,7 @@ pub(crate) enum Purpose {
     Group { conversation: ConversationId },
     Leave { conversation: ConversationId },
     Confirm { conversation: ConversationId },
+    Epochs { groups: Vec<(ConversationId, u64)> },
     Deposit { items: Vec<Deposited> },
     Drain,
     Remove { cursors: Vec<Cursor> },
@@ -160,6 +161,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.link.announce_due = self.now;
         self.link.announced = false;
         self.retry_everything();
+        self.whereabouts.want();
         self.mail.want_all();
         self.resume_account();
         self.resume_commands();
@@ -243,6 +245,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Purpose::Group { conversation } => self.on_group(conversation, call, answer),
             Purpose::Leave { conversation } => self.on_leave_answer(conversation, call, answer),
             Purpose::Confirm { conversation } => self.on_confirmed(conversation, call, answer),
+            Purpose::Epochs { groups } => self.on_epochs(&groups, answer),
             Purpose::Deposit { items } => self.on_deposited(items, answer),
             Purpose::Drain => self.on_drained(answer),
             Purpose::Remove { cursors } => self.on_removed(&cursors, answer),
@@ -369,6 +372,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         self.people.look_up.retry_now();
         self.people.accept.retry_now();
         self.mail.retry_now();
+        self.whereabouts.retry_now();
         self.money.reset();
         for conversation in self.conversations.values_mut() {
             conversation.flow.retry_now();

@@ -11,7 +11,7 @@ use std::{
 use directory::core::{Caller, Service, ServiceConfig, ServiceEffect};
 use node_core::input::{Answer, CallId, Input};
 use protocol::{
-    ConversationId,
+    Bounded, ConversationId,
     directory::{Cursor, HandshakeBytes, PaymentLimits, Refusal, Registration, Reply, Request},
     money::Amount,
 };
@@ -233,6 +233,10 @@ impl World {
             submitted = Some(Submitted { conversation: submission.conversation, epoch: submission.epoch, commit });
         }
         let asking = Asking::of(&request);
+        let believed = match &request {
+            Request::Epochs { groups } => groups.iter().map(|(_, epoch)| Some(*epoch)).collect(),
+            _ => Vec::new(),
+        };
         self.directory.store.expect(self.commits, self.plan, self.weather.directory_crash);
         let handled = service.handle(now, &mut connection.caller, request);
         let (commits, died) = self.directory.store.outcome();
@@ -249,6 +253,10 @@ impl World {
         let text = format!("{:?} {:?}", handled.answer, handled.effects);
         self.trace.note(self.now, &|| format!("the directory answers {name} {call:?}: {text}"));
         let answer = match handled.answer {
+            // Whoever keeps commits back does not say so either.
+            Ok(Reply::Epochs(_)) if self.weather.hostile => {
+                Answer::Reply(Box::new(Reply::Epochs(Bounded::new(believed).unwrap_or_default())))
+            }
             Ok(reply) => Answer::Reply(Box::new(self.tamper(index, reply))),
             Err(refusal) => Answer::Refusal(refusal),
         };

@@ -140,7 +140,7 @@ impl World {
             return;
         }
         if let PeerFrame::Message(envelope) = &frame
-            && self.witness.arrived(envelope.id, true)
+            && self.witness.arrived(envelope.id, node, true)
         {
             self.coverage.met(Case::DuplicateDelivery);
         }

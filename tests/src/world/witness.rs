@@ -45,8 +45,6 @@ pub struct Message {
     pub shown_late: bool,
     /// Whether the text had been shown before.
     pub shown_again: bool,
-    by_mailbox: bool,
-    directly: bool,
 }
 
 /// What came of showing a message.
@@ -69,6 +67,8 @@ pub struct Witness {
     /// The latest message with each text.
     latest: BTreeMap<String, MessageId>,
     epochs: BTreeMap<ConversationId, BTreeMap<DeviceId, u64>>,
+    /// By which of its two ways a message has come to a node.
+    ways: BTreeMap<(MessageId, NodeIndex), [bool; 2]>,
     /// Which message keys sealed what.
     pub keys: Keys,
 }
@@ -140,8 +140,6 @@ impl Witness {
             failed: false,
             shown_late: false,
             shown_again: false,
-            by_mailbox: false,
-            directly: false,
         };
         order.push(uid);
         self.messages.insert(uid, message);
@@ -222,13 +220,12 @@ impl Witness {
         if missing && !gap { Err(Violation::HiddenGap { uid, skipped: skipped.len() }) } else { Ok(()) }
     }
 
-    /// A message reached a node by one of its two ways. Says whether it has come by both now.
-    pub fn arrived(&mut self, uid: MessageId, directly: bool) -> bool {
-        let Some(message) = self.messages.get_mut(&uid) else { return false };
-        let before = message.by_mailbox && message.directly;
-        message.directly |= directly;
-        message.by_mailbox |= !directly;
-        !before && message.by_mailbox && message.directly
+    /// A message reached a node by one of its two ways. Says whether it has come there by both now.
+    pub fn arrived(&mut self, uid: MessageId, at: NodeIndex, directly: bool) -> bool {
+        let ways = self.ways.entry((uid, at)).or_default();
+        let before = *ways == [true; 2];
+        ways[usize::from(directly)] = true;
+        !before && *ways == [true; 2]
     }
 
     /// A message left its node.

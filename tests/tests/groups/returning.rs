@@ -6,14 +6,16 @@ use std::{
     rc::Rc,
 };
 
-use node_core::event::MemberChange::{Invited, Left, Removed};
+use node_core::event::MemberChange::{Invited, Joined, Left, Removed};
 
 use protocol::{
     Bounded,
-    directory::{MailItem, Reply},
+    directory::{MailItem, Reply, Request},
 };
 
 use super::*;
+
+const HOUR_MS: u64 = 3_600_000;
 
 /// How far a node was told that its messages in `team` have come towards somebody.
 fn receipts(table: &Table, seat: Seat, to: &str) -> Vec<DeliveryState> {
@@ -43,6 +45,27 @@ fn withhold_commits(table: &mut Table, from: Seat) -> Rc<Cell<Option<Seat>>> {
         answer => answer,
     }));
     from
+}
+
+/// Keeps whatever tells of a group's changes from one seat, while the cell says so; what was kept back never comes.
+fn hide_a_group(table: &mut Table, from: Seat) -> Rc<Cell<bool>> {
+    let (hidden, withheld) = (Rc::new(Cell::new(true)), RefCell::new(BTreeSet::new()));
+    let hides = Rc::clone(&hidden);
+    table.serve(Box::new(move |seat, request, answer| match (request, answer) {
+        (_, Ok(Reply::Mail { items, more })) if seat == from => {
+            if hides.get() {
+                withheld.borrow_mut().extend(items.iter().map(|(cursor, _)| *cursor));
+            }
+            let given = items.into_iter().filter(|(cursor, _)| !withheld.borrow().contains(cursor)).collect();
+            Ok(Reply::Mail { items: Bounded::new(given).unwrap_or_default(), more })
+        }
+        (Request::Epochs { groups }, Ok(Reply::Epochs(_))) if seat == from && hides.get() => {
+            let believed = groups.iter().map(|(_, epoch)| Some(*epoch)).collect();
+            Ok(Reply::Epochs(Bounded::new(believed).unwrap_or_default()))
+        }
+        (_, answer) => answer,
+    }));
+    hidden
 }
 
 /// Alice says something while carol is away; then carol is kicked, unseen by alice, from whom commits are kept back.
@@ -118,4 +141,42 @@ fn whoever_is_only_invited_keeps_nothing_to_be_said_whatever_epoch_others_are_in
     assert!(table.misbehaviour(bob).contains(&"a message cannot be opened"), "{:?}", table.misbehaviour(bob));
     let idle = table.command(bob, Command::WaitIdle);
     assert!(idle.is_ok(), "{idle:?}");
+}
+
+#[test]
+fn whoever_has_no_place_any_more_and_is_told_nothing_finds_out_within_an_hour() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob", "carol"]);
+    let (alice, bob, carol) = (seats[0], seats[1], seats[2]);
+    let hidden = hide_a_group(&mut table, carol);
+    must(&mut table, alice, "KICK team carol");
+    must(&mut table, alice, "INVITE team carol");
+    table.pass(HOUR_MS);
+    must(&mut table, bob, "SAY team carol hears nothing of this");
+    table.pass(5_000);
+    assert_eq!(changes(&table, carol), [told("carol", "carol", Joined)]);
+    hidden.set(false);
+    table.pass(HOUR_MS);
+    let seen = [told("carol", "carol", Joined), told("carol", "carol", Removed), told("carol", "carol", Invited)];
+    assert_eq!(changes(&table, carol), seen);
+    must(&mut table, carol, "JOIN team");
+    must(&mut table, bob, "SAY team and of this?");
+    table.pass(5_000);
+    assert_eq!(heard(&table, carol).last(), Some(&pair("bob", "and of this?")));
+}
+
+#[test]
+fn whoever_was_kicked_or_missed_a_change_while_away_for_a_month_finds_out_though_nobody_talks() {
+    const MONTH_MS: u64 = 31 * 24 * 3_600 * 1_000;
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob", "carol"]);
+    table.sleep(seats[1]);
+    table.sleep(seats[2]);
+    must(&mut table, seats[0], "KICK team carol");
+    table.pass(MONTH_MS);
+    table.wake(seats[1]);
+    table.wake(seats[2]);
+    table.pass(120_000);
+    assert_eq!(changes(&table, seats[1]).last(), Some(&told("carol", "carol", Removed)));
+    assert_eq!(changes(&table, seats[2]).last(), Some(&told("carol", "carol", Removed)));
 }

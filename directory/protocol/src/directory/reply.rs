@@ -8,7 +8,10 @@ use super::{Cursor, DepositResult, HandshakeBytes, KeyPackageBytes, LedgerReply,
 use crate::{
     AccountId, Bounded, BoundedBytes, CommitHash, ConversationId, DeviceId, MessageId, Name, PublicKey, Timestamp,
     certificate::{SignedDeviceList, SignedReceipt},
-    limits::{ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, ELSEWHERE_MAX, LIST_MAX, ROOT_BACKUP_MAX},
+    limits::{
+        ADDRESSES_MAX, BOOK_MAX, DEPOSIT_MAX, DEVICES_MAX, DRAIN_MAX, ELSEWHERE_MAX, EPOCHS_MAX, LIST_MAX,
+        ROOT_BACKUP_MAX,
+    },
     peer::Envelope,
     policy::{Access, Role, SignedLeave},
 };
@@ -133,6 +136,9 @@ pub enum Reply {
     Groups(Bounded<GroupListing, LIST_MAX>),
     /// To [`super::Request::Ledger`].
     Ledger(Box<LedgerReply>),
+    /// To [`super::Request::Epochs`], in the same order: the present epochs; `None` where the asking device has no place, or
+    /// its account is leaving.
+    Epochs(Bounded<Option<u64>, EPOCHS_MAX>),
 }
 
 /// What the directory tells of a group.

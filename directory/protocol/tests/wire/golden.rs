@@ -131,7 +131,8 @@ fn the_samples_name_every_variant() {
         | Request::ListGroups { .. }
         | Request::FindGroup { .. }
         | Request::Leave { .. }
-        | Request::Ledger(_) => 34,
+        | Request::Ledger(_)
+        | Request::Epochs { .. } => 35,
     };
     let requests = samples::requests();
     assert_eq!(requests.len(), requests.first().map_or(0, last));
@@ -157,7 +158,8 @@ fn the_samples_name_every_variant() {
         | Reply::RecoveryStarted { .. }
         | Reply::Settling { .. }
         | Reply::Groups(_)
-        | Reply::Ledger(_) => 22,
+        | Reply::Ledger(_)
+        | Reply::Epochs(_) => 23,
     };
     assert_eq!(samples::replies().len(), reply(&Reply::Done));
     let refusal = |refusal: &Refusal| match refusal {

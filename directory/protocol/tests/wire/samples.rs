@@ -136,6 +136,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::FindGroup { name: name("team") },
         Request::Leave { leave: leave() },
         Request::Ledger(Box::new(LedgerRequest::Terms)),
+        Request::Epochs { groups: list(vec![(CONVERSATION, 300)]) },
     ]
 }
 
@@ -202,6 +203,7 @@ pub(crate) fn replies() -> Vec<Reply> {
             role: Some(Role::Admin),
         }])),
         Reply::Ledger(Box::new(LedgerReply::Done)),
+        Reply::Epochs(list(vec![Some(300), None])),
     ]
 }
 

@@ -89,7 +89,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     /// Everything that waited was taken in: an accepted commit that was not among it is not coming any more. It was kept
     /// back, or given up because this device was away for too long; nothing comes after it that would tell.
     pub(crate) fn miss_commits(&mut self) {
-        let awaited = self.conversations.iter().filter(|(_, state)| state.commit_awaited);
+        let awaited = self.conversations.iter().filter(|(_, state)| state.commit_awaited || state.is_behind());
         let awaited: Vec<ConversationId> = awaited.map(|(id, _)| *id).collect();
         for id in awaited {
             self.report_refused("a commit is missing", &"it was accepted, and did not come through the mailbox");
@@ -192,7 +192,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.refresh_accepted = false;
         state.commit_awaited = false;
         state.working.is_inside = None;
-        state.working.unsure = false;
+        state.working.behind = None;
         state.past.clear();
         let incarnation = state.record.incarnation;
         state.set_phase(phase);

@@ -5,7 +5,7 @@
 use mls_rs::CryptoProvider;
 use protocol::{
     ConversationId,
-    directory::{Refusal, Reply, Request},
+    directory::{Reply, Request},
 };
 
 use crate::{
@@ -21,9 +21,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn confirm(&self, id: ConversationId) -> Option<(Purpose, Request)> {
         let state = self.conversations.get(&id)?;
         let name = state.record.group()?.name.clone();
-        if state.record.phase == Phase::Active && state.working.unsure && self.mail.is_drained() {
-            return Some((Purpose::Confirm { conversation: id }, Request::Group { conversation: id }));
-        }
         let open = match state.record.phase {
             Phase::Lost => state.working.is_inside.is_none() && !self.wants_to_join(id),
             // If a commit took this account out, it tells more.
@@ -34,16 +31,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     pub(crate) fn on_confirmed(&mut self, id: ConversationId, call: CallId, answer: Answer) {
-        let kept_out = matches!(&answer, Answer::Refusal(Refusal::Unknown | Refusal::NotMember | Refusal::Policy(_)));
-        let reply = self.conversation_answer(id, call, answer);
-        let unsure = self.conversations.get(&id).is_some_and(|state| state.is_active() && state.working.unsure);
-        if unsure && kept_out {
-            return self.lose(id);
-        }
-        let Some(reply) = reply else { return };
-        if let (true, Reply::Group { tree, .. }) = (unsure, &reply) {
-            return self.on_place_shown(id, tree);
-        }
+        let Some(reply) = self.conversation_answer(id, call, answer) else { return };
         let Reply::Groups(found) = reply else {
             return self.unexpected(id, "the directory answered for a group's name with something else");
         };
@@ -73,17 +61,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 self.depart(id);
             }
             _ => {}
-        }
-    }
-
-    /// Whether this device has a place in the group as it is now: if its account went and came back, it has none, nobody sends
-    /// it anything, and it comes in anew.
-    fn on_place_shown(&mut self, id: ConversationId, tree: &[u8]) {
-        if let Some(state) = self.conversations.get_mut(&id) {
-            state.working.unsure = false;
-        }
-        if !self.mls.as_ref().is_some_and(|mls| mls.has_place_in(tree)) {
-            self.lose(id);
         }
     }
 

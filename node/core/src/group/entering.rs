@@ -285,7 +285,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let was_in = known.is_some_and(|state| state.record.phase != Phase::Absent);
         if inside && known_inside {
-            self.make_sure_of(id);
+            // Perhaps the account had gone in between, and this device with it.
+            self.whereabouts.want();
         } else if inside {
             self.expect_group(id, name);
         } else if was_in {
@@ -296,15 +297,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         if let Some(group) = self.edit_group(id) {
             group.changed_at = changed_at;
-        }
-    }
-
-    /// Another device came into a group since this one did: perhaps the account had gone in between.
-    fn make_sure_of(&mut self, id: ConversationId) {
-        if let Some(state) = self.conversations.get_mut(&id).filter(|state| state.is_active()) {
-            state.working.unsure = true;
-            state.flow.retry_now();
-            self.mail.want();
         }
     }
 

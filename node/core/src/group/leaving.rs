@@ -275,7 +275,6 @@ impl<C: CryptoProvider + Clone> Core<C> {
         state.wanted = false;
         state.working.grant_at = Timestamp(0);
         state.working.doubted = false;
-        state.working.unsure = false;
         if let Some(group) = state.record.group_mut() {
             group.leaves.clear();
             group.known = None;

@@ -67,7 +67,7 @@ impl World {
             (_, Reply::Mail { items, .. }) => {
                 for (_, item) in items {
                     if let MailItem::Message { envelope, .. } = item
-                        && self.witness.arrived(envelope.id, false)
+                        && self.witness.arrived(envelope.id, index, false)
                     {
                         self.coverage.met(Case::DuplicateDelivery);
                     }

@@ -178,14 +178,15 @@ impl World {
             30..37 => ("LEAVE", self.some_group(index, |_, role| role.is_some())),
             37..60 => ("INVITE", self.some_group(index, move |_, role| joined(role))),
             60..70 => ("KICK", self.some_group(index, |_, role| role >= Some(Role::Admin))),
-            70..86 => ("PROMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
-            86..92 => ("DEMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
+            70..84 => ("PROMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
+            84..92 => ("DEMOTE", self.some_group(index, |_, role| role == Some(Role::Owner))),
             92..94 => return self.intrude(),
             _ => return self.found_something(index),
         };
         let Some(group) = group else { return self.found_something(index) };
         let person = match verb {
             "INVITE" => self.somebody_of(index, &group, |role| role.is_none()),
+            "DEMOTE" => self.somebody_of(index, &group, |role| role > Some(Role::Member)),
             "JOIN" | "LEAVE" => self.somebody(index),
             _ => self.somebody_of(index, &group, |role| role.is_some()),
         };

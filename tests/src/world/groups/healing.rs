@@ -46,18 +46,15 @@ impl World {
                 .ok_or_else(|| "not signed in".to_owned())
         };
         self.wait_in_groups(end, all_in)?;
-        if self.was_hostile {
-            // From whom commits were kept back learns of it when somebody says something.
-            self.say_to_everybody();
-        }
         self.wait_in_groups(end, Self::all_has_arrived)?;
-        for round in 0..EXCHANGES {
-            self.wait_in_groups(end, move |world| world.all_agree(round > 0))?;
+        for _ in 0..EXCHANGES {
+            // Though nobody says anything: whoever lacks a commit that was kept back asks by itself.
+            self.wait_in_groups(end, Self::all_agree)?;
             let before = self.texts_said();
             self.say_to_everybody();
             self.wait_in_groups(end, Self::all_has_arrived)?;
             self.wait_in_groups(end, Self::all_are_at_rest)?;
-            self.wait_in_groups(end, |world| world.all_agree(true))?;
+            self.wait_in_groups(end, Self::all_agree)?;
             self.everything_is_everywhere(&before)?;
         }
         self.intrude();
@@ -114,7 +111,7 @@ impl World {
                 return Err(format!("{} waits for {asked:?}", self.of_groups(index)));
             }
         }
-        match self.groups.as_ref().and_then(|groups| groups.open().next()) {
+        match self.groups.as_ref().and_then(|groups| groups.open(self.now).next()) {
             Some((uid, said, person)) => Err(format!("{uid} has not reached {person}: {said:?}")),
             None => Ok(()),
         }
@@ -133,12 +130,10 @@ impl World {
     }
 
     /// Whether every device is where its account is, in the same epoch as all others, with the same secrets.
-    fn all_agree(&mut self, talked: bool) -> Result<(), String> {
+    fn all_agree(&mut self) -> Result<(), String> {
         let Some(groups) = self.groups.as_ref() else { return Ok(()) };
-        // From whom commits were kept back learns of it when there is something to say.
-        let heard = talked || !self.was_hostile;
         let expired = self.now.timestamp().ms_since(Moment::default().timestamp()) > MAILBOX_RETENTION_MS;
-        for chronicle in groups.chronicles.values().filter(|_| heard) {
+        for chronicle in groups.chronicles.values() {
             if !chronicle.closed && !chronicle.leaving.is_empty() {
                 return Err(format!("{}: requests to leave are not granted", chronicle.name));
             }
@@ -147,14 +142,12 @@ impl World {
                 let role = own.and_then(|own| chronicle.now()?.role(own)).filter(|_| !chronicle.closed);
                 let held = node.core.as_ref().and_then(|core| core.conversation(chronicle.id));
                 let epoch = held.map(|held| held.epoch());
-                // From whom a commit was kept back learns of it by what somebody else says later, if anybody does.
-                let unheard = |epoch| !groups.kept.tells_of_more(chronicle.id, epoch, groups.device_of(index));
-                // Whoever was only invited to a group that is closed hears of it when they want to join, and so does whoever
-                // was invited and whose Welcome was kept back, or has waited for longer than the mailbox keeps it.
+                // Whoever was invited and whose Welcome was kept back, or has waited for longer than the mailbox keeps it, hears
+                // of it when they look for groups.
                 let fine = match (role, epoch) {
-                    (Some(_), Some(epoch)) => epoch == chronicle.epoch() || self.was_hostile && unheard(epoch),
+                    (Some(_), Some(epoch)) => epoch == chronicle.epoch(),
                     (Some(role), None) => role == Role::Invited && (self.was_hostile || expired),
-                    (None, _) => held.is_none() || chronicle.closed,
+                    (None, _) => held.is_none(),
                 };
                 if !fine {
                     let node = self.of_groups(index);
@@ -244,11 +237,10 @@ impl World {
             for index in (0..self.nodes.len()).filter(|index| *index != said.from) {
                 let person = groups.owners[index];
                 let there = groups.was_there_since(index, id, epoch) && groups.talks(index, chronicle);
-                let failed = said.state == Failed || said.rows.get(&person) == Some(&Failed);
                 if there
                     && said.audience.contains(&person)
                     && groups.reaches(said, person)
-                    && !failed
+                    && !has_failed(said, person, self.now)
                     && !said.shown.contains(&index)
                 {
                     return Err(Violation::NotEverywhere { uid: *uid, node: self.of_groups(index) });
@@ -284,17 +276,25 @@ impl World {
     }
 }
 
+/// Whether the mailbox has given something up, or may have: what fails towards somebody who was only invited nobody is told.
+fn has_failed(said: &Said, person: PersonIndex, now: Moment) -> bool {
+    let in_group = matches!(said.to, To::Group(_)) && said.sealed.is_some();
+    let old = now >= said.since + Span::ms(MAILBOX_RETENTION_MS);
+    let untold = in_group && !said.counted.contains(&person) && old;
+    said.state == Failed || said.rows.get(&person) == Some(&Failed) || untold
+}
+
 impl Groups {
     /// What somebody should have been shown by now on at least one device, and was not.
-    fn open(&self) -> impl Iterator<Item = (&MessageId, &Said, PersonIndex)> {
+    fn open(&self, now: Moment) -> impl Iterator<Item = (&MessageId, &Said, PersonIndex)> {
         self.talk.all().flat_map(move |(uid, said)| {
-            let people = (0..self.names.len()).filter(move |person| self.is_open(said, *person));
+            let people = (0..self.names.len()).filter(move |person| self.is_open(said, *person, now));
             people.map(move |person| (uid, said, person))
         })
     }
 
-    fn is_open(&self, said: &Said, person: PersonIndex) -> bool {
-        if person == said.owner || said.state == Failed || said.excused.contains(&person) {
+    fn is_open(&self, said: &Said, person: PersonIndex, now: Moment) -> bool {
+        if person == said.owner || has_failed(said, person, now) || said.excused.contains(&person) {
             return false;
         }
         let meant = match &said.to {
@@ -316,7 +316,7 @@ impl Groups {
             }
         };
         let shown = self.nodes_of(person).any(|index| said.shown.contains(&index));
-        meant && !shown && said.rows.get(&person) != Some(&Failed)
+        meant && !shown
     }
 
     fn chronicle_of(&self, id: Option<ConversationId>) -> Option<&super::chronicle::Chronicle> {

@@ -57,12 +57,6 @@ impl Kept {
         }
     }
 
-    /// Whether anybody but this device has said something in an epoch later than this one.
-    pub(super) fn tells_of_more(&self, conversation: ConversationId, epoch: u64, own: Option<DeviceId>) -> bool {
-        let of_group = self.said.iter().filter(|said| said.conversation == conversation);
-        of_group.into_iter().any(|said| said.epoch > epoch && Some(said.sender) != own)
-    }
-
     /// A device is about to give up its keys of a group.
     pub(super) fn take(
         &mut self,

@@ -70,15 +70,6 @@ impl<C: CryptoProvider + Clone> Mls<C> {
             .is_ok_and(|tree| tree.roster().members_iter().any(|member| claims(&member.signing_identity)))
     }
 
-    /// Whether this very device has a place in a tree, likewise.
-    #[must_use]
-    pub fn has_place_in(&self, tree: &[u8]) -> bool {
-        let own = self.own.entry.device;
-        let claims = |identity: &SigningIdentity| claimed_device(identity).is_ok_and(|(_, entry)| entry.device == own);
-        ExportedTree::from_bytes(tree)
-            .is_ok_and(|tree| tree.roster().members_iter().any(|member| claims(&member.signing_identity)))
-    }
-
     /// Joins by an external commit, in the place of this device's old leaf if there is one: a direct conversation, a group
     /// of this account's, or for the first time a group that is open.
     ///
