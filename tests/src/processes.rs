@@ -119,8 +119,24 @@ impl Stage {
     /// If the system refuses.
     #[must_use]
     pub fn life(&self, node: usize, number: u64, script: &str) -> Process {
+        self.begin(Command::new(self.programs.node), node, number, script)
+    }
+
+    /// The same, for a node none of whose files can get longer than so many bytes: a write beyond fails, as on a full disk.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    #[must_use]
+    pub fn life_within(&self, bytes: u64, node: usize, number: u64, script: &str) -> Process {
+        let mut command = Command::new("sh");
+        // The limit is in blocks of 512 bytes. Unless the signal is ignored, it ends the process instead of failing the write.
+        let limited = "trap '' XFSZ && ulimit -f \"$0\" && exec \"$@\"";
+        command.args(["-c", limited, &(bytes / 512).to_string(), self.programs.node]);
+        self.begin(command, node, number, script)
+    }
+
+    fn begin(&self, mut command: Command, node: usize, number: u64, script: &str) -> Process {
         let words = OpenOptions::new().create(true).append(true).open(self.words_file(node)).expect("a file");
-        let mut command = Command::new(self.programs.node);
         command.arg("--directory").arg(format!("{}#{}", self.address, self.key));
         command.arg("--data").arg(self.folder.join(self.names[node])).arg("--json");
         command.arg("-v").arg("--password-file").arg(self.folder.join("password")).args(["--script", "-"]);

@@ -1,6 +1,8 @@
 //! Real processes under SIGKILL while a large file goes from one to the other: each side is killed ten times, and each time
 //! it goes on where the recipient's disk was, with less than one chunk sent again.
 //!
+//! A second file comes to a node whose disk takes no more in the middle of it.
+//!
 //! `TRANSFER_MIB` makes the file larger or smaller; a fast machine may need more for all the kills to find their time.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -131,5 +133,50 @@ fn a_large_file_arrives_whole_however_often_either_side_is_killed() {
     assert_eq!(path.parent(), Some(inbox.as_path()));
     let whole = hash(&sent);
     assert_eq!((hash(&path), kept["sha256"].as_str()), (whole.clone(), Some(whole.as_str())));
+    assert_eq!(partial(&inbox), 0, "nothing is left beside it");
+}
+
+/// How long any file of a node may get whose disk takes no more.
+const ROOM: u64 = 3 * MIB;
+
+#[test]
+fn a_disk_that_takes_no_more_is_said_and_what_there_is_is_gone_on_with_once_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sent, inbox) = (folder.path().join("large.bin"), folder.path().join("bob/inbox"));
+    write(&sent, 8 * MIB);
+    let stage = Stage::new(PROGRAMS, folder.path(), &NAMES);
+    let _ = stage.all(|node| format!("SIGNUP {}\n", NAMES[node]));
+    let mut lives = Lives { stage, lives: [None, None], numbers: [0; 2], last: 0 };
+    let ends = "EXPECT FILE TO bob STATE received WITHIN 2m\n";
+    lives.begin(ALICE, &format!("TIMEOUT 2m\nSEND bob FILE \"{}\"\n{ends}", sent.display()));
+    let takes = "EXPECT FILE FROM alice STATE offered WITHIN 2m AS f\nACCEPT ${f}\nEXPECT FILE FROM alice STATE failed WITHIN 2m\nSLEEP 2m\n";
+    lives.last += 1;
+    lives.numbers[BOB] = lives.last;
+    lives.lives[BOB] = Some(lives.stage.life_within(ROOM, BOB, lives.last, takes));
+    let states = |lives: &Lives, wanted: &str| loop {
+        let (node, line) = lives.next();
+        if node == BOB && line["event"] == "file" && line["state"] == wanted {
+            break line;
+        }
+    };
+    let failed = states(&lives, "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("can't write to") && reason.contains("--inbox"), "{reason}");
+    assert_eq!(partial(&inbox), ROOM, "what the disk took is there");
+    lives.kill(BOB);
+
+    lives.begin(BOB, "TIMEOUT 2m\nACCEPT f1\nEXPECT FILE FROM alice STATE received WITHIN 2m\n");
+    let kept = loop {
+        let (node, line) = lives.next();
+        if node == BOB && line["event"] == "progress" {
+            let bytes = line["bytes"].as_u64().unwrap();
+            assert!(bytes >= ROOM, "it went back to {bytes}");
+        }
+        if node == BOB && line["event"] == "file" && line["state"] == "received" {
+            break line;
+        }
+    };
+    let path = PathBuf::from(kept["path"].as_str().unwrap());
+    assert_eq!(hash(&path), hash(&sent));
     assert_eq!(partial(&inbox), 0, "nothing is left beside it");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
 };
 
@@ -116,11 +117,14 @@ fn sentences() -> Vec<Row<String>> {
 
 /// Plays lines with real nodes, and tells what went wrong in each that had to: class and sentence.
 fn played(folder: &Path, lines: &str) -> Vec<(String, String)> {
+    played_by(std::process::Command::new(env!("CARGO_BIN_EXE_quick-node")), folder, lines)
+}
+
+fn played_by(mut command: std::process::Command, folder: &Path, lines: &str) -> Vec<(String, String)> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(Server::start(Settings::in_folder(folder.join("directory")))).unwrap();
     let script = folder.join("script.txt");
     fs::write(&script, lines).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_quick-node"));
     command.arg("--directory").arg(format!("{}#{}", server.local_addr(), server.fingerprint()));
     command.args(["--json", "--inbox"]).arg(folder.join("inbox")).arg("--script").arg(&script).env("HOME", folder);
     let output = command.output().unwrap();
@@ -152,6 +156,69 @@ fn whatever_cannot_be_done_with_a_file_is_said_with_what_can() {
         row.complaint(&format!("{who}: {line}"), &code, &sentence)
     });
     settle(complaints);
+}
+
+/// An account without rights: root may read and write everything, whatever its mode.
+const NOBODY: u32 = 65_534;
+
+/// A node that somebody without rights runs: whoever runs this test or, for root, nobody, who gets everything in the folder.
+fn without_rights(folder: &Path) -> std::process::Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_quick-node"));
+    if !rustix::process::geteuid().is_root() {
+        return std::process::Command::new(program);
+    }
+    // Where the program is built nobody may not look.
+    let copy = folder.join("quick-node");
+    fs::copy(program, &copy).unwrap();
+    let mut owned = vec![folder.to_owned()];
+    while let Some(path) = owned.pop() {
+        if path.is_dir() {
+            owned.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = std::process::Command::new(copy);
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
+
+#[test]
+fn what_may_not_be_read_or_written_is_said_with_who_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["locked", "half", "half/locked", "inbox", "inbox/bob"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    for name in ["locked/a", "half/a", "half/locked/a", "secret.txt", "cat.png"] {
+        fs::write(at(name), "some bytes").unwrap();
+    }
+    let command = without_rights(folder.path());
+    let modes = [("locked", 0), ("half/locked", 0), ("secret.txt", 0), ("inbox/bob", 0o500)];
+    let set = |name: &str, mode| fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    modes.iter().for_each(|(name, mode)| set(name, *mode));
+    let refused = |sent: Sent, says, next| row(sent, "refused", says, next);
+    let rows = [
+        refused(("alice", "SEND bob FILE locked"), &["can't read", "locked"], Do("check who may read it")),
+        refused(("alice", "SEND bob FILE half"), &["can't read", "half/locked"], Do("check who may read it")),
+        refused(("alice", "SEND bob FILE secret.txt"), &["can't read", "secret.txt"], Do("check who may read it")),
+        refused(("bob", "ACCEPT ${cat}"), &["can't write to", "inbox/bob"], NodeFlag("--inbox")),
+    ];
+    let mut lines =
+        "alice> SIGNUP alice correct-horse-1\nbob> SIGNUP bob correct-horse-2\nalice> SEND bob FILE cat.png\n\
+                     alice> LET cat ${_}\nbob> EXPECT FILE FROM alice ID ${cat} STATE offered\n"
+            .to_owned();
+    for row in &rows {
+        let (who, line) = row.sent;
+        lines.push_str(&format!("{who}> !{} {line}\n", row.code));
+    }
+    let failures = played_by(command, folder.path(), &lines);
+    // So that whoever is not root can remove them.
+    modes.iter().for_each(|(name, _)| set(name, 0o700));
+    assert_eq!(failures.len(), rows.len(), "{failures:?}");
+    settle(rows.into_iter().zip(failures).map(|(row, (code, sentence))| {
+        let (who, line) = row.sent;
+        row.complaint(&format!("{who}: {line}"), &code, &sentence)
+    }));
 }
 
 fn typed(table: &mut Table, seat: Seat, line: &str) -> CommandResult {

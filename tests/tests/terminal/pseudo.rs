@@ -109,6 +109,14 @@ impl Pseudo {
         });
     }
 
+    /// Waits until this line is on the screen and the cursor stands at its end.
+    pub(crate) fn wait_for_typed(&mut self, typed: &str) {
+        self.wait(&format!("the cursor behind {typed:?}"), |this| {
+            let stands = this.cursor_column() == typed.chars().count();
+            stands && this.lines().iter().any(|line| line == typed.trim_end())
+        });
+    }
+
     pub(crate) fn wait_for_text(&mut self, expected: &str) {
         self.wait(&format!("the text {expected:?}"), |this| this.everything_shown().contains(expected));
     }
@@ -137,7 +145,7 @@ impl Pseudo {
         self.parser.process(bytes);
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let screen = self.parser.screen();
         screen.rows(0, screen.size().1).map(|line| line.trim_end().to_owned()).collect()
     }

@@ -29,14 +29,14 @@ fn child_that_is_a_node() {
 
 /// A directory, and a folder for profiles. The directory is dropped rather than shut down: nobody waits for nodes that
 /// a test has killed.
-struct Place {
+pub(crate) struct Place {
     server: Server,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let server = runtime.block_on(Server::start(Settings::in_memory())).unwrap();
         Self { server, folder: tempfile::tempdir().unwrap(), _runtime: runtime }
@@ -59,7 +59,7 @@ impl Place {
         self.folder.path().join(format!("{profile}.log"))
     }
 
-    fn sign_up(&self, name: &str) -> Pseudo {
+    pub(crate) fn sign_up(&self, name: &str) -> Pseudo {
         let mut terminal = self.sit_down(name);
         terminal.wait_for_line("›");
         terminal.type_text(&format!("signup {name} {PASSWORD}\r"));
