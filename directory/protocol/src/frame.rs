@@ -54,12 +54,16 @@ pub fn encode_body<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, Fra
     if body.len() > limit { Err(FrameError::TooLong { length: body.len(), limit }) } else { Ok(body) }
 }
 
+/// Room that a frame is begun with: enough for most, so that few are moved while they grow. It is not kept for long.
+const FRAME_CAPACITY: usize = 1_024;
+
 /// A whole frame: header and body.
 ///
 /// # Errors
 /// As [`encode_body`].
 pub fn encode<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, FrameError> {
-    let header = vec![0; HEADER_LENGTH];
+    let mut header = Vec::with_capacity(FRAME_CAPACITY);
+    header.resize(HEADER_LENGTH, 0);
     let mut frame = postcard::to_extend(value, header).map_err(FrameError::Unencodable)?;
     let length = frame.len() - HEADER_LENGTH;
     let announced = u32::try_from(length).ok().filter(|_| length <= limit);

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Instant};
 
 use protocol::{
     PublicKey,
-    directory::Push,
+    directory::{LedgerRequest, Push, Request},
     limits::{DIRECTORY_FRAME_MAX, STRANGER_FRAME_MAX},
     peer::CloseCode,
 };
 use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, Semaphore},
     task::{JoinHandle, JoinSet},
     time::{sleep_until, timeout},
 };
@@ -30,6 +30,10 @@ use crate::{
     },
     tls::{OPAQUE_EXPORTER_LABEL, client_certificate::certificate_key},
 };
+
+/// Requests of one connection that are read and answered at a time. A node asks one thing after the other, and a few beside;
+/// what else it sends waits in its streams, within the connection's window.
+const REQUESTS_AT_ONCE: usize = 4;
 
 /// Why a connection never came to be.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +62,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, incoming: Incoming, mut arrival: 
         tracing::info!(ms = ms_since(begun), "connected");
         let link = Arc::new(Link::new(number, connection));
         let visit = Arc::new(Mutex::new(visit));
-        Conversation { shared, link, visit }.run(arrival).await;
+        let hands = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+        Conversation { shared, link, visit, hands }.run(arrival).await;
         tracing::info!(s = begun.elapsed().as_secs(), "disconnected");
     }
     .instrument(span)
@@ -90,6 +95,8 @@ struct Conversation {
     link: Arc<Link>,
     // One request of a connection at a time: a sign-in has two halves, and what a visit may do changes between them.
     visit: Arc<Mutex<Box<dyn Visit>>>,
+    // Taken by each request from its first byte to its answer's last.
+    hands: Arc<Semaphore>,
 }
 
 impl Conversation {
@@ -140,7 +147,8 @@ impl Conversation {
 
     /// Reads a request, has it answered, and writes the answer.
     async fn answer(self, mut send: SendStream, mut receive: RecvStream) {
-        let Self { shared, link, visit } = self;
+        let Self { shared, link, visit, hands } = self;
+        let Ok(_hand) = hands.acquire().await else { return };
         let limit = if link.device().is_some() { DIRECTORY_FRAME_MAX } else { STRANGER_FRAME_MAX };
         let request = tokio::select! {
             biased;
@@ -158,10 +166,15 @@ impl Conversation {
             }
         };
         let (entry, begun) = (Entry::of(&request), Instant::now());
+        let settling = is_order(&request).then(|| link.pushes.settling());
         let visit = visit.lock_owned().await;
         let Some(answered) = shared.workers.ask(visit, Arc::clone(&link), request).await else { return };
         entry.write(answered.account, link.device(), &answered.answer, begun.elapsed());
-        if let Err(error) = write_answer(&mut send, &answered.answer).await {
+        let hint = || {
+            link.pushes.write_hint();
+            drop(settling);
+        };
+        if let Err(error) = write_answer(&mut send, &answered.answer, hint).await {
             tracing::debug!(why = %error, "an answer was not taken");
         }
     }
@@ -185,6 +198,11 @@ impl Conversation {
         }
         link.close();
     }
+}
+
+/// Whether the ledger answers it, which tells others of their money at the same time.
+fn is_order(request: &Request) -> bool {
+    matches!(request, Request::Ledger(request) if matches!(**request, LedgerRequest::Settle { .. }))
 }
 
 /// Whether a connection is closed because its node did something wrong.

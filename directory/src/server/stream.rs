@@ -89,13 +89,19 @@ pub(crate) enum AnswerError {
     Late,
 }
 
-/// Writes the answer, finishes the stream, and waits until the node has it all.
-pub(crate) async fn write_answer(stream: &mut SendStream, answer: &Result<Reply, Refusal>) -> Result<(), AnswerError> {
+/// Writes the answer, finishes the stream, and waits until the node has it all. What is written
+/// `besides` goes in the same packet.
+pub(crate) async fn write_answer(
+    stream: &mut SendStream,
+    answer: &Result<Reply, Refusal>,
+    besides: impl FnOnce(),
+) -> Result<(), AnswerError> {
     let frame = frame::encode(answer, DIRECTORY_FRAME_MAX)?;
     let written = async {
         stream.write_all(&frame).await?;
         // A stream that is finished already is a stream that ended as it should.
         let _ = stream.finish();
+        besides();
         stream.stopped().await?;
         Ok(())
     };

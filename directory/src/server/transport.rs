@@ -14,8 +14,9 @@ use crate::tls::{self, TlsError, identity::InstanceIdentity};
 
 /// A connection that is silent so long is gone; nodes send a keep-alive every third of it.
 const IDLE_MS: u32 = 45_000;
-/// Requests that a node may have open at once. A node asks one thing after the other, and a few beside.
-const REQUEST_STREAMS: u32 = 4;
+/// Request streams that a node may have open at once. It is told that it may open more when an eighth of them has been used up:
+/// of few that would be a packet for each request. How many are read and answered at a time is [`super::connection`]'s.
+const REQUEST_STREAMS: u32 = 64;
 /// Streams that a node may open towards the directory without an answer; none has a meaning yet.
 const UNI_STREAMS: u32 = 4;
 /// Bytes of one stream on their way: the longest deposit fits with one refill.
