@@ -28,7 +28,7 @@ const BATCH_MAX: usize = 1_024;
 /// Operations that wait for the thread. Whoever hands in more waits.
 const WAITING_MAX: usize = 4 * BATCH_MAX;
 /// How long a batch waits for as many as the last one had: they have just been answered and come again.
-const LINGER: Duration = Duration::from_micros(500);
+const LINGER: Duration = Duration::from_millis(1);
 
 struct Job {
     now: Timestamp,

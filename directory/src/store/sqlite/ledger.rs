@@ -8,7 +8,7 @@ mod schema;
 pub(crate) mod snapshot;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -152,21 +152,40 @@ impl Numbers<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &NewEntry) -> Stored<()> {
-        let (place, device) =
-            (integer(entry.index), entry.device.and_then(|device| self.devices.get(&device).copied()));
-        self.run("INSERT INTO entry (place, bytes, device) VALUES (?1, ?2, ?3)", params![place, entry.bytes, device])?;
-        for (account, balance) in [entry.payer, entry.payee] {
-            let account = self.account(account)?;
-            let sql = "INSERT INTO own (piece, account, place, balance) VALUES (?1, ?2, ?3, ?4)";
-            self.run(sql, params![integer(schema::piece(entry.index)), account, place, balance])?;
+    /// Runs a statement once for each row, in their order.
+    fn run_all<P: rusqlite::Params>(&self, sql: &str, rows: impl IntoIterator<Item = P>) -> Stored<()> {
+        let mut statement = self.db.prepare_cached(sql).map_err(fatal)?;
+        rows.into_iter().try_for_each(|row| statement.execute(row).map(|_| ()).map_err(fatal))
+    }
+
+    /// Writes entries and what is known by them. Each index gets its rows in its own order, so that they come to the same page
+    /// one after the other.
+    fn entries(&mut self, entries: &[NewEntry]) -> Stored<()> {
+        let (mut own, mut known, mut last) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for entry in entries {
+            let place = integer(entry.index);
+            for (account, balance) in [entry.payer, entry.payee] {
+                let account = self.account(account)?;
+                own.push((integer(schema::piece(entry.index)), account, place, balance));
+                last.insert(account, balance);
+            }
+            known.push((entry.order.1.0, self.account(entry.order.0)?, place));
         }
-        let (owner, id) = entry.order;
-        let owner = self.account(owner)?;
-        let sql = "INSERT INTO known (id, owner, place) VALUES (?1, ?2, ?3)";
-        self.run(sql, params![id.0.as_slice(), owner, place])?;
+        own.sort_unstable();
+        known.sort_unstable();
+        let device = |entry: &NewEntry| entry.device.and_then(|device| self.devices.get(&device).copied());
+        let rows = entries.iter().map(|entry| (integer(entry.index), &entry.bytes, device(entry)));
+        self.run_all("INSERT INTO entry (place, bytes, device) VALUES (?1, ?2, ?3)", rows)?;
+        self.run_all("INSERT INTO own (piece, account, place, balance) VALUES (?1, ?2, ?3, ?4)", own)?;
+        self.run_all("INSERT INTO known (id, owner, place) VALUES (?1, ?2, ?3)", known)?;
+        self.run_all("UPDATE account SET balance = ?2 WHERE number = ?1", last)?;
+        entries.iter().try_for_each(|entry| self.ends(entry))
+    }
+
+    /// What an entry ends: the wish of the operator's, or more or less of the payment that it gives back.
+    fn ends(&mut self, entry: &NewEntry) -> Stored<()> {
         if entry.device.is_none() {
-            self.run("DELETE FROM wanted_issue WHERE id = ?1", params![id.0.as_slice()])?;
+            self.run("DELETE FROM wanted_issue WHERE id = ?1", params![entry.order.1.0.as_slice()])?;
         }
         if let Some(((owner, id), refunded)) = entry.refunds {
             let owner = self.account(owner)?;
@@ -174,16 +193,6 @@ impl Numbers<'_> {
                            SELECT place, ?3 FROM known WHERE id = ?1 AND owner = ?2 AND place IS NOT NULL
                        ON CONFLICT (place) DO UPDATE SET refunded = excluded.refunded";
             self.run(sql, params![id.0.as_slice(), owner, integer(refunded.units())])?;
-        }
-        Ok(())
-    }
-
-    /// Writes what each account that a batch touches has after it.
-    fn balances(&mut self, entries: &[NewEntry]) -> Stored<()> {
-        let last: HashMap<AccountId, i64> = entries.iter().flat_map(|entry| [entry.payer, entry.payee]).collect();
-        for (account, balance) in last {
-            let account = self.account(account)?;
-            self.run("UPDATE account SET balance = ?2 WHERE number = ?1", params![account, balance])?;
         }
         Ok(())
     }
@@ -236,10 +245,7 @@ impl Numbers<'_> {
         for (device, certificate) in &batch.certificates {
             self.certificate(*device, certificate)?;
         }
-        for entry in &batch.entries {
-            self.entry(entry)?;
-        }
-        self.balances(&batch.entries)?;
+        self.entries(&batch.entries)?;
         for (key, hash, refusal) in &batch.refused {
             self.refused(*key, hash, *refusal)?;
         }
@@ -318,11 +324,7 @@ impl LedgerStore for SqliteLedger {
         let Writer { connection, accounts, .. } = &mut *writer;
         // One view for all of them: a transaction for each would cost more than the look-ups.
         let begun = connection.transaction().map_err(fatal)?;
-        let one = |(owner, id): &OrderKey| match accounts.get(owner) {
-            Some(owner) => reading::known(&begun, *owner, *id),
-            None => Ok(None),
-        };
-        orders.iter().map(one).collect()
+        reading::known(&begun, orders.iter().map(|(owner, id)| Some((*accounts.get(owner)?, *id))))
     }
 
     fn originals(&self, orders: &[OrderKey]) -> Stored<Vec<Option<Original>>> {

@@ -126,29 +126,37 @@ pub(super) fn closed(db: &Connection) -> Stored<Vec<(AccountId, bool)>> {
     all(db, sql, [], read, |(account, finished)| Ok((account_id(&account)?, finished)))
 }
 
-/// What is known of an order of the account with this number.
-pub(super) fn known(db: &Connection, owner: i64, id: OrderId) -> Stored<Option<Known>> {
-    let sql = "SELECT known.place, known.refused, entry.bytes FROM known
-                   LEFT JOIN entry ON entry.place = known.place WHERE known.id = ?1 AND known.owner = ?2";
-    type Found = (Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let found: Option<Found> = one(db, sql, params![id.0.as_slice(), owner], read)?;
-    match found {
-        None => Ok(None),
-        Some((Some(at), _, Some(bytes))) => {
-            // The order's hash; where nobody signed, that of the entry.
-            let signed = match entry(&bytes)? {
-                Entry::Transfer { order, .. } => Sha256::digest(&*order.order),
-                Entry::Issue { .. } | Entry::Opening { .. } => Sha256::digest(&bytes),
-            };
-            Ok(Some(Known { hash: signed.into(), outcome: KnownOutcome::Posted(place(at)?) }))
-        }
-        Some((_, Some(refused), _)) => {
-            let (hash, refusal): (HashBytes, LedgerRefusal) = decode(&refused)?;
-            Ok(Some(Known { hash, outcome: KnownOutcome::Refused(refusal) }))
-        }
-        Some(_) => Err(damaged("an order without its entry")),
-    }
+/// What is known of orders of the accounts with these numbers; nothing of one whose account has none.
+pub(super) fn known(
+    db: &Connection,
+    orders: impl Iterator<Item = Option<(i64, OrderId)>>,
+) -> Stored<Vec<Option<Known>>> {
+    let sql = "SELECT place, refused FROM known WHERE id = ?1 AND owner = ?2";
+    let mut statement = db.prepare_cached(sql).map_err(fatal)?;
+    let one = |order: Option<(i64, OrderId)>| {
+        let Some((owner, id)) = order else { return Ok(None) };
+        let mut rows = statement.query(params![id.0.as_slice(), owner]).map_err(fatal)?;
+        let Some(row) = rows.next().map_err(fatal)? else { return Ok(None) };
+        let (at, refused) = (row.get(0).map_err(fatal)?, row.get(1).map_err(fatal)?);
+        known_as(db, at, refused).map(Some)
+    };
+    orders.map(one).collect()
+}
+
+fn known_as(db: &Connection, at: Option<i64>, refused: Option<Vec<u8>>) -> Stored<Known> {
+    let missing = || damaged("an order without its entry");
+    let Some(at) = at.map(place).transpose()? else {
+        let (hash, refusal): (HashBytes, LedgerRefusal) = decode(&refused.ok_or_else(missing)?)?;
+        return Ok(Known { hash, outcome: KnownOutcome::Refused(refusal) });
+    };
+    let sql = "SELECT bytes FROM entry WHERE place = ?1";
+    let bytes: Vec<u8> = one(db, sql, params![integer(at)], |row| row.get(0))?.ok_or_else(missing)?;
+    // The order's hash; where nobody signed, that of the entry.
+    let signed = match entry(&bytes)? {
+        Entry::Transfer { order, .. } => Sha256::digest(&*order.order),
+        Entry::Issue { .. } | Entry::Opening { .. } => Sha256::digest(&bytes),
+    };
+    Ok(Known { hash: signed.into(), outcome: KnownOutcome::Posted(at) })
 }
 
 pub(super) fn original(db: &Connection, (payer, id): &OrderKey) -> Stored<Option<Original>> {
