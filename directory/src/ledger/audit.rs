@@ -4,6 +4,11 @@
 mod books;
 mod signatures;
 
+use std::{
+    panic::resume_unwind,
+    thread::{self, ScopedJoinHandle},
+};
+
 use protocol::money::HashBytes;
 
 use super::log::{Log, leaf};
@@ -16,9 +21,12 @@ use crate::store::{
     },
 };
 
-use self::{books::Books, signatures::Signatures};
+use self::{
+    books::Books,
+    signatures::{Signatures, Unchecked},
+};
 
-/// Entries that are looked at in one go, whose signatures every core helps with.
+/// Entries that are read in one go; their signatures every core helps with.
 const PIECE: usize = 8_192;
 
 /// Why a ledger does not pass.
@@ -82,23 +90,7 @@ fn look_through(kept: &Snapshot<'_>) -> Checked<Audited> {
     let mut books = Books::new(founding.ledger);
     let mut signatures = Signatures::default();
     let mut log = Log::default();
-    loop {
-        let entries = kept.entries(log.size(), PIECE)?;
-        if entries.is_empty() {
-            break;
-        }
-        let mut unchecked = Vec::new();
-        for entry in &entries {
-            let place = log.size();
-            if entry.place != place {
-                return broken(place, "it is missing");
-            }
-            grow(kept, &mut log, entry)?;
-            let read = books.take(kept, place, &entry.bytes)?;
-            unchecked.extend(signatures.asked(kept, place, entry.device, read)?);
-        }
-        signatures::check_all(&unchecked)?;
-    }
+    read_through(kept, &mut books, &mut signatures, &mut log)?;
     let size = log.size();
     books.compare(kept, size)?;
     signatures.check_requests(kept, size)?;
@@ -109,6 +101,44 @@ fn look_through(kept: &Snapshot<'_>) -> Checked<Audited> {
     }
     let (transfers, accounts, issued) = books.totals();
     Ok(Audited { entries: size, transfers, accounts, issued, root })
+}
+
+/// Reads all entries; the signatures of what was read are looked at while the next is.
+fn read_through(kept: &Snapshot<'_>, books: &mut Books, signatures: &mut Signatures, log: &mut Log) -> Checked<()> {
+    thread::scope(|scope| {
+        let mut earlier: Option<ScopedJoinHandle<'_, Checked<()>>> = None;
+        loop {
+            let read = read_piece(kept, books, signatures, log);
+            // What breaks earlier is what is told.
+            earlier.take().map_or(Ok(Ok(())), ScopedJoinHandle::join).unwrap_or_else(|bug| resume_unwind(bug))?;
+            let unchecked = read?;
+            if unchecked.is_none() {
+                return Ok(());
+            }
+            earlier = unchecked.map(|unchecked| scope.spawn(move || signatures::check_all(&unchecked)));
+        }
+    })
+}
+
+/// Reads a piece of the entries, and says which signatures are still to be looked at; none if there are no more entries.
+fn read_piece(
+    kept: &Snapshot<'_>,
+    books: &mut Books,
+    signatures: &mut Signatures,
+    log: &mut Log,
+) -> Checked<Option<Vec<Unchecked>>> {
+    let entries = kept.entries(log.size(), PIECE)?;
+    let mut unchecked = Vec::new();
+    for entry in &entries {
+        let place = log.size();
+        if entry.place != place {
+            return broken(place, "it is missing");
+        }
+        grow(kept, log, entry)?;
+        let read = books.take(kept, place, &entry.bytes)?;
+        unchecked.extend(signatures.asked(kept, place, entry.device, read)?);
+    }
+    Ok((!entries.is_empty()).then_some(unchecked))
 }
 
 /// Adds an entry to the tree that is made anew; what is whole now has to be what is kept.
