@@ -18,8 +18,9 @@ use protocol::{
 };
 use tests::{
     client::{Client, ask},
-    fixture::{Failed, address, now},
+    fixture::{Account, Failed, address, now},
 };
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -46,11 +47,15 @@ pub(super) fn process(folder: &Path, payers: &Payers, orders: Vec<Signed>, waiti
     let service = Service::with_money(SqliteStore::open(folder)?, money, config, |_| std::process::abort())?;
     let threads = cores().min(waiting);
     let share = orders.len().div_ceil(threads);
+    let shares: Vec<_> = orders
+        .chunks(share)
+        .map(|orders| Ok::<_, Failed>((orders, callers(&service, payers)?)))
+        .collect::<Result<_, _>>()?;
     let begun = Moment::now();
     let paid = thread::scope(|scope| {
-        let hands: Vec<_> = orders
-            .chunks(share)
-            .map(|orders| scope.spawn(|| hand_in(&service, payers, orders, waiting / threads)))
+        let hands: Vec<_> = shares
+            .into_iter()
+            .map(|(orders, callers)| scope.spawn(|| hand_in(&service, callers, orders, waiting / threads)))
             .collect();
         let mut paid = Vec::new();
         for hand in hands {
@@ -61,19 +66,23 @@ pub(super) fn process(folder: &Path, payers: &Payers, orders: Vec<Signed>, waiti
     Ok(Run::new(begun, paid))
 }
 
+/// Everybody's connection, as the service knows it.
+fn callers(service: &Service<SqliteStore>, payers: &Payers) -> Result<Vec<Caller>, Failed> {
+    let connect = |(number, account): (usize, &Account)| {
+        let mut caller = Caller::new(account.certificate.entry()?.tls_key, [0; 32], address(number));
+        service.connected(now(), &mut caller);
+        Ok(caller)
+    };
+    payers.accounts.iter().enumerate().map(connect).collect()
+}
+
 /// Hands orders in, so many waiting at a time.
 fn hand_in(
     service: &Service<SqliteStore>,
-    payers: &Payers,
+    mut callers: Vec<Caller>,
     orders: &[Signed],
     waiting: usize,
 ) -> Result<Vec<Duration>, Failed> {
-    let mut callers = Vec::new();
-    for (number, account) in payers.accounts.iter().enumerate() {
-        let mut caller = Caller::new(account.certificate.entry()?.tls_key, [0; 32], address(number));
-        service.connected(now(), &mut caller);
-        callers.push(caller);
-    }
     let (settled, answers) = mpsc::channel();
     let mut paid = Vec::with_capacity(orders.len());
     let mut under_way = 0;
@@ -103,41 +112,45 @@ fn hand_in(
     Ok(paid)
 }
 
-/// A directory and as many connections as clients wait, each client with one order at a time.
-pub(super) async fn quic(folder: &Path, payers: &Payers, orders: Vec<Signed>, waiting: usize) -> Result<Run, Failed> {
-    let server = Server::start(Settings::in_folder(folder)).await?;
-    let mut clients = Vec::new();
-    for (number, account) in payers.accounts.iter().enumerate().take(waiting) {
-        clients.push(Client::connect(server.local_addr(), account, address(number)).await?);
-    }
+/// A directory and as many connections as clients wait, each client with one order at a time; each side on threads of its own.
+pub(super) fn quic(
+    folder: &Path,
+    payers: &Payers,
+    orders: Vec<Signed>,
+    (waiting, here, there): (usize, &Runtime, &Runtime),
+) -> Result<Run, Failed> {
+    let server = there.block_on(Server::start(Settings::in_folder(folder)))?;
     let mut queues: Vec<Vec<Signed>> = vec![Vec::new(); waiting];
     for order in orders {
         queues.get_mut(order.payer).ok_or("a client")?.push(order);
     }
-    let begun = Moment::now();
-    let tasks: Vec<_> = clients
-        .into_iter()
-        .zip(queues)
-        .map(|(client, orders)| {
-            tokio::spawn(async move {
-                let mut paid = Vec::with_capacity(orders.len());
-                for order in orders {
-                    let begun = Instant::now();
-                    let reply = ask(&client.connection, &request(order)).await?;
-                    if !is_settled(&reply) {
-                        return Err(format!("{reply:?}").into());
-                    }
-                    paid.push(begun.elapsed());
-                }
-                Ok::<_, Failed>(paid)
-            })
-        })
-        .collect();
-    let mut paid = Vec::new();
-    for task in tasks {
-        paid.extend(task.await??);
+    let run = here.block_on(async {
+        let mut clients = Vec::new();
+        for (number, account) in payers.accounts.iter().enumerate().take(waiting) {
+            clients.push(Client::connect(server.local_addr(), account, address(number)).await?);
+        }
+        let begun = Moment::now();
+        let pairs = clients.into_iter().zip(queues);
+        let tasks: Vec<_> = pairs.map(|(client, orders)| tokio::spawn(pay(client, orders))).collect();
+        let mut paid = Vec::new();
+        for task in tasks {
+            paid.extend(task.await??);
+        }
+        Ok(Run::new(begun, paid))
+    });
+    there.block_on(server.shutdown());
+    run
+}
+
+async fn pay(client: Client, orders: Vec<Signed>) -> Result<Vec<Duration>, Failed> {
+    let mut paid = Vec::with_capacity(orders.len());
+    for order in orders {
+        let begun = Instant::now();
+        let reply = ask(&client.connection, &request(order)).await?;
+        if !is_settled(&reply) {
+            return Err(format!("{reply:?}").into());
+        }
+        paid.push(begun.elapsed());
     }
-    let run = Run::new(begun, paid);
-    server.shutdown().await;
-    Ok(run)
+    Ok(paid)
 }
