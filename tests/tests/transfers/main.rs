@@ -1,6 +1,10 @@
 //! Files between real cores at a table: connections that part, nodes that die, disks that fill up, senders and recipients who
 //! change their minds, over hundreds of seeds. What carries the bytes is played: chunks are counted, not written.
 //!
+//! Packets are lost and reordered below that: QUIC hands on the bytes of a stream in their order or not at all. What can be lost
+//! here is a stream or a connection, with the chunk that was on it. What becomes of a stream that is cut after any byte
+//! is played with real streams and a real disk, beside the code that fetches.
+//!
 //! A failing seed is named; `SEED=n cargo test -p tests --test transfers` plays it alone.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]

@@ -1,6 +1,7 @@
 //! Two devices on loopback, and files between them.
 
 mod carrying;
+mod cut;
 
 use std::{
     fs,
