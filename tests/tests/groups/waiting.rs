@@ -1,7 +1,13 @@
 //! Changes that are asked for while the directory is away, and what is known of people by the groups that they share.
 
+use std::{cell::Cell, rc::Rc};
+
 use super::*;
 use node_core::{command::ListWhat, event::Trust};
+use protocol::{
+    Bounded,
+    directory::{Refusal, Reply, Request},
+};
 
 #[test]
 fn whoever_asks_for_a_change_without_a_connection_waits_for_one_until_time_is_up() {
@@ -81,4 +87,29 @@ fn what_is_known_of_a_key_is_the_same_wherever_it_is_shown() {
     });
     let expected = [("dave".to_owned(), Trust::Stranger), ("bob".to_owned(), Trust::Pinned)];
     assert_eq!(said.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn whoever_is_invited_while_a_join_is_under_way_is_told_of_both() {
+    let mut table = Table::new();
+    let (alice, carol) = (table.sign_up("alice"), table.sign_up("carol"));
+    must(&mut table, alice, "CREATE team");
+    table.pass(5_000);
+    // What leads into an open group does not come, and the Welcome comes late.
+    let late = Rc::new(Cell::new(true));
+    let is_late = Rc::clone(&late);
+    table.serve(Box::new(move |seat, request, answer| match (request, answer) {
+        (Request::Group { .. }, _) if seat == carol => Err(Refusal::Unavailable),
+        (_, Ok(Reply::Mail { .. })) if seat == carol && is_late.get() => {
+            Ok(Reply::Mail { items: Bounded::default(), more: false })
+        }
+        (_, answer) => answer,
+    }));
+    table.begin(carol, Command::Join { group: named("team") });
+    must(&mut table, alice, "INVITE team carol");
+    late.set(false);
+    table.pass(120_000);
+    let seen = [told("carol", "alice", MemberChange::Invited), told("carol", "carol", MemberChange::Joined)];
+    assert_eq!(changes(&table, carol), seen);
+    assert_eq!(changes(&table, alice), seen);
 }

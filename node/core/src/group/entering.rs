@@ -116,7 +116,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
         }
         let by = group.members().find(|member| member.entry.device == inviter).map(|member| member.account);
         let held = self.conversations.get(&id);
-        let returning = held.is_some_and(|state| state.record.phase != Phase::Absent);
+        // Whoever only wants to come in, or hears of the group from the book, has not been in it.
+        let was_in = |state: &ConversationState<C>| {
+            state.is_active() || state.record.group().is_some_and(|group| group.known.is_some())
+        };
+        let returning = held.is_some_and(was_in);
         if known_incarnation(held) > 0 {
             self.drop_group(id, if returning { Phase::Lost } else { Phase::Absent });
         }
