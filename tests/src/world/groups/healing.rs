@@ -276,11 +276,12 @@ impl World {
     }
 }
 
-/// Whether the mailbox has given something up, or may have: what fails towards somebody who was only invited nobody is told.
+/// Whether the mailbox has given something up, or may have: what fails towards somebody who was only invited, or towards one's
+/// own other devices, nobody is told.
 fn has_failed(said: &Said, person: PersonIndex, now: Moment) -> bool {
     let in_group = matches!(said.to, To::Group(_)) && said.sealed.is_some();
     let old = now >= said.since + Span::ms(MAILBOX_RETENTION_MS);
-    let untold = in_group && !said.counted.contains(&person) && old;
+    let untold = in_group && old && (person == said.owner || !said.counted.contains(&person));
     said.state == Failed || said.rows.get(&person) == Some(&Failed) || untold
 }
 
