@@ -1,9 +1,17 @@
 //! Whoever was away, or has another device: it comes in by itself.
 
-use node_core::event::MemberChange::{Left, Promoted};
+use std::{cell::Cell, rc::Rc};
+
+use node_core::{
+    command::MessageRef,
+    event::{
+        MemberChange::{Invited, Left, Promoted},
+        ShortId,
+    },
+};
 use protocol::{
     AccountId, Bounded, DeviceId, Signature,
-    directory::{Cursor, MailItem, Reply},
+    directory::{Cursor, MailItem, Refusal, Reply, Request},
     policy::{Leave, SignedLeave},
 };
 use tests::table::password_of;
@@ -44,6 +52,37 @@ fn a_new_machine_is_in_the_groups_of_its_account_and_leaves_with_it() {
     assert_eq!(changes(&table, seats[1]).last(), Some(&told("bob", "bob", Left)));
     fails(&mut table, seats[1], "SAY team am I in?", FailureCode::Refused);
     assert_eq!(members(&mut table, seats[0]), [("alice".to_owned(), Role::Owner)]);
+}
+
+#[test]
+fn what_a_machine_says_before_it_is_in_a_group_has_failed_if_its_account_is_merely_invited_by_then() {
+    let mut table = Table::new();
+    let seats = team(&mut table, &["alice", "bob"]);
+    let (alice, phone) = (seats[0], seats.len());
+    let barred = Rc::new(Cell::new(true));
+    let bars = Rc::clone(&barred);
+    table.serve(Box::new(move |seat, request, answer| match request {
+        Request::Group { .. } if seat == phone && bars.get() => Err(Refusal::RateLimited { retry_after_ms: 1_000 }),
+        _ => answer,
+    }));
+    assert_eq!(second(&mut table, "bob"), phone);
+    let text = "said too early".to_owned();
+    table.begin(phone, Command::SendGroup { group: named("team"), text });
+    table.pass(1_000);
+    table.sleep(phone);
+    must(&mut table, alice, "KICK team bob");
+    must(&mut table, alice, "INVITE team bob");
+    table.pass(5_000);
+    barred.set(false);
+    table.wake(phone);
+    table.pass(60_000);
+    assert_eq!(changes(&table, phone), [told("bob", "alice", Invited)]);
+    assert!(table.command(phone, Command::WaitIdle).is_ok());
+    let state = Command::AskState { id: MessageRef::Short(ShortId::Message(1)) };
+    assert_eq!(table.command(phone, state), Ok(Outcome::State(DeliveryState::Failed)));
+    must(&mut table, phone, "JOIN team");
+    table.pass(5_000);
+    assert_eq!(heard(&table, alice), []);
 }
 
 #[test]

@@ -253,6 +253,10 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let told = group.known.is_some();
         self.tell_what_was_missed(id);
         self.fail_rows_of_the_gone(id);
+        if role == Some(Role::Invited) && !joining {
+            // What was said here while the account was in it, as far as this device knew, reaches nobody.
+            self.fail_all_rows(id);
+        }
         if by_itself && !told && role == Some(Role::Invited) {
             self.note_own_change(id, MemberChange::Invited);
         }

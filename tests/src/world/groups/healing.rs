@@ -55,7 +55,8 @@ impl World {
             self.wait_in_groups(end, Self::all_has_arrived)?;
             self.wait_in_groups(end, Self::all_are_at_rest)?;
             self.wait_in_groups(end, Self::all_agree)?;
-            self.everything_is_everywhere(&before)?;
+            // What waits for something before it is shown when that is given up, one such wait after the other.
+            self.wait_in_groups(end, |world| world.is_everywhere(&before))?;
         }
         self.intrude();
         self.broken.take().map_or(Ok(()), Err)?;
@@ -213,8 +214,8 @@ impl World {
         role == Some(Role::Invited) && really.is_none()
     }
 
-    /// What was said since is shown by every device of everybody who is there.
-    fn everything_is_everywhere(&self, before: &[MessageId]) -> Result<(), Violation> {
+    /// Whether what was said since is shown by every device of everybody who is there.
+    fn is_everywhere(&self, before: &[MessageId]) -> Result<(), String> {
         let Some(groups) = self.groups.as_ref() else { return Ok(()) };
         for (uid, said) in groups.talk.all().filter(|(uid, _)| !before.contains(uid)) {
             let To::Group(name) = &said.to else { continue };
@@ -222,7 +223,7 @@ impl World {
             let there = (0..self.nodes.len()).filter(|index| groups.talks(*index, chronicle));
             let missing = there.into_iter().find(|index| *index != said.from && !said.shown.contains(index));
             if let Some(index) = missing {
-                return Err(Violation::NotEverywhere { uid: *uid, node: self.of_groups(index) });
+                return Err(format!("{uid} is not shown by {}", self.of_groups(index)));
             }
         }
         Ok(())
