@@ -106,12 +106,23 @@ pub fn parse_expanded(line: &Expanded) -> Result<Option<Line>, Failure> {
         return sending::text(&target?, words.text()).map(Some);
     }
     let verb = Verb::find(first).ok_or_else(|| unknown(first))?;
+    if first.len() == 1 && words.next().is_some() {
+        return Err(begins_like_speech(first, verb));
+    }
     let parsed = understood(verb, &mut words)?;
     if let Some(extra) = words.next() {
         let extra = restore(extra);
         return Err(usage(format!("{} takes no {extra:?}; {}", verb.word(), form(verb))));
     }
     Ok(Some(parsed))
+}
+
+/// A verb's letter with more behind it is no command: somebody began to talk.
+fn begins_like_speech(letter: &str, verb: Verb) -> Failure {
+    let verb = verb.word();
+    usage(format!(
+        "{letter:?} is {verb} only when it stands alone; `{verb} bob` is that, `@bob I am late` says it to bob"
+    ))
 }
 
 /// Reads what follows a verb, as far as the verb takes it.

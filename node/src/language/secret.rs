@@ -5,13 +5,11 @@ use std::{borrow::Cow, ops::Range};
 use super::{is_command, verbs::slips};
 
 /// Verbs whose line holds secrets, and how many words stand before them.
-const SECRETIVE: [(&str, usize); 10] = [
+const SECRETIVE: [(&str, usize); 8] = [
     ("signup", 2),
     ("register", 2),
-    ("r", 2),
     ("signin", 2),
     ("login", 2),
-    ("i", 2),
     ("passwd", 1),
     ("recover", 2),
     ("revoke", 2),

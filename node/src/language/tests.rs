@@ -148,7 +148,7 @@ fn signing_up_takes_a_password_and_an_invite_or_neither() {
 }
 
 /// A line of each way to be wrong, and a part of what is said about it.
-const WRONG: [(&str, &str); 58] = [
+const WRONG: [(&str, &str); 60] = [
     ("sned bob hi", "did you mean SEND?"),
     ("regster bob", "did you mean SIGNUP?"),
     ("histroy", "did you mean HISTORY?"),
@@ -198,6 +198,8 @@ const WRONG: [(&str, &str); 58] = [
     ("signup", "SIGNUP needs a name"),
     ("r", "SIGNUP needs a name"),
     ("i", "SIGNIN needs a name"),
+    ("I am late, sorry", "`@bob I am late` says it to bob"),
+    ("r u there?", "\"r\" is SIGNUP only when it stands alone"),
     ("signup m12 hunter2hunter2", "id"),
     ("signup bob short", "8 or more"),
     ("signup bob INVITE", "INVITE needs a code"),
@@ -336,6 +338,7 @@ fn secrets_are_found_while_they_are_typed() {
         ("signup bob", None),
         ("signup bob ", None),
         ("send bob hunter2", None),
+        ("I am late, sorry", None),
         ("", None),
     ] {
         assert_eq!(secret_span(line).and_then(|span| line.get(span)), secret, "{line:?}");

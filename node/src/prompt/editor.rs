@@ -17,7 +17,7 @@ use rustyline::{
 use zeroize::Zeroizing;
 
 use super::{
-    masking::{Masking, SecretSpan},
+    masking::{Masking, Secrets},
     modes::Modes,
     screen::Screen,
     terminal::{Answer, Ask},
@@ -29,29 +29,24 @@ const HISTORY_MAX: usize = 1_000;
 /// Reads lines with editing, from a terminal that can.
 pub(super) struct RichReader {
     editor: Editor<Masking, MemHistory>,
-    secret: SecretSpan,
+    secrets: Secrets,
     /// Whether the line was empty when Ctrl-C was pressed.
     empty: Arc<AtomicBool>,
     interrupted: bool,
 }
 
 impl RichReader {
-    pub(super) fn new(
-        secret: SecretSpan,
-        online: Arc<AtomicBool>,
-        color: bool,
-        modes: Modes,
-    ) -> rustyline::Result<Self> {
+    pub(super) fn new(secrets: Secrets, online: Arc<AtomicBool>, color: bool, modes: Modes) -> rustyline::Result<Self> {
         let config = config()?;
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history)?;
-        editor.set_helper(Some(Masking::Line { secret, online, color }));
+        editor.set_helper(Some(Masking::Line { secrets: secrets.clone(), online, color }));
         editor.bind_sequence(KeyEvent::alt('\r'), Cmd::Newline);
         let empty = Arc::new(AtomicBool::new(true));
         let noticing = EventHandler::Conditional(Box::new(NoticeEmpty(empty.clone())));
         editor.bind_sequence(KeyEvent::ctrl('C'), noticing);
         editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(Suspend(modes))));
-        Ok(Self { editor, secret, empty, interrupted: false })
+        Ok(Self { editor, secrets, empty, interrupted: false })
     }
 
     pub(super) fn printer(&mut self) -> rustyline::Result<impl rustyline::ExternalPrinter + Send + use<>> {
@@ -97,7 +92,7 @@ impl RichReader {
 
     /// Keeps the line for the arrow keys, up to its secret.
     fn remember(&mut self, line: &str) {
-        let shown = (self.secret)(line).and_then(|span| line.get(..span.start)).unwrap_or(line);
+        let shown = self.secrets.span(line).and_then(|span| line.get(..span.start)).unwrap_or(line);
         // A history that is full forgets its oldest line; nothing else can fail in memory.
         let _ = self.editor.history_mut().add(shown.trim_end());
     }

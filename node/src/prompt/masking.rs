@@ -21,6 +21,23 @@ use unicode_width::UnicodeWidthStr as _;
 /// Finds the part of a line that must not be seen: a password.
 pub type SecretSpan = fn(&str) -> Option<Range<usize>>;
 
+/// Where a line holds a secret, if it is a command.
+#[derive(Debug, Clone)]
+pub(super) struct Secrets {
+    /// Finds it in a command.
+    pub(super) find: SecretSpan,
+    /// Whether bare lines go to somebody, so that only what begins with a slash is a command.
+    pub(super) said: Arc<AtomicBool>,
+}
+
+impl Secrets {
+    /// The part of a line that must not be seen. What people say to each other is never hidden, whatever it begins with.
+    pub(super) fn span(&self, line: &str) -> Option<Range<usize>> {
+        let is_command = line.starts_with('/') && !line.starts_with("//");
+        (is_command || !self.said.load(Ordering::Relaxed)).then(|| (self.find)(line)).flatten()
+    }
+}
+
 const BULLET: &str = "•";
 /// Stands in the prompt for the state of the connection; both marks are one column wide.
 pub(super) const MARK: char = '○';
@@ -34,7 +51,7 @@ pub(super) enum Masking {
     /// Commands and messages, in which secrets may occur.
     Line {
         /// Finds them.
-        secret: SecretSpan,
+        secrets: Secrets,
         /// Whether the directory is connected; changes while a line is being typed.
         online: Arc<AtomicBool>,
         /// Whether colours are wanted.
@@ -48,8 +65,9 @@ impl Highlighter for Masking {
     fn highlight<'l>(&self, line: &'l str, _cursor: usize) -> Cow<'l, str> {
         match self {
             Self::Secret => Cow::Owned(bullets(line)),
-            Self::Line { secret, .. } => {
-                let parts = secret(line)
+            Self::Line { secrets, .. } => {
+                let parts = secrets
+                    .span(line)
                     .and_then(|span| Some((line.get(..span.start)?, line.get(span.clone())?, line.get(span.end..)?)));
                 match parts {
                     Some((before, hidden, after)) => Cow::Owned(format!("{before}{}{after}", bullets(hidden))),
@@ -102,8 +120,21 @@ mod tests {
     use super::*;
 
     fn line(online: bool, color: bool) -> Masking {
-        let secret: SecretSpan = |line| line.starts_with("signup ").then_some(9..line.len());
-        Masking::Line { secret, online: Arc::new(AtomicBool::new(online)), color }
+        let find: SecretSpan = |line| line.starts_with("signup ").then_some(9..line.len());
+        Masking::Line { secrets: secrets(find, false), online: Arc::new(AtomicBool::new(online)), color }
+    }
+
+    fn secrets(find: SecretSpan, said: bool) -> Secrets {
+        Secrets { find, said: Arc::new(AtomicBool::new(said)) }
+    }
+
+    #[test]
+    fn what_is_said_to_somebody_is_never_hidden_and_a_command_with_its_slash_is() {
+        let secrets = secrets(crate::language::secret_span, true);
+        for said in ["close the door please", "register for the event", "//signin bob hunter2", "passwd is a command"] {
+            assert_eq!(secrets.span(said), None, "{said}");
+        }
+        assert_eq!(secrets.span("/signin bob hunter2"), Some(12..19));
     }
 
     #[test]
@@ -116,7 +147,7 @@ mod tests {
     #[test]
     fn a_misspelt_sign_in_is_masked_like_one() {
         let masking = Masking::Line {
-            secret: crate::language::secret_span,
+            secrets: secrets(crate::language::secret_span, false),
             online: Arc::new(AtomicBool::new(true)),
             color: false,
         };

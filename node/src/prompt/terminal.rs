@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     editor::{PlainReader, Reader, RichReader},
-    masking::{MARK, SecretSpan},
+    masking::{MARK, SecretSpan, Secrets},
     modes::{Kind, Modes},
     screen::Screen,
 };
@@ -68,6 +68,8 @@ pub struct Terminal {
     answers: async_mpsc::Receiver<Answer>,
     screen: Screen,
     online: Arc<AtomicBool>,
+    /// Whether bare lines go to somebody.
+    said: Arc<AtomicBool>,
     modes: Modes,
     rich: bool,
     /// Whether somebody sits before a prompt now.
@@ -82,10 +84,11 @@ impl Terminal {
     pub fn start(kind: Kind, secret: SecretSpan, color: bool) -> Result<Self, TerminalError> {
         let modes = Modes::remember(kind);
         modes.restore_on_panic();
-        let online = Arc::new(AtomicBool::new(false));
+        let (online, said) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let rich = kind == Kind::Rich;
         let (reader, screen) = if rich {
-            let mut reader = RichReader::new(secret, online.clone(), color, modes.clone())?;
+            let mut reader =
+                RichReader::new(Secrets { find: secret, said: said.clone() }, online.clone(), color, modes.clone())?;
             let screen = Screen::start(Some(reader.printer()?))?;
             (Reader::Rich(Box::new(reader)), screen)
         } else {
@@ -95,12 +98,13 @@ impl Terminal {
         let (sender, answers) = async_mpsc::channel(ANSWERS_WAITING);
         let shown = screen.clone();
         std::thread::Builder::new().name("prompt".into()).spawn(move || reader.serve(&asked, &sender, &shown))?;
-        Ok(Self { asks, answers, screen, online, modes, rich, asked: false })
+        Ok(Self { asks, answers, screen, online, said, modes, rich, asked: false })
     }
 
     /// Asks for a line; the answer comes by [`Terminal::answer`]. Ask once for each answer. The prompt shows who is there,
     /// and where a bare line goes.
     pub fn ask_line(&mut self, name: Option<&str>, target: Option<&str>) {
+        self.said.store(target.is_some(), Ordering::Relaxed);
         let target = target.map_or_else(String::new, |target| format!("{target} "));
         let prompt = match (name, self.rich) {
             (Some(name), true) => format!("{name} {MARK} {target}› "),
