@@ -12,6 +12,16 @@
 mod harbour;
 mod met;
 
+use node_core::{
+    input::{FileInput, FileStream, PeerId},
+    output::FileEffect,
+};
+use protocol::{
+    FileId,
+    file::stream::{FileFetch, FilePart, FileRefusal},
+};
+use tests::table::Table;
+
 use self::{harbour::play, met::Met};
 
 /// Seeds of one run of the test.
@@ -41,4 +51,15 @@ fn whatever_is_wanted_arrives_once_whoever_dies_or_is_cut_off() {
     for (what, times) in met.all() {
         assert!(times >= LEAST, "{what} was met {times} times");
     }
+}
+
+#[test]
+fn whoever_asks_on_a_connection_that_was_given_up_here_is_told_to_ask_again() {
+    let mut table = Table::new();
+    let alice = table.sign_up("alice");
+    let fetch = FileFetch { file: FileId([1; 16]), part: FilePart::Chunks, from: 0 };
+    table.happen(alice, FileInput::Asked { stream: FileStream(1), peer: PeerId(77), fetch });
+    let told = table.files.pop();
+    let busy = matches!(told, Some((_, FileEffect::Refuse { refusal: FileRefusal::Busy, .. })));
+    assert!(busy, "{told:?}");
 }

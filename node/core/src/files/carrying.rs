@@ -75,12 +75,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
 
     fn on_file_asked(&mut self, stream: FileStream, peer: PeerId, fetch: FileFetch) {
         let granted = match self.peers.account_of(peer) {
+            // Two who dial each other give up one of the connections, this one perhaps sooner than the other: it is asked again.
+            None => Err(FileRefusal::Busy),
             Some(account) if !self.is_blocked(account) => {
                 let grant = self.files.transfers.grant(account, fetch);
                 let source = self.files.sources.get(&fetch.file).cloned();
                 grant.and_then(|grant| Ok((account, grant, source.ok_or(FileRefusal::Unknown)?)))
             }
-            _ => Err(FileRefusal::Unknown),
+            Some(_) => Err(FileRefusal::Unknown),
         };
         let effect = match granted {
             Ok((account, grant, source)) => {
