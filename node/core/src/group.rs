@@ -67,8 +67,8 @@ pub(crate) struct Working {
     pub(crate) is_inside: Option<bool>,
     /// Whether another device of the account says that it is in the group no more.
     pub(crate) doubted: bool,
-    /// The epoch that the directory says the group is in, while this device has not come there; none that there is, if it says
-    /// that this device has no place in it.
+    /// The epoch that the directory says the group is in, while this device has not come there; `u64::MAX` if it says that this
+    /// device has no place in it.
     pub(crate) behind: Option<u64>,
     /// Whether all devices were listed by their accounts, of which people and as of how many lists seen.
     pub(crate) listed: Cell<Option<((Stamp, u64), bool)>>,
