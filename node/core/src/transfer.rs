@@ -7,6 +7,7 @@
 //! Whoever offers keeps a state for each recipient; whoever is offered something keeps one. States only go forward, but for
 //! one step: what failed for a reason of this machine can be accepted again.
 
+mod act;
 mod incoming;
 mod outgoing;
 mod state;
@@ -18,12 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     AccountId, ConversationId, DeviceId, FileId, Timestamp,
-    file::{FileNotice, FileOffer, FileWord, stream::FileRefusal},
+    file::{FileNotice, FileOffer, FileWord},
     frame::FrameError,
 };
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    act::{Act, Stopped},
     incoming::OfferedBy,
     outgoing::Grant,
     state::{TransferRefusal, TransferState},
@@ -101,73 +103,6 @@ impl Transfer {
     pub fn is_settled(&self) -> bool {
         self.is_over() && !matches!(self.side, Side::Incoming { state: TransferState::Failed, .. })
     }
-}
-
-/// Something that is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// Say something in the conversation.
-    Say {
-        /// In which.
-        conversation: ConversationId,
-        /// What.
-        notice: FileNotice,
-    },
-    /// Tell the person.
-    Show {
-        /// Of which transfer.
-        file: FileId,
-        /// Who brought it about, or whose state it is where this node offers.
-        account: AccountId,
-        /// The state.
-        state: TransferState,
-        /// Why, if somebody said so.
-        reason: Option<String>,
-    },
-    /// Begin to receive it, or go on.
-    Receive {
-        /// What.
-        file: FileId,
-        /// From which device.
-        device: DeviceId,
-    },
-    /// Receive it no more.
-    StopReceiving {
-        /// What.
-        file: FileId,
-    },
-    /// Send it no more: to one account, or to anybody.
-    StopServing {
-        /// What.
-        file: FileId,
-        /// To whom.
-        account: Option<AccountId>,
-    },
-    /// Remove what there is of it from the disk.
-    Discard {
-        /// What.
-        file: FileId,
-        /// Where it was to be, if not in the inbox.
-        target: Option<String>,
-    },
-    /// Forget what leads to the offered file.
-    ForgetSource {
-        /// What.
-        file: FileId,
-    },
-}
-
-/// Why receiving stopped before everything was there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stopped {
-    /// The connection is gone: it goes on when there is another.
-    Lost,
-    /// The sender sends nothing, or nothing more.
-    Refused(FileRefusal),
-    /// It is not what was offered.
-    Mismatch(String),
-    /// This machine's disk refuses, in words for the person.
-    Disk(String),
 }
 
 /// What is to be stored under a file's id, or nothing any more.
