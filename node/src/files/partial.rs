@@ -183,7 +183,7 @@ impl Partial {
     /// The current file has all its bytes: they are what was offered, or the part that was found is not trusted any more.
     fn complete(&mut self) -> Result<Progress, ReceiveError> {
         let Some(current) = self.current.take() else { return Ok(Progress::Taken) };
-        let Current { file, hashing, bytes, sha256, found, .. } = current;
+        let Current { mut file, hashing, bytes, sha256, found, .. } = current;
         if hashing.finish() == Some(sha256) {
             if bytes >= LARGE {
                 file.sync_data().map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
@@ -192,7 +192,8 @@ impl Partial {
             self.reserve()?;
             return Ok(Progress::Taken);
         }
-        file.set_len(0).map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
+        let emptied = file.set_len(0).and_then(|()| io::Seek::rewind(&mut file));
+        emptied.map_err(|error| ReceiveError::from_io(self.place.path(), error))?;
         if !found {
             return Err(ReceiveError::Mismatch);
         }

@@ -219,6 +219,21 @@ fn what_was_damaged_on_this_disk_begins_anew_and_what_was_changed_at_the_sender_
 }
 
 #[test]
+fn what_is_begun_anew_is_what_was_offered_and_nothing_else() {
+    for length in [100, 3 * LENGTH] {
+        let disk = Disk::new();
+        let offered = survey(&disk.write("a", &bytes(length))).unwrap();
+        drop(Partial::open(disk.place.clone(), ID, layout(&offered), offered.chunking).unwrap());
+        let data = disk.place.path().join(".tuppence-partial").join(ID.to_string()).join("data");
+        fs::write(data, vec![0; length - 50]).unwrap();
+        let mut partial = Partial::open(disk.place.clone(), ID, layout(&offered), offered.chunking).unwrap();
+        carry(&offered, &mut partial, u64::MAX).unwrap();
+        let kept = partial.keep(Wanted::Hint("a")).unwrap();
+        assert!(fs::read(kept).unwrap() == bytes(length), "{length}");
+    }
+}
+
+#[test]
 fn more_than_was_offered_is_not_written() {
     let disk = Disk::new();
     let offered = survey(&disk.write("a", b"abc")).unwrap();
