@@ -20,14 +20,14 @@ use protocol::{
     AccountId, ConversationId, DeviceId, FileId, Timestamp,
     directory::{Push, Refusal, Reply, Request},
     file::{
-        Chunking, FileNotice, FileOffer, FileSecret,
+        Chunking, EnclosedFile, FileNotice, FileOffer, FileSecret, FileShape,
         manifest::Manifest,
         stream::{FileFetch, FileGrant, FilePart, FileTaken},
     },
     frame,
     limits::{
-        CHUNK_LENGTH_MIN, CIPHERTEXT_MAX, DIRECTORY_FRAME_MAX, FILE_CHUNKS_MAX, FILE_FRAME_MAX, FILE_NAME_MAX,
-        MANIFEST_MAX, OFFER_LIFETIME_MS, PEER_FRAME_MAX,
+        CHUNK_LENGTH_MIN, CIPHERTEXT_MAX, DIRECTORY_FRAME_MAX, FILE_CHUNKS_MAX, FILE_ENCLOSED_MAX, FILE_FRAME_MAX,
+        FILE_NAME_MAX, MANIFEST_MAX, OFFER_LIFETIME_MS, PEER_FRAME_MAX,
     },
     peer::{Content, PeerFrame},
 };
@@ -37,8 +37,9 @@ use serde::{Serialize, de::DeserializeOwned};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("offer", offer),
+    ("enclosed", enclosed),
     ("manifest", manifest),
     ("chunk", chunk),
     ("file_frame", file_frame),
@@ -104,7 +105,7 @@ pub fn offer(data: &[u8]) {
     check_name(&name::numbered(&called, u32::MAX));
     let mut transfers = Transfers::default();
     let by = OfferedBy { conversation: CONVERSATION, account: THEY, device: DeviceId([4; 16]), unasked: None };
-    let acts = transfers.take_offer(NOW, ME, by, offer.clone());
+    let acts = transfers.take_offer(NOW, ME, by, (offer.clone(), None));
     let shown = |state| Act::Show { file: offer.file, account: THEY, state, reason: None };
     if offer.expires <= NOW {
         assert_eq!(acts, [], "what has expired is no offer");
@@ -115,7 +116,7 @@ pub fn offer(data: &[u8]) {
     assert!(kept.is_some_and(|expires| expires <= NOW.plus_ms(OFFER_LIFETIME_MS)), "it stands for too long");
     let stored = transfers.changes().unwrap_or_default();
     let values: Vec<Vec<u8>> = stored.into_iter().filter_map(|(_, value)| value).collect();
-    let loaded = Transfers::load(values.iter().map(Vec::as_slice));
+    let loaded = Transfers::load(values.iter().map(Vec::as_slice), std::iter::empty());
     assert_eq!(
         loaded.ok().and_then(|loaded| loaded.get(offer.file).cloned()).as_ref(),
         transfers.get(offer.file),
@@ -123,6 +124,30 @@ pub fn offer(data: &[u8]) {
     );
     assert!(transfers.accept(offer.file, None).is_ok(), "it can't be accepted");
     assert_eq!(transfers.awaited(), [(THEY, DeviceId([4; 16]))]);
+}
+
+/// An offer with all that it offers: as it is read, and that it needs nobody any more.
+pub fn enclosed(data: &[u8]) {
+    let Some(enclosed) = read::<EnclosedFile>(data, CIPHERTEXT_MAX) else { return };
+    let (offer, (list, bytes)) = (enclosed.offer(), enclosed.parts());
+    assert!(list.len() + bytes.len() <= FILE_ENCLOSED_MAX, "more than a message takes");
+    assert_eq!(bytes.len() as u64, offer.chunking.bytes(), "more or fewer bytes than are offered");
+    match offer.shape {
+        FileShape::File => assert!(list.is_empty(), "a file has no list"),
+        FileShape::Folder { manifest: length } => {
+            assert_eq!(list.len(), length.get() as usize, "a list of another length");
+            manifest(list);
+        }
+    }
+    let mut transfers = Transfers::default();
+    let by = OfferedBy { conversation: CONVERSATION, account: THEY, device: DeviceId([4; 16]), unasked: None };
+    transfers.take_offer(NOW, ME, by, (offer.clone(), Some(enclosed.bytes().to_vec())));
+    if offer.expires > NOW {
+        assert!(transfers.accept(offer.file, None).is_ok(), "it can't be accepted");
+        assert_eq!(transfers.begin(NOW, |_| false), [Act::Unpack { file: offer.file }]);
+    }
+    let kept = transfers.enclosed(offer.file);
+    assert_eq!(kept, (offer.expires > NOW).then_some(enclosed.bytes()), "something else is kept");
 }
 
 /// The list of what is in a folder, and where it would be put.

@@ -143,20 +143,22 @@ fn people_offer_files_and_folders_and_take_them() {
     let inboxes = inbox.display().to_string();
     let output = place.play("files.txt", &["--json", "--inbox", &inboxes, "--set", &dir, "--set", &into]);
     let sent = |name: &str| Some(fs::read(from.join(name)).unwrap());
-    let expected = [
-        ("cat (1).png".to_owned(), sent("cat.png")),
-        ("cat (2).png".to_owned(), sent("cat.png")),
-        ("cat.png".to_owned(), sent("cat.png")),
-        ("empty".to_owned(), sent("empty")),
-        ("empty (1)".to_owned(), sent("empty")),
-        ("large.bin".to_owned(), sent("large.bin")),
-        ("photos".to_owned(), None),
-        ("photos/2026".to_owned(), None),
-        ("photos/2026/.hidden".to_owned(), sent("empty")),
-        ("photos/2026/empty".to_owned(), None),
-        ("photos/2026/two.png".to_owned(), sent("photos/2026/two.png")),
-        ("photos/one.png".to_owned(), sent("photos/one.png")),
-    ];
+    // What came while its sender was there, and what was taken when she had gone.
+    let files = ["cat (1).png", "cat (2).png", "cat (3).png", "cat.png"].map(|name| (name, "cat.png"));
+    let files = files.into_iter().chain(["empty", "empty (1)", "empty (2)"].map(|name| (name, "empty")));
+    let files = files.chain(["large (1).bin", "large.bin"].map(|name| (name, "large.bin")));
+    let mut expected: Vec<_> = files.map(|(name, as_sent)| (name.to_owned(), sent(as_sent))).collect();
+    for photos in ["photos", "photos (1)"] {
+        expected.extend([
+            (photos.to_owned(), None),
+            (format!("{photos}/2026"), None),
+            (format!("{photos}/2026/.hidden"), sent("empty")),
+            (format!("{photos}/2026/empty"), None),
+            (format!("{photos}/2026/two.png"), sent("photos/2026/two.png")),
+            (format!("{photos}/one.png"), sent("photos/one.png")),
+        ]);
+    }
+    expected.sort();
     assert_eq!(tree(&inbox.join("bob")), expected, "nothing else, and no link");
     assert_eq!(tree(&inbox.join("carol")), [("cat.png".to_owned(), sent("cat.png"))]);
     assert_eq!(tree(&out), [("taken here.png".to_owned(), sent("my cat.png"))]);

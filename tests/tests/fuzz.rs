@@ -7,7 +7,7 @@ use std::{env, fs, panic, path::Path};
 
 use protocol::{
     directory::{Push, Refusal, Reply, Request},
-    file::{FileOffer, manifest::Manifest, stream::FileFetch},
+    file::{EnclosedFile, FileOffer, manifest::Manifest, stream::FileFetch},
     frame,
     limits::DIRECTORY_FRAME_MAX,
     peer::{Content, PeerFrame},
@@ -57,6 +57,11 @@ fn no_offer_breaks_anything_or_leads_out_of_the_inbox() {
 }
 
 #[test]
+fn no_enclosed_file_breaks_anything_or_is_other_than_what_is_offered() {
+    play(target("enclosed"));
+}
+
+#[test]
 fn no_manifest_breaks_anything_or_leads_out_of_its_folder() {
     play(target("manifest"));
 }
@@ -76,6 +81,8 @@ fn no_frame_or_message_breaks_whoever_reads_it() {
 #[test]
 fn what_is_kept_is_understood() {
     assert_eq!(understood::<FileOffer>("offer"), 13);
+    // All but the one with a byte too few.
+    assert_eq!(understood::<EnclosedFile>("enclosed"), 4);
     // All but the one whose path leads upwards.
     assert_eq!(understood::<Manifest>("manifest"), 9);
     assert_eq!(understood::<FileFetch>("file_frame"), 2);

@@ -3,10 +3,11 @@
 //! An offer and every word about it are contents of messages, sealed for the members of a conversation. The bytes
 //! themselves go between two devices on streams of their own ([`stream`]), in chunks that are sealed under keys derived
 //! from the offer's secret. A folder is one offer: its chunks are those of all its files, one after the other, as its
-//! [`manifest`] lists them.
+//! [`manifest`] lists them. What is small enough comes with its offer ([`EnclosedFile`]).
 //!
 //! This module knows no keys beyond the secret's bytes, no disks and no streams.
 
+mod enclosed;
 pub mod manifest;
 pub mod stream;
 
@@ -15,6 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::enclosed::EnclosedFile;
 use crate::{
     BoundedText, FileId, Timestamp,
     limits::{

@@ -140,6 +140,9 @@ pub const MANIFEST_ENTRIES_MAX: usize = 32_768;
 pub const MANIFEST_MAX: u32 = 4 * 1024 * 1024;
 /// Longest path within a folder, in bytes.
 pub const FILE_PATH_MAX: usize = 4_096;
+/// Longest file, or folder with its manifest, that comes with its offer: with the longest name and caption, all of it is one
+/// message, so that it waits in a mailbox as a text does.
+pub const FILE_ENCLOSED_MAX: usize = 24 * 1024;
 /// Deepest path within a folder: a tree that no tool can walk any more helps nobody.
 pub const FILE_DEPTH_MAX: usize = 64;
 /// Longest frame on a file's stream; chunks are no frames.

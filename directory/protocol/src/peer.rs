@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, Bounded, BoundedBytes, BoundedText, ConversationId, DeviceId, MessageId, Name, RequestId, Timestamp,
     certificate::{Certificate, SignedDeviceList, SignedReceipt},
-    file::{FileNotice, FileOffer},
+    file::{EnclosedFile, FileNotice, FileOffer},
     limits::{CIPHERTEXT_MAX, CLOSING_REASON_MAX, READ_MARKS_MAX, REASON_MAX, SEEN_MAX, TEXT_MAX},
     money::{Amount, ClosingKind, MemoOpening, SettledEntry, SignedOrder, SignedRequest, VouchedCheckpoint},
 };
@@ -125,6 +125,9 @@ pub enum Body {
     FileOffer(Box<FileOffer>),
     /// A word about an offer in this conversation.
     FileNotice(FileNotice),
+    /// The sender offers a file or a folder that is small enough to come with its offer: it is there though the sender is
+    /// away.
+    FileEnclosed(Box<EnclosedFile>),
 }
 
 /// A payment, told by its payer.

@@ -54,7 +54,13 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn load(stored: &[(Table, Vec<u8>, Vec<u8>)]) -> Result<Self, OpenError> {
         let of = |wanted: Table| stored.iter().filter(move |(table, ..)| *table == wanted);
-        let transfers = Transfers::load(of(Table::Transfer).map(|(_, _, value)| value.as_slice()));
+        let mut enclosed = Vec::new();
+        for (_, key, value) in of(Table::Enclosed) {
+            let key = key.as_slice().try_into().map_err(|_| OpenError::Record(Table::Enclosed))?;
+            enclosed.push((FileId(key), value.clone()));
+        }
+        let stored = of(Table::Transfer).map(|(_, _, value)| value.as_slice());
+        let transfers = Transfers::load(stored, enclosed.into_iter());
         let mut files =
             Self { transfers: transfers.map_err(|_| OpenError::Record(Table::Transfer))?, ..Self::default() };
         for (_, key, value) in of(Table::Source) {
@@ -102,7 +108,7 @@ impl Files {
 
     /// Whether nothing is looked at, sent, or to come.
     pub(crate) fn is_idle(&self) -> bool {
-        self.surveys.is_empty() && self.serving.is_empty() && self.transfers.awaited().is_empty()
+        self.surveys.is_empty() && self.serving.is_empty() && self.transfers.to_come().next().is_none()
     }
 
     /// How many files somebody has accepted and does not have yet.
@@ -173,6 +179,12 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 }
             }
             Err(error) => self.report_bug("a transfer cannot be written", &error),
+        }
+        for (file, bytes) in self.files.transfers.enclosed_changes() {
+            match bytes {
+                Some(bytes) => self.batch.put(Table::Enclosed, file.0.to_vec(), bytes),
+                None => self.batch.delete(Table::Enclosed, file.0.to_vec()),
+            }
         }
         for account in std::mem::take(&mut self.files.unasked_changed) {
             match self.files.unasked.get(&account).map(records::encode) {

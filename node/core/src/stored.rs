@@ -62,6 +62,8 @@ pub enum Table {
     GroupStateHead = 21,
     /// What follows it.
     GroupStateRest = 22,
+    /// What came with the offers of files, until it is wanted.
+    Enclosed = 23,
 }
 
 /// One change of what is stored.

@@ -8,6 +8,7 @@
 //! one step: what failed for a reason of this machine can be accepted again.
 
 mod act;
+mod enclosed;
 mod incoming;
 mod outgoing;
 mod state;
@@ -24,8 +25,10 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::enclosed::Enclosed;
 pub use self::{
     act::{Act, Stopped},
+    enclosed::{ENCLOSED_FROM_ONE_MAX, ENCLOSED_MAX},
     incoming::OfferedBy,
     outgoing::Grant,
     state::{TransferRefusal, TransferState},
@@ -117,6 +120,8 @@ pub struct Transfers {
     changed: BTreeSet<FileId>,
     /// What is not settled: of thousands that are remembered, few.
     open: BTreeSet<FileId>,
+    /// What came with offers that are not settled.
+    enclosed: Enclosed,
     /// What is being received, and from which device.
     receiving: BTreeMap<FileId, DeviceId>,
     /// When to try again what stopped.
@@ -124,12 +129,15 @@ pub struct Transfers {
 }
 
 impl Transfers {
-    /// Those that were stored: values as [`Transfers::changes`] gave them.
+    /// Those that were stored: values as [`Transfers::changes`] and [`Transfers::enclosed_changes`] gave them.
     ///
     /// # Errors
     /// [`FrameError`] if one can't be read.
-    pub fn load<'a>(stored: impl Iterator<Item = &'a [u8]>) -> Result<Self, FrameError> {
-        let mut transfers = Self::default();
+    pub fn load<'a>(
+        stored: impl Iterator<Item = &'a [u8]>,
+        enclosed: impl Iterator<Item = (FileId, Vec<u8>)>,
+    ) -> Result<Self, FrameError> {
+        let mut transfers = Self { enclosed: Enclosed::load(enclosed), ..Self::default() };
         for value in stored {
             let transfer: Transfer = records::decode(value)?;
             transfers.insert(transfer);
@@ -263,7 +271,10 @@ impl Transfers {
         self.changed.insert(file);
         match self.all.get(&file).filter(|transfer| !transfer.is_settled()) {
             Some(_) => self.open.insert(file),
-            None => self.open.remove(&file),
+            None => {
+                self.enclosed.drop(file);
+                self.open.remove(&file)
+            }
         };
     }
 

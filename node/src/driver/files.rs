@@ -89,6 +89,9 @@ impl Files {
                 };
                 self.carrier.receive(connection, *offer, target.map(PathBuf::from));
             }
+            FileEffect::Unpack { enclosed, target } => {
+                self.carrier.unpack(*enclosed, target.map(PathBuf::from).as_deref());
+            }
             FileEffect::StopReceiving { file } => self.carrier.stop_receiving(file),
             FileEffect::Discard { file, target } => {
                 self.carrier.discard(file, target.map(PathBuf::from).as_deref());
@@ -124,10 +127,10 @@ impl Files {
 }
 
 fn surveyed(survey: Survey) -> Result<Box<Surveyed>, Failure> {
-    let Survey { path, name, shape, chunking, sha256, manifest, stamps } = survey;
+    let Survey { path, name, shape, chunking, sha256, manifest, stamps, enclosed } = survey;
     let found = Found { path, manifest, stamps };
     let source = frame::encode_body(&found, FOUND_MAX).map_err(|_| failure(&SendError::TooLarge(found.path)))?;
-    Ok(Box::new(Surveyed { name, shape, chunking, sha256, source }))
+    Ok(Box::new(Surveyed { name, shape, chunking, sha256, source, enclosed }))
 }
 
 /// Opens what was surveyed, as it was then.

@@ -11,6 +11,7 @@ pub mod partial;
 pub mod place;
 pub mod source;
 pub mod survey;
+pub mod unpack;
 
 #[cfg(test)]
 mod tests;

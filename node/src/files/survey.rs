@@ -17,7 +17,7 @@ use protocol::{
         Chunking, FileShape, ManifestLength,
         manifest::{EntryKind, FilePath, Manifest, ManifestEntry},
     },
-    limits::{CHUNK_LENGTH_MAX, FILE_CHUNKS_MAX, MANIFEST_ENTRIES_MAX},
+    limits::{CHUNK_LENGTH_MAX, FILE_CHUNKS_MAX, FILE_ENCLOSED_MAX, MANIFEST_ENTRIES_MAX},
 };
 use rustix::{
     fs::{Dir, FileType, Mode, OFlags},
@@ -67,6 +67,31 @@ pub struct Survey {
     pub manifest: Vec<u8>,
     /// One for each file, in the order of their bytes.
     pub stamps: Vec<Stamp>,
+    /// All of it, the manifest first, if it is small enough to come with its offer: the bytes that were hashed.
+    pub enclosed: Option<Vec<u8>>,
+}
+
+/// The bytes of what is surveyed, as long as they are few.
+#[derive(Debug)]
+struct Few(Option<Vec<u8>>);
+
+impl Few {
+    const fn none_yet() -> Self {
+        Self(Some(Vec::new()))
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        self.0 = self.0.take().filter(|few| few.len() + piece.len() <= FILE_ENCLOSED_MAX).map(|mut few| {
+            few.extend_from_slice(piece);
+            few
+        });
+    }
+
+    /// With a manifest before them, if that leaves them few.
+    fn behind(self, manifest: &[u8]) -> Option<Vec<u8>> {
+        let few = self.0.filter(|few| few.len() + manifest.len() <= FILE_ENCLOSED_MAX)?;
+        Some([manifest, &few].concat())
+    }
 }
 
 /// Looks at a file or a folder, and hashes all of it. Takes as long as reading it does.
@@ -85,24 +110,27 @@ pub fn survey(path: &Path) -> Result<Survey, SendError> {
     };
     let found = file.metadata().map_err(&failed)?;
     if found.is_file() {
-        let (sha256, stamp) = hash(file, path)?;
+        let mut few = Few::none_yet();
+        let (sha256, stamp) = hash(file, path, &mut few)?;
         let chunking = chunking(stamp.bytes).ok_or_else(|| SendError::TooLarge(path.clone()))?;
         let (shape, manifest, stamps) = (FileShape::File, Vec::new(), vec![stamp]);
-        return Ok(Survey { path: path.clone(), name, shape, chunking, sha256, manifest, stamps });
+        let enclosed = few.behind(&manifest);
+        return Ok(Survey { path: path.clone(), name, shape, chunking, sha256, manifest, stamps, enclosed });
     }
     if !found.is_dir() {
         return Err(SendError::Special(path.clone()));
     }
-    let mut walk = Walk { root: path, entries: Vec::new(), stamps: Vec::new() };
+    let mut walk = Walk { root: path, entries: Vec::new(), stamps: Vec::new(), few: Few::none_yet() };
     walk.folder(&OwnedFd::from(file), "")?;
     let too_large = || SendError::TooLarge(path.clone());
-    let Walk { entries, stamps, .. } = walk;
+    let Walk { entries, stamps, few, .. } = walk;
     let manifest = Manifest { entries: Bounded::new(entries).map_err(|_| too_large())? };
     let chunking = manifest.total().and_then(chunking).ok_or_else(too_large)?;
     let manifest = manifest.to_bytes().map_err(|_| too_large())?;
     let length = u32::try_from(manifest.len()).ok().and_then(ManifestLength::new).ok_or_else(too_large)?;
     let (shape, sha256) = (FileShape::Folder { manifest: length }, Sha256::digest(&manifest).into());
-    Ok(Survey { path: path.clone(), name, shape, chunking, sha256, manifest, stamps })
+    let enclosed = few.behind(&manifest);
+    Ok(Survey { path: path.clone(), name, shape, chunking, sha256, manifest, stamps, enclosed })
 }
 
 /// The usual chunks; longer ones where there would be too many of them.
@@ -111,8 +139,8 @@ fn chunking(bytes: u64) -> Option<Chunking> {
     Chunking::new(bytes, chunk)
 }
 
-/// Hashes a file that nobody changes meanwhile.
-fn hash(mut file: File, path: &Path) -> Result<([u8; 32], Stamp), SendError> {
+/// Hashes a file that nobody changes meanwhile, and keeps its bytes if they are few.
+fn hash(mut file: File, path: &Path, few: &mut Few) -> Result<([u8; 32], Stamp), SendError> {
     let failed = SendError::unreadable(path);
     let stamp = Stamp::of(&file.metadata().map_err(&failed)?);
     let (mut hasher, mut length) = (Sha256::new(), 0);
@@ -121,7 +149,9 @@ fn hash(mut file: File, path: &Path) -> Result<([u8; 32], Stamp), SendError> {
         match file.read(&mut piece) {
             Ok(0) => break,
             Ok(read) => {
-                hasher.update(piece.get(..read).unwrap_or_default());
+                let piece = piece.get(..read).unwrap_or_default();
+                hasher.update(piece);
+                few.add(piece);
                 length += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -139,6 +169,7 @@ struct Walk<'a> {
     root: &'a Path,
     entries: Vec<ManifestEntry>,
     stamps: Vec<Stamp>,
+    few: Few,
 }
 
 impl Walk<'_> {
@@ -190,7 +221,7 @@ impl Walk<'_> {
         if !file.metadata().map_err(SendError::unreadable(path))?.is_file() {
             return Err(SendError::Changed(path.to_owned()));
         }
-        let (sha256, stamp) = hash(file, path)?;
+        let (sha256, stamp) = hash(file, path, &mut self.few)?;
         self.stamps.push(stamp);
         self.entries.push(ManifestEntry { path: listed, kind: EntryKind::File { bytes: stamp.bytes, sha256 } });
         Ok(())

@@ -1,5 +1,7 @@
 //! From one folder to another, chunk by chunk, with what can go wrong on a disk in between.
 
+mod unpacking;
+
 use std::{
     ffi::OsStr,
     fs,

@@ -15,7 +15,7 @@ use protocol::{ConversationId, MessageId, Name, Timestamp};
 use super::{CommitError, EVENTS_KEPT, EventsError, MemoryProfile, Profile, ProfileStore, ReadError};
 
 const CHEAP: StretchParameters = StretchParameters { memory_kib: 8, passes: 1, lanes: 1 };
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 16] = [
     Table::Account,
     Table::GroupState,
     Table::GroupEpoch,
@@ -31,6 +31,7 @@ const TABLES: [Table; 15] = [
     Table::Audience,
     Table::GroupStateHead,
     Table::GroupStateRest,
+    Table::Enclosed,
 ];
 const STATES: [DeliveryState; 5] =
     [DeliveryState::Queued, DeliveryState::Sent, DeliveryState::Delivered, DeliveryState::Read, DeliveryState::Failed];

@@ -236,6 +236,7 @@ fn an_offer_that_nobody_wanted_in_time_is_refused() {
         chunking: Chunking::new(5, CHUNK_LENGTH_MIN).unwrap(),
         sha256: [7; 32],
         source: Vec::new(),
+        enclosed: None,
     });
     let to = Recipient::Person(Name::parse("bob").unwrap());
     let offer = FileCommand::Offer { to, surveyed, caption: String::new() };

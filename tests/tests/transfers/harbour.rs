@@ -1,10 +1,11 @@
 //! Three people's cores, their disks and the streams between them, of which only the chunks are counted.
 
+mod ending;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_core::{
     command::{Command, FileCommand, FileOutcome, FileRef, FileView, Outcome, Recipient, Surveyed},
-    event::EventKind,
     input::{FileInput, FileStream, PeerId},
     output::{FileEffect, ServeFile},
     transfer::{RECEIVING_MAX, Stopped, TransferState},
@@ -12,10 +13,10 @@ use node_core::{
 use protocol::{
     AccountId, FileId, Name,
     file::{
-        Chunking, FileShape,
+        Chunking, EnclosedFile, FileShape,
         stream::{FileFetch, FilePart, FileRefusal},
     },
-    limits::{CHUNK_LENGTH_MIN, FILE_STREAMS_MAX},
+    limits::{CHUNK_LENGTH_MIN, FILE_ENCLOSED_MAX, FILE_STREAMS_MAX},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
@@ -46,6 +47,8 @@ struct Harbour {
     chance: ChaCha20Rng,
     moving: BTreeMap<FileStream, Moving>,
     streams: u64,
+    /// What came with its offer and is being written, and who offered it.
+    unpacking: BTreeMap<(Seat, FileId), Seat>,
     /// Chunks of what is not whole yet, on each disk.
     partial: BTreeMap<(Seat, FileId), u64>,
     whole: BTreeSet<(Seat, FileId)>,
@@ -73,6 +76,7 @@ impl Harbour {
             chance: ChaCha20Rng::seed_from_u64(seed),
             moving: BTreeMap::new(),
             streams: 0,
+            unpacking: BTreeMap::new(),
             partial: BTreeMap::new(),
             whole: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -121,7 +125,8 @@ impl Harbour {
         }
         let from = |seat: Seat| self.moving.values().filter(move |moving| moving.recipient == seat);
         for seat in ALL {
-            assert!(from(seat).count() <= RECEIVING_MAX);
+            let unpacked = self.unpacking.keys().filter(|(here, _)| *here == seat).count();
+            assert!(from(seat).count() + unpacked <= RECEIVING_MAX);
             for sender in ALL {
                 assert!(from(seat).filter(|moving| moving.sender == sender).count() <= FILE_STREAMS_MAX);
             }
@@ -136,6 +141,7 @@ impl Harbour {
         match effect {
             FileEffect::Survey { .. } => panic!("offers are made of what was surveyed"),
             FileEffect::Receive { peer, offer, .. } => self.ask(seat, peer, offer.file, offer.chunking.count()),
+            FileEffect::Unpack { enclosed, .. } => self.unpack(seat, &enclosed),
             FileEffect::Serve { stream, account, serving } => self.serve(seat, stream, account, &serving),
             FileEffect::Refuse { stream, refusal } => {
                 self.met.refused += 1;
@@ -144,6 +150,7 @@ impl Harbour {
             FileEffect::StopReceiving { file } => {
                 let of = |moving: &Moving| moving.recipient == seat && moving.file == file;
                 self.stop_all(of, None);
+                self.unpacking.remove(&(seat, file));
             }
             FileEffect::StopServing { file, account } => {
                 let to = |moving: &Moving| account.is_none() || moving.granted == account;
@@ -154,6 +161,15 @@ impl Harbour {
                 self.partial.remove(&(seat, file));
             }
         }
+    }
+
+    fn unpack(&mut self, recipient: Seat, enclosed: &EnclosedFile) {
+        let file = enclosed.offer().file;
+        assert!(!self.whole.contains(&(recipient, file)), "nothing is written that is there");
+        assert!(self.wanted.contains(&(recipient, file)), "nothing is written that nobody wants");
+        let sender = usize::from(enclosed.bytes()[0]);
+        assert!(enclosed.bytes().iter().all(|byte| usize::from(*byte) == sender));
+        assert_eq!(self.unpacking.insert((recipient, file), sender), None, "it is written once at a time");
     }
 
     fn ask(&mut self, recipient: Seat, peer: PeerId, file: FileId, chunks: u64) {
@@ -199,18 +215,21 @@ impl Harbour {
     }
 
     fn offer(&mut self, sender: Seat) {
-        let chunks = self.below(CHUNKS as usize) as u64;
+        let chunks = if self.once_in(3) { 1 } else { self.below(CHUNKS as usize) as u64 };
         let recipient = (sender + 1 + self.below(2)) % NAMES.len();
         let to = match self.grouped && self.once_in(3) {
             true => Recipient::Group(Name::parse("team").unwrap()),
             false => Recipient::Person(name(recipient)),
         };
+        let bytes = chunks * u64::from(CHUNK_LENGTH_MIN);
+        let small = chunks > 0 && bytes <= FILE_ENCLOSED_MAX as u64;
         let surveyed = Box::new(Surveyed {
             name: "cat.png".to_owned(),
             shape: FileShape::File,
-            chunking: Chunking::new(chunks * u64::from(CHUNK_LENGTH_MIN), CHUNK_LENGTH_MIN).unwrap(),
+            chunking: Chunking::new(bytes, CHUNK_LENGTH_MIN).unwrap(),
             sha256: [7; 32],
             source: NAMES[sender].as_bytes().to_vec(),
+            enclosed: small.then(|| vec![u8::try_from(sender).unwrap(); usize::try_from(bytes).unwrap()]),
         });
         let offer = FileCommand::Offer { to, surveyed, caption: String::new() };
         self.table.command(sender, Command::File(offer)).unwrap();
@@ -240,8 +259,28 @@ impl Harbour {
         self.table.begin(seat, Command::File(command));
     }
 
+    /// What came with its offer is written.
+    fn write(&mut self) {
+        let at = self.below(self.unpacking.len());
+        let Some(((recipient, file), sender)) = self.unpacking.iter().nth(at).map(|(key, sender)| (*key, *sender))
+        else {
+            return;
+        };
+        self.unpacking.remove(&(recipient, file));
+        if self.once_in(6) {
+            self.met.full += 1;
+            let why = Stopped::Disk("the disk is full".to_owned());
+            return self.table.happen(recipient, FileInput::Stopped { file, why });
+        }
+        assert!(self.whole.insert((recipient, file)), "it came twice");
+        self.met.received += 1;
+        self.met.away += u64::from(!self.table.is_awake(sender));
+        self.table.happen(recipient, FileInput::Received { file, path: "/inbox/cat.png".to_owned() });
+    }
+
     /// Some chunks of a file arrive.
     fn arrive(&mut self) {
+        self.write();
         let granted: Vec<FileStream> =
             self.moving.iter().filter(|(_, m)| m.granted.is_some()).map(|(stream, _)| *stream).collect();
         let at = self.below(granted.len());
@@ -268,6 +307,7 @@ impl Harbour {
             0 => {
                 self.met.kills += 1;
                 self.stop_all(|moving| [moving.sender, moving.recipient].contains(&seat), Some(Stopped::Lost));
+                self.unpacking.retain(|(here, _), _| *here != seat);
                 self.table.sleep(seat);
             }
             1 | 2 => {
@@ -331,51 +371,6 @@ impl Harbour {
         let ms = self.below(2_000) as u64;
         self.table.pass(ms);
         self.carry_out();
-    }
-
-    /// When everything is well again, everything arrives that is wanted on both sides, and both know of it.
-    fn end(&mut self) {
-        for _ in 0..200 {
-            self.mend(true);
-            self.table.pass(1_000);
-            self.carry_out();
-            for _ in 0..8 {
-                self.arrive();
-                self.carry_out();
-            }
-        }
-        assert!(self.moving.is_empty(), "nothing moves for ever");
-        let views = ALL.map(|seat| self.files(seat));
-        for seat in ALL {
-            for view in views[seat].iter().filter(|view| view.incoming) {
-                let here = view.to[0].1;
-                assert_ne!(here, TransferState::Accepted, "{} waits for {:?}", NAMES[seat], view);
-                let sender = ALL.into_iter().find(|other| name(*other) == view.from).unwrap();
-                let theirs = views[sender].iter().find(|other| other.uid == view.uid);
-                let there = theirs.and_then(|other| other.to.iter().find(|(who, _)| *who == name(seat)));
-                // What is long over may be beyond what FILES shows.
-                let Some((_, there)) = there else { continue };
-                let whole = self.whole.contains(&(seat, view.uid));
-                assert_eq!(whole, here == TransferState::Received, "{}: {view:?}", NAMES[seat]);
-                if whole {
-                    let known = [TransferState::Received, TransferState::Cancelled, TransferState::Failed];
-                    assert!(known.contains(there), "{}: {there:?} of {view:?}", NAMES[seat]);
-                }
-            }
-            self.states_go_forward(seat);
-        }
-    }
-
-    /// Nothing comes after an end, but that what has failed here may be wanted again.
-    fn states_go_forward(&self, seat: Seat) {
-        let mut last: BTreeMap<(FileId, Name), TransferState> = BTreeMap::new();
-        for kind in self.table.events(seat) {
-            let EventKind::File(event) = &kind else { continue };
-            let before = last.insert((event.uid, event.to.clone()), event.state);
-            let again = event.incoming && before == Some(TransferState::Failed);
-            let fine = before.is_none_or(|before| again || !before.is_over() && before < event.state);
-            assert!(fine, "{}: {before:?} and then {event:?}", NAMES[seat]);
-        }
     }
 }
 

@@ -3,12 +3,15 @@
 use proptest::prelude::*;
 use protocol::{
     file::{
-        Chunking, FileSecret, FileShape, ManifestLength,
+        Chunking, EnclosedFile, FileOffer, FileSecret, FileShape, ManifestLength,
         manifest::{EntryKind, FilePath, Manifest, ManifestEntry},
         stream::{FileFetch, FileGrant, FileRefusal, FileTaken},
     },
     frame, limits,
-    limits::{CHUNK_LENGTH_MAX, CHUNK_LENGTH_MIN, FILE_CHUNKS_MAX, FILE_DEPTH_MAX, FILE_PATH_MAX, MANIFEST_MAX},
+    limits::{
+        CHUNK_LENGTH_MAX, CHUNK_LENGTH_MIN, FILE_CHUNKS_MAX, FILE_DEPTH_MAX, FILE_ENCLOSED_MAX, FILE_PATH_MAX,
+        MANIFEST_MAX,
+    },
     peer::Content,
 };
 use serde::Serialize;
@@ -92,15 +95,56 @@ fn a_manifests_length_and_the_sum_of_its_sizes_are_bounded() {
 }
 
 #[test]
-fn the_longest_offer_fits_into_a_message() {
+fn the_longest_offer_fits_into_a_message_with_the_longest_file_in_it() {
     let mut content: Content = samples::content();
-    let mut offer = files::offer();
+    let mut offer = files::offer_of(FILE_ENCLOSED_MAX, FileShape::File);
     offer.name = text(&"n".repeat(limits::FILE_NAME_MAX));
     offer.caption = text(&"c".repeat(limits::CAPTION_MAX));
     content.seen = list(vec![protocol::MessageId([1; 16]); limits::SEEN_MAX]);
-    content.body = protocol::peer::Body::FileOffer(Box::new(offer));
-    // What MLS and the padding add is less than half a text.
-    assert!(bytes(&content).len() + limits::TEXT_MAX / 2 < limits::CIPHERTEXT_MAX);
+    let enclosed = EnclosedFile::new(offer, vec![7; FILE_ENCLOSED_MAX]).unwrap();
+    content.body = protocol::peer::Body::FileEnclosed(Box::new(enclosed));
+    // MLS and the padding add less than a kibibyte; a test of theirs seals as much.
+    let length = bytes(&content).len() + 1_024;
+    assert!(length < limits::CIPHERTEXT_MAX, "{length}");
+}
+
+#[test]
+fn what_is_enclosed_is_exactly_what_is_offered() {
+    let folder = |manifest| FileShape::Folder { manifest: ManifestLength::new(manifest).unwrap() };
+    let offer = |length, shape| files::offer_of(length, shape);
+    let rows = [
+        (offer(0, FileShape::File), 0, Some((0, 0))),
+        (offer(5, FileShape::File), 5, Some((0, 5))),
+        (offer(5, FileShape::File), 4, None),
+        (offer(5, FileShape::File), 6, None),
+        (offer(5, folder(3)), 8, Some((3, 5))),
+        (offer(0, folder(3)), 3, Some((3, 0))),
+        (offer(5, folder(3)), 5, None),
+        (offer(FILE_ENCLOSED_MAX, FileShape::File), FILE_ENCLOSED_MAX, Some((0, FILE_ENCLOSED_MAX))),
+        (offer(FILE_ENCLOSED_MAX + 1, FileShape::File), FILE_ENCLOSED_MAX + 1, None),
+        (offer(FILE_ENCLOSED_MAX, folder(1)), FILE_ENCLOSED_MAX + 1, None),
+    ];
+    for (offer, length, parts) in rows {
+        let lengths = |enclosed: &EnclosedFile| {
+            let (manifest, content) = enclosed.parts();
+            (manifest.len(), content.len())
+        };
+        let what = format!("{length} bytes with {:?} of {}", offer.shape, offer.chunking.bytes());
+        let made = EnclosedFile::new(offer.clone(), vec![7; length]);
+        assert_eq!(made.as_ref().map(lengths), parts, "{what}");
+        let sent = frame::encode_body(&(offer, Raw(vec![7; length])), limits::PEER_FRAME_MAX).unwrap();
+        let read = frame::decode_body::<EnclosedFile>(&sent, limits::PEER_FRAME_MAX).ok();
+        assert_eq!(read, made, "{what} from the wire");
+    }
+}
+
+/// Bytes of any length, as they stand on the wire.
+struct Raw(Vec<u8>);
+
+impl Serialize for Raw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
 }
 
 #[test]
@@ -147,7 +191,8 @@ proptest! {
     #[test]
     fn no_bytes_make_a_decoder_of_files_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = Manifest::from_bytes(&bytes);
-        let _ = frame::decode_body::<protocol::file::FileOffer>(&bytes, 1_000);
+        let _ = frame::decode_body::<FileOffer>(&bytes, 1_000);
+        let _ = frame::decode_body::<EnclosedFile>(&bytes, 1_000);
         let _ = frame::decode_body::<FileFetch>(&bytes, 1_000);
         let _ = frame::decode_body::<FileGrant>(&bytes, 1_000);
     }

@@ -305,6 +305,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::Closed(money::closed_notice()),
         Body::FileOffer(Box::new(files::offer())),
         Body::FileNotice(files::notice()),
+        Body::FileEnclosed(Box::new(files::enclosed())),
     ]
 }
 

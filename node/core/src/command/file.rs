@@ -106,6 +106,8 @@ pub struct Surveyed {
     pub sha256: [u8; 32],
     /// What leads to it again, and tells whether it was changed since. The core keeps it and does not look into it.
     pub source: Vec<u8>,
+    /// All of it, a folder's list first, if it is small enough to come with its offer.
+    pub enclosed: Option<Vec<u8>>,
 }
 
 /// What comes of it.

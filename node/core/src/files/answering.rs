@@ -157,6 +157,8 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let Side::Incoming { from, state, .. } = transfer.side else { return Some(Err(gone())) };
         match state {
             TransferState::Accepted if self.files.progress.contains_key(&file) => Some(self.answered(file, true)),
+            // It is being written.
+            TransferState::Accepted if self.files.transfers.enclosed(file).is_some() => None,
             TransferState::Accepted if self.is_out_of_reach(from) => Some(self.answered(file, false)),
             TransferState::Accepted | TransferState::Offered => None,
             TransferState::Received => Some(self.answered(file, true)),

@@ -4,7 +4,7 @@ use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, ConversationId, DeviceId, FileId,
     file::{
-        FileNotice, FileOffer,
+        EnclosedFile, FileNotice, FileOffer,
         stream::{FileFetch, FileRefusal},
     },
     peer::Body,
@@ -44,9 +44,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     pub(crate) fn take_file_offer(
         &mut self,
         conversation: ConversationId,
-        account: AccountId,
-        device: DeviceId,
+        (account, device): (AccountId, DeviceId),
         offer: &FileOffer,
+        enclosed: Option<&[u8]>,
         stranger: bool,
     ) {
         let Some(own) = self.own().map(|own| own.account) else { return };
@@ -56,7 +56,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let trusted = self.people.trust(account) != Trust::Changed;
         let unasked = self.files.unasked.get(&account).copied().filter(|_| trusted);
         let by = OfferedBy { conversation, account, device, unasked };
-        let acts = self.files.transfers.take_offer(self.now, own, by, offer.clone());
+        let acts = self.files.transfers.take_offer(self.now, own, by, (offer.clone(), enclosed.map(<[u8]>::to_vec)));
         if stranger && !acts.is_empty() && !self.people.get(account).is_some_and(|contact| contact.accepted) {
             self.files.strangers.insert(offer.file);
         }
@@ -166,6 +166,16 @@ impl<C: CryptoProvider + Clone> Core<C> {
                 let Some((peer, transfer)) = peer.zip(self.files.transfers.get(file)) else { return };
                 let (offer, target) = (Box::new(transfer.offer.clone()), transfer.target().map(str::to_owned));
                 FileEffect::Receive { peer, offer, target }
+            }
+            Act::Unpack { file } => {
+                let enclosed = self.files.transfers.get(file).and_then(|transfer| {
+                    let bytes = self.files.transfers.enclosed(file)?.to_vec();
+                    let target = transfer.target().map(str::to_owned);
+                    Some((Box::new(EnclosedFile::new(transfer.offer.clone(), bytes)?), target))
+                });
+                // Only what is there is unpacked.
+                let Some((enclosed, target)) = enclosed else { return };
+                FileEffect::Unpack { enclosed, target }
             }
             Act::StopReceiving { file } => FileEffect::StopReceiving { file },
             Act::StopServing { file, account } => FileEffect::StopServing { file, account },

@@ -3,7 +3,7 @@
 use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, BoundedText, ConversationId, FileId, MessageId, Name,
-    file::{FileOffer, FileSecret},
+    file::{EnclosedFile, FileOffer, FileSecret},
     limits::OFFER_LIFETIME_MS,
     peer::Body,
     policy::Role,
@@ -20,6 +20,10 @@ use crate::{
     output::{Effect, FileEffect},
     stored::Table,
 };
+
+/// Bytes that may wait in a conversation when a small file is sent with its offer: a hundred files in a row must not keep the
+/// words behind them waiting, nor fill a mailbox. What is offered beyond is sent when both are there, as larger files are.
+const ENCLOSED_WAITING_MAX: usize = 512 * 1024;
 
 /// To whom something can be offered: where, and which accounts.
 struct Addressed {
@@ -140,7 +144,7 @@ impl<C: CryptoProvider + Clone> Core<C> {
         caption: String,
     ) -> Result<(ShortId, MessageId), Failure> {
         self.check_outbox()?;
-        let Surveyed { name, shape, chunking, sha256, source } = surveyed;
+        let Surveyed { name, shape, chunking, sha256, source, enclosed } = surveyed;
         let (mut id, mut secret) = ([0; 16], [0; 32]);
         self.entropy.fill_bytes(&mut id);
         self.entropy.fill_bytes(&mut secret);
@@ -156,12 +160,23 @@ impl<C: CryptoProvider + Clone> Core<C> {
             expires: self.now.plus_ms(OFFER_LIFETIME_MS),
         };
         let uid = MessageId(id);
-        let body = Body::FileOffer(Box::new(offer.clone()));
+        let enclosed = enclosed.filter(|bytes| self.may_enclose(to.conversation, bytes.len()));
+        let enclosed = enclosed.and_then(|bytes| EnclosedFile::new(offer.clone(), bytes));
+        let body = match enclosed {
+            Some(enclosed) => Body::FileEnclosed(Box::new(enclosed)),
+            None => Body::FileOffer(Box::new(offer.clone())),
+        };
         self.put_into_outbox(to.conversation, uid, None, body, false).map_err(|error| bug(&error))?;
         let number = self.files.transfers.offer(self.now, to.conversation, &to.accounts, offer);
         self.batch.put(Table::Source, id.to_vec(), source.clone());
         self.files.sources.insert(FileId(id), source);
         Ok((ShortId::File(number), uid))
+    }
+
+    /// Whether so many bytes may come with an offer: words that are said later wait for what is sent before them.
+    fn may_enclose(&self, conversation: ConversationId, bytes: usize) -> bool {
+        let waiting: usize = self.outbox.of(conversation).map(|entry| entry.record.content.len()).sum();
+        waiting + bytes <= ENCLOSED_WAITING_MAX
     }
 
     /// A message that is never shown made progress: if it brings an offer, whoever waits hears of it, and so does the

@@ -20,7 +20,11 @@ impl<C: CryptoProvider + Clone> Core<C> {
             Body::Read(marks) if self.own().is_some_and(|own| own.account == account) => self.take_marks(id, marks),
             Body::Read(_) => self.report_misbehaviour("somebody else says what was read here"),
             Body::Payment(_) | Body::Request(_) | Body::Closed(_) => self.take_money(id, account, body),
-            Body::FileOffer(offer) => self.take_file_offer(id, account, device, offer, stranger),
+            Body::FileOffer(offer) => self.take_file_offer(id, (account, device), offer, None, stranger),
+            Body::FileEnclosed(enclosed) => {
+                let bytes = Some(enclosed.bytes());
+                self.take_file_offer(id, (account, device), enclosed.offer(), bytes, stranger);
+            }
             Body::FileNotice(notice) => self.take_file_notice(id, account, notice),
             Body::Text(_) => {}
         }

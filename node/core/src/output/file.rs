@@ -3,7 +3,7 @@
 use protocol::{
     AccountId, FileId,
     file::{
-        Chunking, FileOffer, FileSecret,
+        Chunking, EnclosedFile, FileOffer, FileSecret,
         stream::{FilePart, FileRefusal},
     },
 };
@@ -52,6 +52,13 @@ pub enum FileEffect {
         peer: PeerId,
         /// What.
         offer: Box<FileOffer>,
+        /// Where it is to be, if not in the inbox under its own name.
+        target: Option<String>,
+    },
+    /// Write what came with its offer, as if it were received.
+    Unpack {
+        /// The offer, and what came with it.
+        enclosed: Box<EnclosedFile>,
         /// Where it is to be, if not in the inbox under its own name.
         target: Option<String>,
     },

@@ -35,6 +35,11 @@ pub enum Act {
         /// From which device.
         device: DeviceId,
     },
+    /// Write what came with its offer.
+    Unpack {
+        /// What.
+        file: FileId,
+    },
     /// Receive it no more.
     StopReceiving {
         /// What.

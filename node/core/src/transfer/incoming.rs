@@ -24,9 +24,15 @@ pub struct OfferedBy {
 }
 
 impl Transfers {
-    /// Takes an offer; `own` is this node's account. One that is known already, has expired, or is too many from one account
-    /// changes nothing.
-    pub fn take_offer(&mut self, now: Timestamp, own: AccountId, by: OfferedBy, offer: FileOffer) -> Vec<Act> {
+    /// Takes an offer, with what came with it; `own` is this node's account. One that is known already, has expired, or is too
+    /// many from one account changes nothing.
+    pub fn take_offer(
+        &mut self,
+        now: Timestamp,
+        own: AccountId,
+        by: OfferedBy,
+        (offer, enclosed): (FileOffer, Option<Vec<u8>>),
+    ) -> Vec<Act> {
         let file = offer.file;
         let waits = |transfer: &&Transfer| matches!(transfer.side, Side::Incoming { from, state: TransferState::Offered, .. } if from == by.account);
         let too_many = self.open().map(|(_, transfer)| transfer).filter(waits).count() >= OFFERS_OPEN_MAX;
@@ -41,6 +47,9 @@ impl Transfers {
         let side = Side::Incoming { from: by.account, device: by.device, state, target: None, path: None };
         let number = self.last_number + 1;
         self.insert(Transfer { number, offer, conversation: by.conversation, at: now, side });
+        if let Some(bytes) = enclosed {
+            self.keep_enclosed(by.account, file, bytes);
+        }
         let mut acts = vec![Act::Show { file, account: by.account, state, reason: None }];
         if unasked {
             acts.extend(self.accept(file, None).unwrap_or_default());
@@ -90,21 +99,26 @@ impl Transfers {
         Ok(vec![said])
     }
 
+    /// What is accepted and not there yet: of whom, and which device has it.
+    pub fn to_come(&self) -> impl Iterator<Item = (FileId, AccountId, DeviceId)> {
+        self.open().filter_map(|(file, transfer)| match transfer.side {
+            Side::Incoming { from, device, state: TransferState::Accepted, .. } => Some((file, from, device)),
+            _ => None,
+        })
+    }
+
     /// Devices of people that something accepted is to come from, each once.
     #[must_use]
     pub fn awaited(&self) -> Vec<(AccountId, DeviceId)> {
-        let awaited = self.open().filter_map(|(_, transfer)| match transfer.side {
-            Side::Incoming { from, device, state: TransferState::Accepted, .. } => Some((from, device)),
-            _ => None,
-        });
-        let mut awaited: Vec<_> = awaited.collect();
+        let awaited = self.to_come().filter(|(file, ..)| !self.enclosed.contains(*file));
+        let mut awaited: Vec<_> = awaited.map(|(_, from, device)| (from, device)).collect();
         awaited.sort_unstable();
         awaited.dedup();
         awaited
     }
 
-    /// Begins whatever can be received now: the oldest first, and of each device in turn, so that nobody's many files keep
-    /// anybody else's waiting.
+    /// Begins whatever can be received now, on a connection or since it came with its offer: the oldest first, and of each
+    /// device in turn, so that nobody's many files keep anybody else's waiting.
     pub fn begin(&mut self, now: Timestamp, is_connected: impl Fn(DeviceId) -> bool) -> Vec<Act> {
         let mut acts = Vec::new();
         while self.receiving.len() < RECEIVING_MAX {
@@ -113,7 +127,7 @@ impl Transfers {
                 Side::Incoming { device, state: TransferState::Accepted, .. }
                     if !self.receiving.contains_key(&file)
                         && self.again.get(&file).is_none_or(|flow| flow.is_ready(now))
-                        && is_connected(device) =>
+                        && (self.enclosed.contains(file) || is_connected(device)) =>
                 {
                     Some((busy(device), transfer.number, file, device))
                 }
@@ -121,7 +135,8 @@ impl Transfers {
             });
             let Some((_, _, file, device)) = ready.filter(|(busy, ..)| *busy < FILE_STREAMS_MAX).min() else { break };
             self.receiving.insert(file, device);
-            acts.push(Act::Receive { file, device });
+            let enclosed = self.enclosed.contains(file);
+            acts.push(if enclosed { Act::Unpack { file } } else { Act::Receive { file, device } });
         }
         acts
     }
@@ -164,7 +179,10 @@ impl Transfers {
             Stopped::Refused(FileRefusal::Malformed) => {
                 lost_for_good(self, "the two programs don't understand each other")
             }
-            Stopped::Mismatch(reason) => lost_for_good(self, &reason),
+            Stopped::Mismatch(reason) => {
+                self.enclosed.drop(file);
+                lost_for_good(self, &reason)
+            }
             // The sender has nothing to do with it: it can be accepted again, and what there is stays.
             Stopped::Disk(reason) => {
                 self.set(file, TransferState::Failed);
@@ -180,7 +198,7 @@ impl Transfers {
 
     /// A device has another connection than before: what came from it is begun anew.
     pub fn begin_anew(&mut self, device: DeviceId) -> Vec<Act> {
-        let from_it = self.receiving.iter().filter(|(_, from)| **from == device);
+        let from_it = self.receiving.iter().filter(|(file, from)| **from == device && !self.enclosed.contains(**file));
         let files: Vec<FileId> = from_it.map(|(file, _)| *file).collect();
         for file in &files {
             self.receiving.remove(file);

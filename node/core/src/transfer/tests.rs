@@ -1,5 +1,8 @@
 //! Offers and what becomes of them, act by act.
 
+mod enclosed;
+mod remembering;
+
 use protocol::{
     AccountId, BoundedText, ConversationId, DeviceId, FileId, Timestamp,
     file::{
@@ -10,8 +13,7 @@ use protocol::{
 };
 
 use super::{
-    Act, OFFERS_OPEN_MAX, OfferedBy, RECEIVING_MAX, Side, Stopped, TRANSFERS_MAX, TransferRefusal, TransferState,
-    Transfers, notice,
+    Act, OFFERS_OPEN_MAX, OfferedBy, RECEIVING_MAX, Side, Stopped, TransferRefusal, TransferState, Transfers, notice,
 };
 
 const CONVERSATION: ConversationId = ConversationId([1; 32]);
@@ -60,7 +62,7 @@ fn failed_here() -> Transfers {
 
 fn take(transfers: &mut Transfers, number: u64, device: DeviceId, unasked: Option<u64>) -> Vec<Act> {
     let by = OfferedBy { conversation: CONVERSATION, account: ALICE, device, unasked };
-    transfers.take_offer(NOW, BOB, by, offer(number))
+    transfers.take_offer(NOW, BOB, by, (offer(number), None))
 }
 
 /// Alice's node, which offers something to Bob and Carol.
@@ -302,10 +304,10 @@ fn offers_expire_on_both_sides_and_none_stands_longer_than_one_may() {
     assert_eq!(bob.expire(Timestamp(5_000)), [shown(ALICE), DISCARD]);
     let mut bob = Transfers::default();
     let by = OfferedBy { conversation: CONVERSATION, account: ALICE, device: DEVICE, unasked: None };
-    bob.take_offer(NOW, BOB, by, FileOffer { expires: Timestamp(u64::MAX), ..offer(1) });
+    bob.take_offer(NOW, BOB, by, (FileOffer { expires: Timestamp(u64::MAX), ..offer(1) }, None));
     assert_eq!(bob.timer(NOW), Some(NOW.plus_ms(OFFER_LIFETIME_MS)));
     let late = FileOffer { expires: NOW, ..offer(2) };
-    assert_eq!(bob.take_offer(NOW, BOB, by, late), [], "it has expired on its way");
+    assert_eq!(bob.take_offer(NOW, BOB, by, (late, None)), [], "it has expired on its way");
 }
 
 #[test]
@@ -347,39 +349,6 @@ fn no_device_keeps_others_waiting_and_none_is_asked_for_too_much() {
     assert_eq!(bob.begin(NOW, |_| true), [], "{FILE_STREAMS_MAX} from one device are enough");
     bob.on_received(BOB, id(1), "/x".to_owned());
     assert_eq!(bob.begin(NOW, |_| true), [receive(4, DEVICE)]);
-}
-
-#[test]
-fn transfers_come_back_from_what_was_stored_and_go_on() {
-    let mut bob = offered();
-    bob.accept(id(1), Some("/x".to_owned())).unwrap();
-    bob.begin(NOW, |_| true);
-    let stored = bob.changes().unwrap();
-    assert_eq!(stored.iter().map(|(file, _)| *file).collect::<Vec<_>>(), [id(1)]);
-    assert_eq!(bob.changes().unwrap(), []);
-    let values = stored.iter().filter_map(|(_, value)| value.as_deref());
-    let mut again = Transfers::load(values).unwrap();
-    assert_eq!(again.get(id(1)), bob.get(id(1)));
-    assert_eq!(again.changes().unwrap(), []);
-    assert_eq!(again.begin(NOW, |_| true), [receive(1, DEVICE)], "what was under way is begun anew");
-    take(&mut again, 2, DEVICE, None);
-    assert_eq!(again.by_number(2), Some(id(2)), "numbers go on");
-    assert!(Transfers::load([[1_u8].as_slice()].into_iter()).is_err());
-}
-
-#[test]
-fn of_what_is_over_the_oldest_is_forgotten_and_what_is_open_stays() {
-    let mut alice = Transfers::default();
-    for number in 0..TRANSFERS_MAX as u64 {
-        alice.offer(NOW, CONVERSATION, &[BOB], offer(number));
-    }
-    alice.cancel(id(7)).unwrap();
-    alice.changes().unwrap();
-    alice.offer(NOW, CONVERSATION, &[BOB], offer(9_999));
-    assert_eq!(alice.get(id(7)), None);
-    assert_eq!(alice.all().count(), TRANSFERS_MAX);
-    let changed = alice.changes().unwrap();
-    assert!(changed.contains(&(id(7), None)) && changed.len() == 2);
 }
 
 #[test]

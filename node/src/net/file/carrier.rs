@@ -14,7 +14,7 @@ use node_core::{command::CommandToken, input::FileStream, transfer::Stopped};
 use protocol::{
     AccountId, FileId,
     file::{
-        Chunking, FileOffer,
+        Chunking, EnclosedFile, FileOffer,
         stream::{FilePart, FileRefusal},
     },
 };
@@ -34,6 +34,7 @@ use crate::files::{
     ReceiveError, SendError,
     place::Place,
     survey::{Survey, survey},
+    unpack::unpack,
 };
 
 /// The shortest time between two words about how far a file has come: four a second.
@@ -150,14 +151,26 @@ impl Carrier {
                 result = receiving => result,
                 () = tell(seen, chunking, &events, |bytes| Happened::Progress { file, account: None, bytes }) => return,
             };
-            let happened = match result {
-                Ok(path) => Happened::Received { file, path },
-                Err(error) => match stopped(error) {
-                    Some(why) => Happened::Stopped { file, why },
-                    None => return,
-                },
+            tell_end(file, result, &events).await;
+        });
+    }
+
+    /// Writes what came with its offer; into the inbox, or as `target`.
+    pub fn unpack(&mut self, enclosed: EnclosedFile, target: Option<&Path>) {
+        let file = enclosed.offer().file;
+        self.stop_receiving(file);
+        let (folder, name) = self.destination(target);
+        let (disk, events) = (self.disk(file), self.events.clone());
+        while self.receives.try_join_next().is_some() {}
+        self.receives.spawn(async move {
+            let _alone = disk.lock().await;
+            let written =
+                tokio::task::spawn_blocking(move || unpack(Place::open(&folder)?, &enclosed, name.as_deref()));
+            let result = match written.await {
+                Ok(written) => written.map_err(FetchError::from),
+                Err(error) => Err(FetchError::Lost(error.to_string())),
             };
-            let _ = events.send(happened).await;
+            tell_end(file, result, &events).await;
         });
     }
 
@@ -291,6 +304,19 @@ async fn tell(
     }
     // Whoever carries it has come to its end, and says so itself.
     std::future::pending().await
+}
+
+/// Tells how receiving has ended, unless that was wished for.
+async fn tell_end(file: FileId, result: Result<PathBuf, FetchError>, events: &mpsc::Sender<Happened>) {
+    let happened = match result {
+        Ok(path) => Happened::Received { file, path },
+        Err(error) => match stopped(error) {
+            Some(why) => Happened::Stopped { file, why },
+            None => return,
+        },
+    };
+    // Whoever hears nothing more has ended.
+    let _ = events.send(happened).await;
 }
 
 /// What a failure means for the transfer; nothing if it was wished for.

@@ -3,7 +3,7 @@
 use protocol::{
     FileId, Timestamp,
     file::{
-        Chunking, FileNotice, FileOffer, FileSecret, FileShape, FileWord, ManifestLength,
+        Chunking, EnclosedFile, FileNotice, FileOffer, FileSecret, FileShape, FileWord, ManifestLength,
         manifest::{EntryKind, FilePath, Manifest, ManifestEntry},
         stream::{FileFetch, FileGrant, FilePart, FileRefusal, FileTaken},
     },
@@ -24,6 +24,15 @@ pub(crate) fn offer() -> FileOffer {
         caption: text("miau"),
         expires: Timestamp(300),
     }
+}
+
+/// The same offer of so many bytes.
+pub(crate) fn offer_of(bytes: usize, shape: FileShape) -> FileOffer {
+    FileOffer { shape, chunking: Chunking::new(bytes as u64, 65_536).unwrap(), ..offer() }
+}
+
+pub(crate) fn enclosed() -> EnclosedFile {
+    EnclosedFile::new(offer_of(4, FileShape::File), b"miau".to_vec()).unwrap()
 }
 
 pub(crate) fn notice() -> FileNotice {
