@@ -40,7 +40,8 @@ use crate::{flow::Flow, records};
 pub const OFFERS_OPEN_MAX: usize = 64;
 /// Transfers that are remembered, those that are over too: FILES shows the latest of them, the oldest ended are forgotten.
 pub const TRANSFERS_MAX: usize = 4_096;
-/// Files that are received at the same time, from everybody together: more of them would only share what one has.
+/// Files that are received at the same time, from everybody together: more of them would only share what one has. As many of
+/// those that came with their offers are written at a time.
 pub const RECEIVING_MAX: usize = 4;
 
 /// A transfer as it is stored.

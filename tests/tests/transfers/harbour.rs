@@ -126,7 +126,7 @@ impl Harbour {
         let from = |seat: Seat| self.moving.values().filter(move |moving| moving.recipient == seat);
         for seat in ALL {
             let unpacked = self.unpacking.keys().filter(|(here, _)| *here == seat).count();
-            assert!(from(seat).count() + unpacked <= RECEIVING_MAX);
+            assert!(from(seat).count() <= RECEIVING_MAX && unpacked <= RECEIVING_MAX);
             for sender in ALL {
                 assert!(from(seat).filter(|moving| moving.sender == sender).count() <= FILE_STREAMS_MAX);
             }

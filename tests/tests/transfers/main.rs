@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
 
+mod enclosed;
 mod harbour;
 mod met;
 

@@ -103,7 +103,7 @@ fn the_longest_offer_fits_into_a_message_with_the_longest_file_in_it() {
     content.seen = list(vec![protocol::MessageId([1; 16]); limits::SEEN_MAX]);
     let enclosed = EnclosedFile::new(offer, vec![7; FILE_ENCLOSED_MAX]).unwrap();
     content.body = protocol::peer::Body::FileEnclosed(Box::new(enclosed));
-    // MLS and the padding add less than a kibibyte; a test of theirs seals as much.
+    // MLS and the padding add less than a kibibyte; one of the tests of transfers seals as much.
     let length = bytes(&content).len() + 1_024;
     assert!(length < limits::CIPHERTEXT_MAX, "{length}");
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{AccountId, FileId};
+use protocol::{AccountId, FileId, Timestamp};
 
-use super::{Side, StoredChange, Transfers};
+use super::{Act, RECEIVING_MAX, Side, StoredChange, Transfers};
 
 /// Bytes of what came with offers that are kept from one account: some forty of the longest. Beyond, an offer stands
 /// without them, as one of a larger file does, and is to be had while its sender is there.
@@ -17,15 +17,26 @@ pub const ENCLOSED_MAX: usize = 16 * 1024 * 1024;
 pub(super) struct Enclosed {
     kept: BTreeMap<FileId, Vec<u8>>,
     changed: BTreeSet<FileId>,
+    /// What is being written.
+    unpacking: BTreeSet<FileId>,
 }
 
 impl Enclosed {
     pub(super) fn load(stored: impl Iterator<Item = (FileId, Vec<u8>)>) -> Self {
-        Self { kept: stored.collect(), changed: BTreeSet::new() }
+        Self { kept: stored.collect(), ..Self::default() }
     }
 
     pub(super) fn contains(&self, file: FileId) -> bool {
         self.kept.contains_key(&file)
+    }
+
+    pub(super) fn is_unpacking(&self, file: FileId) -> bool {
+        self.unpacking.contains(&file)
+    }
+
+    /// Nobody writes it any more.
+    pub(super) fn stop(&mut self, file: FileId) {
+        self.unpacking.remove(&file);
     }
 
     pub(super) fn drop(&mut self, file: FileId) {
@@ -46,6 +57,18 @@ impl Transfers {
     pub fn enclosed_changes(&mut self) -> Vec<StoredChange> {
         let changed = std::mem::take(&mut self.enclosed.changed).into_iter();
         changed.map(|file| (file, self.enclosed.kept.get(&file).cloned())).collect()
+    }
+
+    /// Begins to write what came with offers and is wanted, the oldest first.
+    pub(super) fn begin_unpacking(&mut self, now: Timestamp) -> Vec<Act> {
+        let mut acts = Vec::new();
+        while self.enclosed.unpacking.len() < RECEIVING_MAX {
+            let ready = self.ready(now).filter(|(_, file, _)| self.enclosed.contains(*file)).min();
+            let Some((_, file, _)) = ready else { break };
+            self.enclosed.unpacking.insert(file);
+            acts.push(Act::Unpack { file });
+        }
+        acts
     }
 
     /// Keeps what came with an offer of this account, if there is room.

@@ -117,28 +117,32 @@ impl Transfers {
         awaited
     }
 
-    /// Begins whatever can be received now, on a connection or since it came with its offer: the oldest first, and of each
-    /// device in turn, so that nobody's many files keep anybody else's waiting.
+    /// Begins whatever can be received now: the oldest first, and of each device in turn, so that nobody's many files keep
+    /// anybody else's waiting. What came with its offer needs no device, and waits for none.
     pub fn begin(&mut self, now: Timestamp, is_connected: impl Fn(DeviceId) -> bool) -> Vec<Act> {
-        let mut acts = Vec::new();
+        let mut acts = self.begin_unpacking(now);
         while self.receiving.len() < RECEIVING_MAX {
             let busy = |device: DeviceId| self.receiving.values().filter(|other| **other == device).count();
-            let ready = self.open().filter_map(|(file, transfer)| match transfer.side {
-                Side::Incoming { device, state: TransferState::Accepted, .. }
-                    if !self.receiving.contains_key(&file)
-                        && self.again.get(&file).is_none_or(|flow| flow.is_ready(now))
-                        && (self.enclosed.contains(file) || is_connected(device)) =>
-                {
-                    Some((busy(device), transfer.number, file, device))
-                }
-                _ => None,
-            });
+            let ready =
+                self.ready(now).filter(|(_, file, device)| !self.enclosed.contains(*file) && is_connected(*device));
+            let ready = ready.map(|(number, file, device)| (busy(device), number, file, device));
             let Some((_, _, file, device)) = ready.filter(|(busy, ..)| *busy < FILE_STREAMS_MAX).min() else { break };
             self.receiving.insert(file, device);
-            let enclosed = self.enclosed.contains(file);
-            acts.push(if enclosed { Act::Unpack { file } } else { Act::Receive { file, device } });
+            acts.push(Act::Receive { file, device });
         }
         acts
+    }
+
+    /// What is accepted and nobody works on, though it is time: by its number, and which device has it.
+    pub(super) fn ready(&self, now: Timestamp) -> impl Iterator<Item = (u64, FileId, DeviceId)> {
+        self.open().filter_map(move |(file, transfer)| match transfer.side {
+            Side::Incoming { device, state: TransferState::Accepted, .. } => {
+                let idle = !self.receiving.contains_key(&file) && !self.enclosed.is_unpacking(file);
+                let due = self.again.get(&file).is_none_or(|flow| flow.is_ready(now));
+                (idle && due).then_some((transfer.number, file, device))
+            }
+            Side::Incoming { .. } | Side::Outgoing { .. } => None,
+        })
     }
 
     /// It is there, under this path.
@@ -157,6 +161,7 @@ impl Transfers {
     /// Receiving stopped. `jitter` is any random number.
     pub fn on_stopped(&mut self, now: Timestamp, own: AccountId, file: FileId, why: Stopped, jitter: u64) -> Vec<Act> {
         self.receiving.remove(&file);
+        self.enclosed.stop(file);
         let Some(transfer) = self.all.get(&file) else { return Vec::new() };
         let Side::Incoming { state: TransferState::Accepted, .. } = transfer.side else { return Vec::new() };
         let conversation = transfer.conversation;
@@ -198,7 +203,7 @@ impl Transfers {
 
     /// A device has another connection than before: what came from it is begun anew.
     pub fn begin_anew(&mut self, device: DeviceId) -> Vec<Act> {
-        let from_it = self.receiving.iter().filter(|(file, from)| **from == device && !self.enclosed.contains(**file));
+        let from_it = self.receiving.iter().filter(|(_, from)| **from == device);
         let files: Vec<FileId> = from_it.map(|(file, _)| *file).collect();
         for file in &files {
             self.receiving.remove(file);
@@ -216,7 +221,7 @@ impl Transfers {
     ) -> Vec<Act> {
         let Some(transfer) = self.all.get(&file).filter(|transfer| !transfer.is_settled()) else { return Vec::new() };
         let (was_over, target) = (transfer.is_over(), self.target(file));
-        let was_received = self.receiving.contains_key(&file);
+        let was_received = self.receiving.contains_key(&file) || self.enclosed.is_unpacking(file);
         self.stop_working(file);
         self.set(file, to);
         let mut acts = Vec::new();
@@ -249,6 +254,7 @@ impl Transfers {
 
     fn stop_working(&mut self, file: FileId) {
         self.receiving.remove(&file);
+        self.enclosed.stop(file);
         self.again.remove(&file);
     }
 }

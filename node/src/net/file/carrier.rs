@@ -160,10 +160,15 @@ impl Carrier {
         let file = enclosed.offer().file;
         self.stop_receiving(file);
         let (folder, name) = self.destination(target);
+        let cancelled = CancellationToken::new();
+        self.receiving.insert(file, cancelled.clone());
         let (disk, events) = (self.disk(file), self.events.clone());
         while self.receives.try_join_next().is_some() {}
         self.receives.spawn(async move {
             let _alone = disk.lock().await;
+            if cancelled.is_cancelled() {
+                return;
+            }
             let written =
                 tokio::task::spawn_blocking(move || unpack(Place::open(&folder)?, &enclosed, name.as_deref()));
             let result = match written.await {

@@ -2,13 +2,13 @@
 
 use protocol::limits::{FILE_ENCLOSED_MAX, OFFER_LIFETIME_MS};
 
-use super::{ALICE, BOB, CAROL, CONVERSATION, DEVICE, NOW, id, notice, offer, say, show};
+use super::{ALICE, BOB, CAROL, CONVERSATION, DEVICE, NOW, id, notice, offer, say, show, take};
 use crate::transfer::{
-    Act, ENCLOSED_FROM_ONE_MAX, ENCLOSED_MAX, FileOffer, OFFERS_OPEN_MAX, OfferedBy, Side, Stopped, TransferState,
-    Transfers,
+    Act, ENCLOSED_FROM_ONE_MAX, ENCLOSED_MAX, FileOffer, OFFERS_OPEN_MAX, OfferedBy, RECEIVING_MAX, Side, Stopped,
+    TransferState, Transfers,
 };
 use protocol::{
-    AccountId, FileId, Timestamp,
+    AccountId, DeviceId, FileId, Timestamp,
     file::{Chunking, FileWord, stream::FileRefusal},
 };
 
@@ -124,6 +124,24 @@ fn what_is_not_what_was_offered_is_not_tried_twice() {
     // Its sender may have what was offered all the same.
     bob.accept(id(1), None).unwrap();
     assert_eq!(bob.begin(NOW, |_| true), [Act::Receive { file: id(1), device: DEVICE }]);
+}
+
+#[test]
+fn what_came_with_its_offer_waits_for_no_stream_and_few_are_written_at_a_time() {
+    let mut bob = Transfers::default();
+    for number in 1..=RECEIVING_MAX as u64 {
+        let from = DeviceId([u8::try_from(number).unwrap(); 16]);
+        take(&mut bob, number, from, Some(1_000));
+    }
+    assert_eq!(bob.begin(NOW, |_| true).len(), RECEIVING_MAX, "streams are busy");
+    for number in 11..=12 + RECEIVING_MAX as u64 {
+        enclose(&mut bob, ALICE, number, 10, Some(1_000));
+    }
+    assert_eq!(bob.begin(NOW, |_| true), [unpack(11), unpack(12), unpack(13), unpack(14)]);
+    bob.on_received(BOB, id(12), "/x".to_owned());
+    assert_eq!(bob.begin(NOW, |_| true), [unpack(15)]);
+    bob.cancel(id(11)).unwrap();
+    assert_eq!(bob.begin(NOW, |_| true), [unpack(16)]);
 }
 
 #[test]
