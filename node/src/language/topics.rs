@@ -81,8 +81,9 @@ The memo is sealed like a message; the directory sees who pays whom how much."#,
         word: "PATHS",
         also: &["PATH", "FILE", "FOLDER", "INBOX"],
         text: r#"A file or a folder is offered, and goes from your disk to theirs when they
-accept it; what is interrupted goes on where it was. Quotes, or \ before each,
-keep the blanks of a path together; a caption follows --.
+accept it; what is interrupted goes on where it was. What has at most 24 KiB
+comes with its offer: it can be taken though you have gone. Quotes, or \ before
+each, keep the blanks of a path together; a caption follows --.
     as in  SEND bob FILE cat.png
     as in  SEND GROUP team FILE "my photos" -- from the boat
 What somebody offers is put into your inbox (--inbox DIR), or where you say:
