@@ -14,4 +14,4 @@ pub mod script;
 pub mod store;
 pub mod view;
 
-pub use run::{RunError, run};
+pub use run::{RunError, run, runtime};

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(error) => return fail(&error, 1),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match node::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use node_core::{command::FailureCode, stretch::StretchParameters};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     config::{Config, Source},
@@ -49,6 +50,19 @@ impl RunError {
             Self::Log(_) | Self::Terminal(_) | Self::System(_) => FailureCode::Other,
         }
     }
+}
+
+/// Threads on which a node's network runs. The core, commits, the prompt, and whatever reads, seals, hashes or writes files
+/// have threads of their own, so here is only QUIC: its tasks hand each packet on to each other and share a lock, so that on
+/// two threads they wait for each other and for each other's caches. One carries more than half a gigabyte a second.
+const NETWORK_THREADS: usize = 1;
+
+/// Where the network of a node runs; [`run`] is called on it.
+///
+/// # Errors
+/// Whatever the system says that refuses a thread.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(NETWORK_THREADS).enable_all().build()
 }
 
 /// Runs a node to its end: the prompt until the person leaves, or a script until it is played.

@@ -144,7 +144,7 @@ pub struct Node {
 
 impl Node {
     /// Starts a node: finds its profile, and connects unless that has to be unlocked first. Call it within a tokio
-    /// runtime with several threads.
+    /// runtime that has threads of its own, one or more.
     ///
     /// # Errors
     /// [`StartError`] if the profile, the socket or the system refuse.

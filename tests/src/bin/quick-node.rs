@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Err(ConfigError::Arguments(error)) => error.exit(),
         Err(_) => return ExitCode::FAILURE,
     };
-    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
+    let Ok(runtime) = node::runtime() else { return ExitCode::FAILURE };
     runtime.block_on(node::run(config, CHEAP)).unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error}");
         ExitCode::from(error.code() as u8)
