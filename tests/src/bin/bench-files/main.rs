@@ -16,11 +16,13 @@ use ::tests::fixture::Failed;
 use node::files::survey::{Survey, survey};
 
 use crate::{
-    pair::Pair,
+    pair::{Networks, Pair},
     rivals::{Ssh, Wormhole, say},
     spent::{Spending, Spent, median},
 };
 
+/// A GiB of QUIC alone, between two endpoints with the transport of nodes: the most that there can be.
+const BARE: &str = "bare QUIC";
 /// Bytes of the large file.
 const LARGE: usize = 1 << 30;
 /// Small files, and bytes of each.
@@ -30,15 +32,14 @@ const RUNS: usize = 5;
 /// A folder in memory, where the system has one: so the network is measured, and not the disk.
 const IN_MEMORY: &str = "/dev/shm";
 
-#[tokio::main]
-async fn main() -> Result<(), Failed> {
+fn main() -> Result<(), Failed> {
     let memory = Path::new(IN_MEMORY);
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
     let alone = std::env::args().any(|argument| argument == "alone");
     let mut bench = Bench::prepare(folder.path(), alone)?;
     for _ in 0..RUNS {
-        bench.large().await?;
-        bench.small().await?;
+        bench.large()?;
+        bench.small()?;
     }
     bench.report()
 }
@@ -57,6 +58,7 @@ struct Bench {
     wormhole: Option<Wormhole>,
     rows: Vec<Row>,
     packet: u16,
+    networks: Networks,
 }
 
 impl Bench {
@@ -67,23 +69,16 @@ impl Bench {
         for number in 0..SMALL.0 {
             fs::write(small.join(number.to_string()), vec![number as u8; SMALL.1])?;
         }
-        if alone {
-            return Ok(Self {
-                folder: folder.to_owned(),
-                large,
-                small,
-                ssh: None,
-                wormhole: None,
-                rows: Vec::new(),
-                packet: 0,
-            });
-        }
-        let ssh = skipping("scp and rsync", Ssh::start(folder)?)?;
-        let wormhole = skipping("magic-wormhole", Wormhole::start(folder)?)?;
+        let (ssh, wormhole) = if alone {
+            (None, None)
+        } else {
+            (skipping("scp and rsync", Ssh::start(folder)?)?, skipping("magic-wormhole", Wormhole::start(folder)?)?)
+        };
         if let Some(Err(why)) = ssh.as_ref().map(|_| rivals::rsync()) {
             say(&format!("rsync: {why}"))?;
         }
-        Ok(Self { folder: folder.to_owned(), large, small, ssh, wormhole, rows: Vec::new(), packet: 0 })
+        let (folder, networks) = (folder.to_owned(), Networks::start()?);
+        Ok(Self { folder, large, small, ssh, wormhole, rows: Vec::new(), packet: 0, networks })
     }
 
     fn note(&mut self, name: &'static str, spent: Spent) {
@@ -94,19 +89,19 @@ impl Bench {
     }
 
     /// One round of everything that has to do with the large file.
-    async fn large(&mut self) -> Result<(), Failed> {
+    fn large(&mut self) -> Result<(), Failed> {
         let (large, to) = (self.large.clone(), self.folder.join("carried"));
         self.note("two hash passes", passes::hashing(LARGE)?);
         self.note("two AEAD passes", passes::sealing(LARGE)?);
         self.note("copy", passes::copy(&large, &to)?);
-        let pair = Pair::connect().await?;
+        let pair = Pair::connect(&self.networks)?;
         let spending = Spending::begin(None)?;
-        pair.bare(LARGE).await?;
-        self.note("bare QUIC", spending.end()?);
+        pair.bare(LARGE)?;
+        self.note(BARE, spending.end()?);
         let spending = Spending::begin(None)?;
         let offered = survey(&large)?;
         self.note("1 GiB: survey", spending.end()?);
-        let ours = self.ours(&offered).await?;
+        let ours = self.ours(&offered)?;
         self.note("1 GiB: ours", ours);
         if let Some(ssh) = &self.ssh {
             let (nothing, scp) = (ssh.nothing()?, ssh.scp(&large, &to)?);
@@ -123,12 +118,12 @@ impl Bench {
     }
 
     /// One round of everything that has to do with many small files.
-    async fn small(&mut self) -> Result<(), Failed> {
+    fn small(&mut self) -> Result<(), Failed> {
         let (small, to) = (self.small.clone(), self.folder.join("carried"));
         let spending = Spending::begin(None)?;
         let offered = survey(&small)?;
         self.note("2,000 files: survey", spending.end()?);
-        let ours = self.ours(&offered).await?;
+        let ours = self.ours(&offered)?;
         self.note("2,000 files: ours", ours);
         if let Some(ssh) = &self.ssh {
             let rsync = ssh.rsync(&small, &to)?;
@@ -146,10 +141,10 @@ impl Bench {
     }
 
     /// What was offered, from a first packet between two devices to its name, on a connection of its own.
-    async fn ours(&mut self, offered: &Survey) -> Result<Spent, Failed> {
+    fn ours(&mut self, offered: &Survey) -> Result<Spent, Failed> {
         let spending = Spending::begin(None)?;
-        let pair = Pair::connect().await?;
-        pair.carry(&self.folder, offered).await?;
+        let pair = Pair::connect(&self.networks)?;
+        pair.carry(&self.folder, offered)?;
         let spent = spending.end()?;
         self.packet = pair.packet();
         fs::remove_dir_all(self.folder.join("inbox"))?;
@@ -181,7 +176,13 @@ impl Bench {
                 ))?;
             }
         }
-        let parts = ["bare QUIC", "copy", "two AEAD passes", "two hash passes"].map(|name| self.of(name));
+        if let Some((bare, scp)) = self.of(BARE).zip(self.of("1 GiB: scp")) {
+            let most = scp.wall / bare.wall;
+            say(&format!(
+                "1 GiB: scp              {most:6.2} of bare QUIC, with nothing read, sealed, hashed or written"
+            ))?;
+        }
+        let parts = [BARE, "copy", "two AEAD passes", "two hash passes"].map(|name| self.of(name));
         let parts: f64 = parts.into_iter().flatten().map(|spent| spent.cpu).sum();
         if let Some((ours, survey)) = self.of("1 GiB: ours").zip(self.of("1 GiB: survey")) {
             let cpu = ours.cpu + survey.cpu;
