@@ -7,6 +7,7 @@
 mod hashing;
 pub mod layout;
 pub mod name;
+pub mod named;
 pub mod partial;
 pub mod place;
 pub mod source;

@@ -86,9 +86,14 @@ impl Place {
         self.private(partials.as_fd(), &file.to_string())
     }
 
-    /// Gives what is whole its name, and lets go of the place in which it was made.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// Gives what is whole its name. The place in which it was made stays, with a mark of that, until it is discarded.
     pub(super) fn keep(&self, file: FileId, wanted: Wanted<'_>) -> Result<PathBuf, ReceiveError> {
         let partial = self.partial(file)?;
+        self.mark(partial.as_fd())?;
         let named = match wanted {
             Wanted::Exactly(name) => {
                 rename(partial.as_fd(), self.folder.as_fd(), name).map(|()| self.path.join(name)).map_err(|errno| {
@@ -99,7 +104,6 @@ impl Place {
             Wanted::Hint(hint) => self.keep_by_hint(partial.as_fd(), hint)?,
         };
         rustix::fs::fsync(&self.folder).map_err(ReceiveError::at(&self.path))?;
-        self.discard(file)?;
         Ok(named)
     }
 
@@ -116,7 +120,7 @@ impl Place {
         Err(ReceiveError::Taken(self.path.join(name)))
     }
 
-    /// Removes whatever there is of something that is not whole. Nothing is fine.
+    /// Removes whatever there is of something in the making, and the mark of what was named. Nothing is fine.
     ///
     /// # Errors
     /// [`ReceiveError::Io`] if the system refuses.

@@ -1,5 +1,6 @@
 //! From one folder to another, chunk by chunk, with what can go wrong on a disk in between.
 
+mod naming;
 mod unpacking;
 
 use std::{
@@ -121,6 +122,7 @@ fn a_file_of_any_size_arrives_whole_private_and_under_its_name() {
         assert_eq!(kept, disk.place.path().join("cat.png"));
         assert_eq!(fs::read(&kept).unwrap(), bytes(length));
         assert_eq!(mode(&kept), 0o600, "not to be executed, and nobody else's");
+        disk.place.discard(ID).unwrap();
         assert_eq!(disk.inbox(), ["cat.png"], "nothing else is left");
     }
 }

@@ -19,6 +19,9 @@ use super::{
 /// [`ReceiveError`]; what there is stays on the disk, and another call goes on from there.
 pub fn unpack(place: Place, enclosed: &EnclosedFile, name: Option<&OsStr>) -> Result<PathBuf, ReceiveError> {
     let (offer, (manifest, bytes)) = (enclosed.offer(), enclosed.parts());
+    if let Some(path) = place.named(offer.file)? {
+        return Ok(path);
+    }
     let chunking = offer.chunking;
     let layout = match offer.shape {
         FileShape::File => Layout::of_file(chunking.bytes(), offer.sha256),

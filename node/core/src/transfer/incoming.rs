@@ -145,7 +145,7 @@ impl Transfers {
         })
     }
 
-    /// It is there, under this path.
+    /// It is there, under this path. Where it was made nothing is needed any more, once that is known for good.
     pub fn on_received(&mut self, own: AccountId, file: FileId, kept: String) -> Vec<Act> {
         self.stop_working(file);
         let Some(transfer) = self.all.get_mut(&file) else { return Vec::new() };
@@ -154,8 +154,10 @@ impl Transfers {
         *path = Some(kept);
         let notice = notice(file, FileWord::Received, "");
         let said = Act::Say { conversation: transfer.conversation, notice };
+        let target = self.target(file);
         self.note(file);
-        vec![said, Act::Show { file, account: own, state: TransferState::Received, reason: None }]
+        let shown = Act::Show { file, account: own, state: TransferState::Received, reason: None };
+        vec![said, shown, Act::Discard { file, target }]
     }
 
     /// Receiving stopped. `jitter` is any random number.

@@ -112,7 +112,7 @@ fn what_is_accepted_is_received_when_its_device_is_there_and_both_sides_know() {
     assert_eq!(bob.begin(NOW, |_| false), [], "it is not there");
     assert_eq!(bob.begin(NOW, |device| device == DEVICE), [receive(1, DEVICE)]);
     assert_eq!(bob.begin(NOW, |_| true), [], "it is under way");
-    let ended = [say(FileWord::Received, ""), show(1, BOB, TransferState::Received, None)];
+    let ended = [say(FileWord::Received, ""), show(1, BOB, TransferState::Received, None), DISCARD];
     assert_eq!(bob.on_received(BOB, id(1), "/inbox/cat.png".to_owned()), ended);
     assert_eq!((state(&bob), bob.awaited()), (TransferState::Received, vec![]));
 

@@ -35,7 +35,8 @@ fn enclosed(offered: &Survey) -> EnclosedFile {
 }
 
 fn write(disk: &Disk, enclosed: &EnclosedFile, name: Option<&str>) -> Result<PathBuf, ReceiveError> {
-    unpack(Place::open(disk.place.path()).unwrap(), enclosed, name.map(OsStr::new))
+    let kept = unpack(Place::open(disk.place.path()).unwrap(), enclosed, name.map(OsStr::new))?;
+    disk.place.discard(ID).map(|()| kept)
 }
 
 #[test]
@@ -105,6 +106,15 @@ fn what_is_not_what_was_offered_has_no_name() {
         assert!(matches!(written, Err(ReceiveError::Mismatch)), "{what}: {written:?}");
         assert!(there.inbox().iter().all(|name| name == ".tuppence-partial"), "{what}");
     }
+}
+
+#[test]
+fn what_was_named_before_its_node_died_is_not_written_again() {
+    let disk = Disk::new();
+    let offered = survey(&disk.write("cat.png", &bytes(100))).unwrap();
+    let again = || unpack(Place::open(disk.place.path()).unwrap(), &enclosed(&offered), None).unwrap();
+    assert_eq!(again(), again());
+    assert_eq!(disk.inbox(), [".tuppence-partial", "cat.png"]);
 }
 
 #[test]

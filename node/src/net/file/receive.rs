@@ -41,6 +41,10 @@ impl Receiving {
     /// # Errors
     /// [`FetchError`]; what there is stays on the disk, and another call goes on from there.
     pub async fn run(self, connection: &Connection) -> Result<PathBuf, FetchError> {
+        let (place, file) = (self.place.clone(), self.offer.file);
+        if let Some(path) = blocking(move || place.named(file)).await? {
+            return Ok(path);
+        }
         let layout = Arc::new(self.layout(connection).await?);
         let (place, file, chunking) = (self.place.clone(), self.offer.file, self.offer.chunking);
         let mut partial = blocking(move || Partial::open(place, file, layout, chunking)).await?;

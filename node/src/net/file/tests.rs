@@ -176,6 +176,8 @@ async fn a_folder_arrives_by_its_list() {
     for name in ["a", "deep/b", "empty"] {
         assert!(same(&received.join(name), &offered.path.join(name)), "{name}");
     }
+    let offer = offer(&offered);
+    world.receiving(&offer).place.discard(offer.file).unwrap();
     assert_eq!(inbox(&world), ["src"], "the list and the place for what is not whole are gone");
 }
 

@@ -2,7 +2,7 @@
 
 use protocol::limits::{FILE_ENCLOSED_MAX, OFFER_LIFETIME_MS};
 
-use super::{ALICE, BOB, CAROL, CONVERSATION, DEVICE, NOW, id, notice, offer, say, show, take};
+use super::{ALICE, BOB, CAROL, CONVERSATION, DEVICE, DISCARD, NOW, id, notice, offer, say, show, take};
 use crate::transfer::{
     Act, ENCLOSED_FROM_ONE_MAX, ENCLOSED_MAX, FileOffer, OFFERS_OPEN_MAX, OfferedBy, RECEIVING_MAX, Side, Stopped,
     TransferState, Transfers,
@@ -47,7 +47,7 @@ fn what_came_with_its_offer_is_taken_though_its_sender_is_away() {
     assert_eq!(bob.begin(NOW, |_| false), [], "once");
     assert_eq!(bob.begin_anew(DEVICE), [], "another connection has nothing to do with it");
     let received = show(1, BOB, TransferState::Received, None);
-    assert_eq!(bob.on_received(BOB, id(1), "/x".to_owned()), [say(FileWord::Received, ""), received]);
+    assert_eq!(bob.on_received(BOB, id(1), "/x".to_owned()), [say(FileWord::Received, ""), received, DISCARD]);
     assert_eq!((bob.enclosed(id(1)), bob.to_come().count()), (None, 0), "it is on the disk");
 }
 
