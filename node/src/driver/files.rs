@@ -150,7 +150,7 @@ fn source_of(found: &Found, chunking: Chunking) -> Result<Source, SendError> {
 
 fn failure(error: &SendError) -> Failure {
     let code = match error {
-        SendError::Missing(_) | SendError::Changed(_) => FailureCode::Conflict,
+        SendError::Missing(_) | SendError::Gone(_) | SendError::Changed(_) => FailureCode::Conflict,
         SendError::Unreadable { .. } | SendError::Special(_) | SendError::Name(_) | SendError::TooLarge(_) => {
             FailureCode::Refused
         }

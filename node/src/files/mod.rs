@@ -85,6 +85,9 @@ pub enum SendError {
     /// There is nothing of that name.
     #[error("there is no {0}; if it is a text, SEND NAME -- TEXT sends it")]
     Missing(PathBuf),
+    /// It was offered, and is not there any more.
+    #[error("there is no {0} any more; SEND it again from where it is now")]
+    Gone(PathBuf),
     /// It can't be read.
     #[error("can't read {path}: {source}; check who may read it")]
     Unreadable {
@@ -112,6 +115,14 @@ impl SendError {
         |source| match source.kind() {
             io::ErrorKind::NotFound => Self::Missing(path.to_owned()),
             _ => Self::Unreadable { path: path.to_owned(), source },
+        }
+    }
+
+    /// The same of what was there when it was offered.
+    fn lost(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| match Self::unreadable(path)(source) {
+            Self::Missing(path) => Self::Gone(path),
+            error => error,
         }
     }
 }

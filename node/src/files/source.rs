@@ -97,10 +97,10 @@ impl Source {
         let path = self.path_of(part);
         match file.read_exact_at(piece, offset) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(SendError::Changed(path)),
-            read => read.map_err(SendError::unreadable(&path))?,
+            read => read.map_err(SendError::lost(&path))?,
         }
         // Looked at after reading: whatever was read is from before that change, if there is one.
-        let found = file.metadata().map_err(SendError::unreadable(&path))?;
+        let found = file.metadata().map_err(SendError::lost(&path))?;
         if Stamp::of(&found) == part.stamp { Ok(()) } else { Err(SendError::Changed(path)) }
     }
 
@@ -114,7 +114,7 @@ impl Source {
         let path = self.path_of(part);
         let failed = |errno: rustix::io::Errno| match errno {
             rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => SendError::Changed(path.clone()),
-            errno => SendError::unreadable(&path)(errno.into()),
+            errno => SendError::lost(&path)(errno.into()),
         };
         let opened = match &part.path {
             None => rustix::fs::open(&self.path, FILE, Mode::empty()).map_err(failed)?,
@@ -131,7 +131,7 @@ impl Source {
             }
         };
         let file = File::from(opened);
-        let found = file.metadata().map_err(SendError::unreadable(&path))?;
+        let found = file.metadata().map_err(SendError::lost(&path))?;
         if found.is_file() && Stamp::of(&found) == part.stamp { Ok(file) } else { Err(SendError::Changed(path)) }
     }
 }

@@ -262,7 +262,7 @@ fn a_file_that_changes_is_not_sent_any_further() {
     assert!(matches!(source.read(0, &mut chunk), Err(SendError::Changed(_))), "written anew");
     fs::remove_file(&path).unwrap();
     let mut again = self::source(&offered);
-    assert!(matches!(again.read(0, &mut chunk), Err(SendError::Missing(_))), "gone");
+    assert!(matches!(again.read(0, &mut chunk), Err(SendError::Gone(_))), "gone");
     symlink("/etc/passwd", &path).unwrap();
     assert!(matches!(again.read(0, &mut chunk), Err(SendError::Changed(_))), "a link in its place");
 }

@@ -10,6 +10,9 @@ use protocol::{
 
 use super::{Act, Side, Transfer, TransferState, Transfers, reason};
 
+/// What others are told when it can't be sent any more. Where it is on this machine's disk is not for them.
+pub(super) const LOST_ELSEWHERE: &str = "the sender has changed or moved it since, or can't read it any more";
+
 /// What a stream may carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -75,10 +78,10 @@ impl Transfers {
         waiting
     }
 
-    /// What is offered can't be read any more, or is not what it was: nobody gets it.
+    /// What is offered can't be read any more, or is not what it was: nobody gets it. `why` is for the person here.
     pub fn on_source_lost(&mut self, file: FileId, why: &str) -> Vec<Act> {
         let Some(transfer) = self.all.get(&file).filter(|transfer| !transfer.is_over()) else { return Vec::new() };
-        let notice = super::notice(file, FileWord::Failed, why);
+        let notice = super::notice(file, FileWord::Failed, LOST_ELSEWHERE);
         let said = Act::Say { conversation: transfer.conversation, notice };
         std::iter::once(said).chain(self.end(file, TransferState::Failed, Some(why.to_owned()))).collect()
     }

@@ -14,6 +14,7 @@ use protocol::{
 
 use super::{
     Act, OFFERS_OPEN_MAX, OfferedBy, RECEIVING_MAX, Side, Stopped, TransferRefusal, TransferState, Transfers, notice,
+    outgoing::LOST_ELSEWHERE,
 };
 
 const CONVERSATION: ConversationId = ConversationId([1; 32]);
@@ -357,9 +358,10 @@ fn a_lost_source_and_a_lost_recipient_fail_for_whom_they_are_lost() {
     let stopped = Act::StopServing { file: id(1), account: Some(BOB) };
     let failed = show(1, BOB, TransferState::Failed, Some("gone"));
     assert_eq!(alice.on_unreachable(id(1), BOB, "gone"), [failed, stopped]);
-    let said = [say(FileWord::Failed, "changed"), show(1, CAROL, TransferState::Failed, Some("changed"))];
-    assert_eq!(alice.on_source_lost(id(1), "changed"), [said, GONE].concat());
-    assert_eq!(alice.on_source_lost(id(1), "changed"), []);
+    let here = "/home/alice/secret plans/cat.png was changed";
+    let said = [say(FileWord::Failed, LOST_ELSEWHERE), show(1, CAROL, TransferState::Failed, Some(here))];
+    assert_eq!(alice.on_source_lost(id(1), here), [said, GONE].concat(), "nobody else learns where it is");
+    assert_eq!(alice.on_source_lost(id(1), here), []);
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Asked {
         };
         let refusal = match &result {
             Ok(()) => return result,
-            Err(ServeError::Disk(SendError::Changed(_) | SendError::Missing(_))) => FileRefusal::Changed,
+            Err(ServeError::Disk(SendError::Changed(_) | SendError::Gone(_))) => FileRefusal::Changed,
             Err(ServeError::Disk(_) | ServeError::Chunk(_)) => FileRefusal::Unreadable,
             Err(ServeError::Withdrawn) => FileRefusal::Withdrawn,
             Err(ServeError::Misbehaved(_)) => FileRefusal::Malformed,
