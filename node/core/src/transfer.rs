@@ -246,8 +246,12 @@ impl Transfers {
             (Side::Incoming { from: offering, .. }, FileWord::Cancelled) if *offering == from => {
                 self.end(notice.file, TransferState::Cancelled, reason(notice))
             }
-            (Side::Incoming { from: offering, .. }, FileWord::Failed) if *offering == from => {
-                self.end(notice.file, TransferState::Failed, reason(notice))
+            (Side::Incoming { from: offering, target, .. }, FileWord::Failed) if *offering == from => {
+                // Nothing more of it comes, so that what there is helps nobody.
+                let discard =
+                    (!transfer.is_settled()).then(|| Act::Discard { file: notice.file, target: target.clone() });
+                let ended = self.end(notice.file, TransferState::Failed, reason(notice));
+                ended.into_iter().chain(discard).collect()
             }
             // The person has said so on another of their devices.
             (Side::Incoming { state: TransferState::Offered, .. }, FileWord::Declined) if from == own => {

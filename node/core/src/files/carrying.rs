@@ -4,7 +4,7 @@ use mls_rs::CryptoProvider;
 use protocol::{
     AccountId, ConversationId, DeviceId, FileId,
     file::{
-        EnclosedFile, FileNotice, FileOffer,
+        EnclosedFile, FileNotice, FileOffer, FileWord,
         stream::{FileFetch, FileRefusal},
     },
     peer::Body,
@@ -56,9 +56,14 @@ impl<C: CryptoProvider + Clone> Core<C> {
         let trusted = self.people.trust(account) != Trust::Changed;
         let unasked = self.files.unasked.get(&account).copied().filter(|_| trusted);
         let by = OfferedBy { conversation, account, device, unasked };
-        let acts = self.files.transfers.take_offer(self.now, own, by, (offer.clone(), enclosed.map(<[u8]>::to_vec)));
-        if stranger && !acts.is_empty() && !self.people.get(account).is_some_and(|contact| contact.accepted) {
-            self.files.strangers.insert(offer.file);
+        let mut acts =
+            self.files.transfers.take_offer(self.now, own, by, (offer.clone(), enclosed.map(<[u8]>::to_vec)));
+        if stranger && !self.people.get(account).is_some_and(|contact| contact.accepted) {
+            // Who is not known here hears nothing of what is not taken.
+            acts.retain(|act| !matches!(act, Act::Say { notice, .. } if notice.word == FileWord::Failed));
+            if !acts.is_empty() {
+                self.files.strangers.insert(offer.file);
+            }
         }
         if acts.iter().any(|act| matches!(act, Act::Show { state: TransferState::Accepted, .. })) {
             self.take_from(offer.file);

@@ -2,7 +2,7 @@
 
 use protocol::{
     AccountId, ConversationId, DeviceId, FileId, Timestamp,
-    file::{FileOffer, FileWord, stream::FileRefusal},
+    file::{FileOffer, FileShape, FileWord, stream::FileRefusal},
     limits::{FILE_STREAMS_MAX, OFFER_LIFETIME_MS},
 };
 
@@ -23,9 +23,18 @@ pub struct OfferedBy {
     pub unasked: Option<u64>,
 }
 
+/// How much it is to take something: a folder's list too, which may name thousands of files of no bytes.
+fn weight(offer: &FileOffer) -> u64 {
+    let list = match offer.shape {
+        FileShape::File => 0,
+        FileShape::Folder { manifest } => u64::from(manifest.get()),
+    };
+    offer.chunking.bytes().saturating_add(list)
+}
+
 impl Transfers {
-    /// Takes an offer, with what came with it; `own` is this node's account. One that is known already, has expired, or is too
-    /// many from one account changes nothing.
+    /// Takes an offer, with what came with it; `own` is this node's account. The same again changes nothing; whoever offers what
+    /// has expired, what is too many from one account, or what has the id of somebody else's, is told that it is not taken.
     pub fn take_offer(
         &mut self,
         now: Timestamp,
@@ -34,28 +43,54 @@ impl Transfers {
         (offer, enclosed): (FileOffer, Option<Vec<u8>>),
     ) -> Vec<Act> {
         let file = offer.file;
-        let waits = |transfer: &&Transfer| matches!(transfer.side, Side::Incoming { from, state: TransferState::Offered, .. } if from == by.account);
-        let too_many = self.open().map(|(_, transfer)| transfer).filter(waits).count() >= OFFERS_OPEN_MAX;
-        if self.all.contains_key(&file) || offer.expires <= now || too_many {
-            return Vec::new();
+        let known = self.all.get(&file).map(|transfer| &transfer.side);
+        let refusal = match known {
+            Some(Side::Incoming { from, .. }) if *from == by.account => return Vec::new(),
+            Some(_) => Some("it has the id of another one; send it again"),
+            None if offer.expires <= now => Some("it had expired before it came, by the clock there; send it again"),
+            None if self.of_account(by.account, TransferState::Offered).count() >= OFFERS_OPEN_MAX => {
+                Some("too many offers wait for an answer there; send it again when there are fewer")
+            }
+            None => None,
+        };
+        if let Some(reason) = refusal {
+            return vec![Act::Say { conversation: by.conversation, notice: notice(file, FileWord::Failed, reason) }];
         }
         // The sender's clock may be anywhere; no offer stands for longer than one may.
         let expires = offer.expires.min(now.plus_ms(OFFER_LIFETIME_MS));
         let offer = FileOffer { expires, ..offer };
-        let unasked = by.unasked.is_some_and(|limit| offer.chunking.bytes() <= limit);
+        let few = self.of_account(by.account, TransferState::Accepted).count() < OFFERS_OPEN_MAX;
+        let unasked = by.unasked.is_some_and(|limit| few && weight(&offer) <= limit);
         let state = TransferState::Offered;
         let side = Side::Incoming { from: by.account, device: by.device, state, target: None, path: None };
+        let mut acts = self.let_go_of_failed(by.account);
         let number = self.last_number + 1;
         self.insert(Transfer { number, offer, conversation: by.conversation, at: now, side });
         if let Some(bytes) = enclosed {
             self.keep_enclosed(by.account, file, bytes);
         }
-        let mut acts = vec![Act::Show { file, account: by.account, state, reason: None }];
+        acts.push(Act::Show { file, account: by.account, state, reason: None });
         if unasked {
             acts.extend(self.accept(file, None).unwrap_or_default());
             acts.push(Act::Show { file, account: own, state: TransferState::Accepted, reason: None });
         }
         acts
+    }
+
+    /// What an account has offered and is in this state, in no order.
+    fn of_account(&self, account: AccountId, wanted: TransferState) -> impl Iterator<Item = (u64, FileId)> {
+        self.open().filter_map(move |(file, transfer)| match transfer.side {
+            Side::Incoming { from, state, .. } if from == account && state == wanted => Some((transfer.number, file)),
+            _ => None,
+        })
+    }
+
+    /// What has failed stays until it expires, to be accepted again: of one account so many as may wait, the latest.
+    fn let_go_of_failed(&mut self, account: AccountId) -> Vec<Act> {
+        let mut failed: Vec<(u64, FileId)> = self.of_account(account, TransferState::Failed).collect();
+        failed.sort_unstable();
+        failed.truncate((failed.len() + 1).saturating_sub(OFFERS_OPEN_MAX));
+        failed.into_iter().flat_map(|(_, file)| self.end(file, TransferState::Cancelled, None)).collect()
     }
 
     /// The person wants it. What failed here can be wanted again.

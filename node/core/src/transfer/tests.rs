@@ -1,6 +1,7 @@
 //! Offers and what becomes of them, act by act.
 
 mod enclosed;
+mod hostile;
 mod remembering;
 
 use protocol::{
@@ -307,8 +308,6 @@ fn offers_expire_on_both_sides_and_none_stands_longer_than_one_may() {
     let by = OfferedBy { conversation: CONVERSATION, account: ALICE, device: DEVICE, unasked: None };
     bob.take_offer(NOW, BOB, by, (FileOffer { expires: Timestamp(u64::MAX), ..offer(1) }, None));
     assert_eq!(bob.timer(NOW), Some(NOW.plus_ms(OFFER_LIFETIME_MS)));
-    let late = FileOffer { expires: NOW, ..offer(2) };
-    assert_eq!(bob.take_offer(NOW, BOB, by, (late, None)), [], "it has expired on its way");
 }
 
 #[test]
@@ -330,7 +329,7 @@ fn an_offer_counts_once_and_one_account_has_few_that_wait() {
     for number in 2..=OFFERS_OPEN_MAX as u64 {
         assert_eq!(take(&mut bob, number, DEVICE, None).len(), 1);
     }
-    assert_eq!(take(&mut bob, 1_000, DEVICE, None), []);
+    assert!(matches!(take(&mut bob, 1_000, DEVICE, None)[..], [Act::Say { .. }]));
     bob.decline(id(1), "").unwrap();
     assert_eq!(take(&mut bob, 1_000, DEVICE, None).len(), 1);
     assert_eq!(bob.by_number(OFFERS_OPEN_MAX as u64 + 1), Some(id(1_000)));
