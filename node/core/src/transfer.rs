@@ -92,6 +92,16 @@ impl Transfer {
         }
     }
 
+    /// The same towards one recipient, if it goes out.
+    #[must_use]
+    pub fn is_over_for(&self, account: Option<AccountId>) -> bool {
+        let state = match &self.side {
+            Side::Outgoing { recipients } => recipients.iter().find(|(to, _)| Some(*to) == account),
+            Side::Incoming { .. } => None,
+        };
+        state.map_or_else(|| self.is_over(), |(_, state)| state.is_over())
+    }
+
     /// Where the person here wants it, if not in the inbox.
     #[must_use]
     pub fn target(&self) -> Option<&str> {

@@ -133,7 +133,8 @@ impl Conversation {
                 _ = interrupt.recv() => self.on_interrupt(),
                 answer = self.terminal.answer(), if self.asked => self.on_answer(answer),
                 result = finished(&mut self.running) => self.on_result(result),
-                () = patience_ends(self.impatient_at) => self.on_impatience(),
+                () = reached(self.impatient_at) => self.on_impatience(),
+                () = reached(self.transfers.still_at()) => self.on_stillness(),
                 event = self.events.next() => match event {
                     Some(event) => self.on_event(&event),
                     None => self.on_node_ended().await,
@@ -356,9 +357,8 @@ impl Conversation {
         match result {
             Ok(outcome) => {
                 self.notice(&outcome);
-                if self.deliveries.is_news(&outcome) {
-                    self.say(outcome_text(&outcome, &self.style));
-                }
+                let text = self.deliveries.is_news(&outcome).then(|| outcome_text(&outcome, &self.style));
+                self.terminal.screen().show(text, self.transfers.hear_result(&outcome));
             }
             Err(failure) => self.complain(&failure),
         }
@@ -367,8 +367,8 @@ impl Conversation {
     }
 }
 
-/// The moment when it has taken long; never, if nobody waits.
-async fn patience_ends(at: Option<Instant>) {
+/// A moment; never, if there is none.
+async fn reached(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

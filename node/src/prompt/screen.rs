@@ -96,24 +96,29 @@ impl Screen {
 
     /// Prints one text, of one or more lines, without a line break at its end.
     pub fn print(&self, text: impl Into<String>) {
-        let mut queue = self.lock();
-        if queue.texts.len() >= WAITING_MAX {
-            queue.texts.pop_front();
-            queue.dropped += 1;
-        }
-        queue.texts.push_back(text.into());
-        self.queue.1.notify_all();
+        self.show(Some(text.into()), None);
     }
 
     /// What stands in the line above the prompt from now on. A plain terminal, where nothing can change in its place, shows
     /// none.
     pub fn set_status(&self, status: Option<String>) {
-        if !self.rich {
-            return;
-        }
+        self.show(None, Some(status));
+    }
+
+    /// Both at once, so that a status that ends gives its line to the text that says why.
+    pub fn show(&self, text: Option<String>, status: Option<Option<String>>) {
         let mut queue = self.lock();
-        queue.status = status.map(|status| fitted(&status, columns()));
-        queue.status_changed = true;
+        if let Some(text) = text {
+            if queue.texts.len() >= WAITING_MAX {
+                queue.texts.pop_front();
+                queue.dropped += 1;
+            }
+            queue.texts.push_back(text);
+        }
+        if let Some(status) = status.filter(|_| self.rich) {
+            queue.status = status.map(|status| fitted(&status, columns()));
+            queue.status_changed = true;
+        }
         self.queue.1.notify_all();
     }
 
@@ -248,10 +253,8 @@ mod tests {
         screen.set_status(Some("30%".to_owned()));
         screen.set_open(true);
         assert_eq!(printed.recv().unwrap(), "30%\n", "what was typed stands above");
-        screen.set_status(None);
-        assert_eq!(printed.recv().unwrap(), UP_AND_CLEAR);
-        screen.print("bye");
-        assert_eq!(printed.recv().unwrap(), "bye\n");
+        screen.show(Some("bye".to_owned()), Some(None));
+        assert_eq!(printed.recv().unwrap(), format!("{UP_AND_CLEAR}bye\n"), "and leaves no empty line behind");
     }
 
     #[test]

@@ -2,14 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use node_core::event::{EventKind, FileProgress};
+use node_core::{
+    command::{FileOutcome, Outcome},
+    event::{EventKind, FileProgress},
+};
 use protocol::{FileId, Name};
 use tokio::time::Instant;
 
-use crate::view::progress_text;
+use crate::view::{progress_text, standing_text};
 
 /// The shortest time between two changes of the line: four a second.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long nothing may be heard of something before it is said to wait: longer than a chunk takes on a slow line.
+const STILL: Duration = Duration::from_secs(10);
 /// Of the latest speed, so many parts in [`PARTS`] count; the rest is what it was before. So the number can be read.
 const LATEST: u64 = 3;
 /// See [`LATEST`].
@@ -23,6 +28,8 @@ struct Moving {
     progress: FileProgress,
     at: Instant,
     bytes_per_second: Option<u64>,
+    /// Whether nothing was heard of it for long: the other side is away, or the line is.
+    stands: bool,
 }
 
 /// All that is on its way.
@@ -52,15 +59,41 @@ impl Transfers {
         }
     }
 
+    /// The line from now on, if the person has ended something: nobody tells them what they did themselves.
+    pub(super) fn hear_result(&mut self, outcome: &Outcome) -> Option<Option<String>> {
+        let Outcome::File(FileOutcome::Answered { uid, state, .. }) = outcome else { return None };
+        let before = self.moving.len();
+        if state.is_over() {
+            self.moving.retain(|(file, _), _| file != uid);
+        }
+        (self.moving.len() < before).then(|| self.line())
+    }
+
+    /// When something stands still, if nothing is heard of it until then.
+    pub(super) fn still_at(&self) -> Option<Instant> {
+        self.moving.values().filter(|moving| !moving.stands).map(|moving| moving.at + STILL).min()
+    }
+
+    /// The line from now on, since something stands still.
+    pub(super) fn be_still(&mut self, now: Instant) -> Option<String> {
+        for moving in self.moving.values_mut() {
+            moving.stands |= now >= moving.at + STILL;
+        }
+        self.line()
+    }
+
     fn note(&mut self, progress: &FileProgress, now: Instant) {
         let key = (progress.uid, progress.to.clone());
-        let before = self.moving.get(&key);
+        let before = self.moving.get(&key).filter(|before| !before.stands);
         let bytes_per_second = before.and_then(|before| before.speed(progress.bytes, now));
-        self.moving.insert(key, Moving { progress: progress.clone(), at: now, bytes_per_second });
+        self.moving.insert(key, Moving { progress: progress.clone(), at: now, bytes_per_second, stands: false });
     }
 
     fn line(&self) -> Option<String> {
-        let texts = self.moving.values().map(|m| progress_text(&m.progress, m.bytes_per_second.unwrap_or_default()));
+        let texts = self.moving.values().map(|moving| match moving.stands {
+            true => standing_text(&moving.progress),
+            false => progress_text(&moving.progress, moving.bytes_per_second.unwrap_or_default()),
+        });
         let texts: Vec<String> = texts.collect();
         (!texts.is_empty()).then(|| texts.join(" | "))
     }
@@ -134,6 +167,46 @@ mod tests {
         assert_eq!(transfers.hear(&over(1), at(310)), rest);
         assert_eq!(transfers.hear(&over(2), at(320)), Some(None));
         assert_eq!(transfers.hear(&over(2), at(330)), None, "it was never there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stands_still_says_so_and_what_goes_on_has_a_new_speed() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut transfers = Transfers::default();
+        assert_eq!(transfers.still_at(), None);
+        transfers.hear(&progress(1, 0), at(0));
+        transfers.hear(&progress(1, 1_024), at(1));
+        transfers.hear(&progress(2, 1_024), at(4));
+        assert_eq!(transfers.still_at(), Some(at(1) + STILL));
+        let one = "1.bin 10%, waiting | 2.bin 10%, 0 bytes/s";
+        assert_eq!(transfers.be_still(at(1) + STILL), Some(one.to_owned()));
+        assert_eq!(transfers.still_at(), Some(at(4) + STILL));
+        let both = "1.bin 10%, waiting | 2.bin 10%, waiting";
+        assert_eq!(transfers.be_still(at(4) + STILL), Some(both.to_owned()));
+        assert_eq!(transfers.still_at(), None);
+        let on = "1.bin 50%, 0 bytes/s | 2.bin 10%, waiting";
+        assert_eq!(
+            transfers.hear(&progress(1, 5_120), at(60)),
+            Some(Some(on.to_owned())),
+            "not what it was while it stood"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_person_ends_is_on_its_way_no_more() {
+        let answered = |state| {
+            let (id, uid, name) = (ShortId::File(1), FileId([1; 16]), "1.bin".to_owned());
+            Outcome::File(FileOutcome::Answered { id, uid, name, state, started: true, path: None })
+        };
+        let mut transfers = Transfers::default();
+        transfers.hear(&progress(1, 0), Instant::now());
+        let EventKind::Progress(mut to_carol) = progress(1, 0) else { return };
+        to_carol.to = Some(Name::parse("carol").unwrap());
+        transfers.hear(&EventKind::Progress(to_carol), Instant::now());
+        assert_eq!(transfers.hear_result(&answered(TransferState::Accepted)), None);
+        assert_eq!(transfers.hear_result(&answered(TransferState::Cancelled)), Some(None), "towards everybody");
+        assert_eq!(transfers.hear_result(&answered(TransferState::Cancelled)), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -100,12 +100,22 @@ pub(super) fn event_text(event: &FileEvent, style: &Style) -> String {
 /// One line about what is on its way: how far, how fast, how long it will still take.
 #[must_use]
 pub fn progress_text(progress: &FileProgress, bytes_per_second: u64) -> String {
+    let left = progress.total.saturating_sub(progress.bytes).checked_div(bytes_per_second);
+    let left = left.map_or_else(String::new, |left| format!(", {} left", clock(Duration::from_secs(left))));
+    format!("{}, {}/s{left}", reached(progress), size(bytes_per_second))
+}
+
+/// The same of what stands still: it goes on by itself when both sides are there again.
+#[must_use]
+pub fn standing_text(progress: &FileProgress) -> String {
+    format!("{}, waiting", reached(progress))
+}
+
+fn reached(progress: &FileProgress) -> String {
     let FileProgress { to, name, bytes, total, .. } = progress;
     let percent = u128::from(*bytes) * 100 / u128::from((*total).max(1));
     let to = to.as_ref().map_or_else(String::new, |to| format!(" to {to}"));
-    let left = total.saturating_sub(*bytes).checked_div(bytes_per_second);
-    let left = left.map_or_else(String::new, |left| format!(", {} left", clock(Duration::from_secs(left))));
-    format!("{}{to} {percent}%, {}/s{left}", visible(name), size(bytes_per_second))
+    format!("{}{to} {percent}%", visible(name))
 }
 
 fn clock(time: Duration) -> String {

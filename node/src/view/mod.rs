@@ -12,7 +12,7 @@ mod picture;
 mod remote;
 mod text;
 
-pub use files::progress_text;
+pub use files::{progress_text, standing_text};
 pub use json::{event_json, failure_json, outcome_json};
 pub(crate) use remote::is_unseen;
 pub use remote::visible;

@@ -104,7 +104,9 @@ impl<C: CryptoProvider + Clone> Core<C> {
     }
 
     fn on_file_progress(&mut self, file: FileId, account: Option<AccountId>, bytes: u64) {
-        let Some(transfer) = self.files.transfers.get(file).filter(|transfer| !transfer.is_over()) else { return };
+        // What was told before it ended may come after that.
+        let transfer = self.files.transfers.get(file).filter(|transfer| !transfer.is_over_for(account));
+        let Some(transfer) = transfer else { return };
         let to = account.and_then(|account| self.member_name(account));
         let progress = FileProgress {
             id: ShortId::File(transfer.number),

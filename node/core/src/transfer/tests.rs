@@ -357,6 +357,7 @@ fn a_lost_source_and_a_lost_recipient_fail_for_whom_they_are_lost() {
     let stopped = Act::StopServing { file: id(1), account: Some(BOB) };
     let failed = show(1, BOB, TransferState::Failed, Some("gone"));
     assert_eq!(alice.on_unreachable(id(1), BOB, "gone"), [failed, stopped]);
+    assert_eq!([BOB, CAROL].map(|to| alice.get(id(1)).unwrap().is_over_for(Some(to))), [true, false]);
     let here = "/home/alice/secret plans/cat.png was changed";
     let said = [say(FileWord::Failed, LOST_ELSEWHERE), show(1, CAROL, TransferState::Failed, Some(here))];
     assert_eq!(alice.on_source_lost(id(1), here), [said, GONE].concat(), "nobody else learns where it is");

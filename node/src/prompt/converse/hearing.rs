@@ -31,15 +31,19 @@ impl Conversation {
         if let EventKind::Connection { state } = &event.kind {
             self.terminal.set_online(*state == ConnectionState::Online);
         }
-        if let Some(line) = self.transfers.hear(&event.kind, Instant::now()) {
-            self.terminal.screen().set_status(line);
+        let line = self.transfers.hear(&event.kind, Instant::now());
+        let news = self.deliveries.is_news_event(event);
+        let text = if news { event_text(event, &self.style) } else { None };
+        if text.is_some() || line.is_some() {
+            self.terminal.screen().show(text, line);
         }
-        if !self.deliveries.is_news_event(event) {
-            return Next::Wait;
-        }
-        if let Some(text) = event_text(event, &self.style) {
-            self.say(text);
-        }
+        Next::Wait
+    }
+
+    /// Nothing was heard for long of something that was on its way.
+    pub(super) fn on_stillness(&mut self) -> Next {
+        let line = self.transfers.be_still(Instant::now());
+        self.terminal.screen().set_status(line);
         Next::Wait
     }
 
