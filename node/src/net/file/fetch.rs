@@ -208,15 +208,11 @@ fn write<S: Sink>(
 /// Tells the peer, and whoever watches here, what is written; of several that follow each other quickly the latest.
 async fn tell(send: &mut SendStream, telling: &mut watch::Receiver<u64>, taken: &watch::Sender<u64>) {
     let mut heard = true;
-    loop {
-        let more = telling.changed().await.is_ok();
+    while telling.changed().await.is_ok() {
         let below = *telling.borrow_and_update();
         taken.send_replace(below);
         // A peer that hears nothing more has ended the stream, which shows in what is read.
         heard = heard && write_frames(send, &[FileTaken { below }], FILE_FRAME_MAX).await.is_ok();
-        if !more {
-            return;
-        }
     }
 }
 

@@ -50,7 +50,6 @@ impl Receiving {
         let mut partial = blocking(move || Partial::open(place, file, layout, chunking)).await?;
         while !partial.is_whole() {
             let from = partial.next_chunk();
-            self.taken.send_replace(from);
             let fetching = self.fetching(FilePart::Chunks, from);
             let (back, result) = fetch(connection, &fetching, partial, &self.taken, &self.cancelled).await;
             let progress = result?;

@@ -93,7 +93,7 @@ async fn what_is_surveyed_and_received_is_told_with_its_progress() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(words >= 1, "how far it was when it began, at the least");
+    assert!(words >= 1, "how far it was with its first bytes, at the least");
 }
 
 #[tokio::test]
@@ -140,6 +140,19 @@ async fn sending_stops_for_whom_it_is_stopped_and_a_changed_source_is_told() {
     assert!(matches!(stopped, Happened::Stopped { why: Stopped::Refused(FileRefusal::Changed), .. }), "{stopped:?}");
     let lost = alice.next().await;
     assert!(matches!(lost, Happened::SourceLost { file: FILE, .. }), "{lost:?}");
+}
+
+/// Whoever accepts waits for that.
+#[tokio::test]
+async fn a_file_is_not_on_its_way_before_its_first_bytes_are_there() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = sides(&world);
+    let (offered, offer) = large(&world);
+    fs::write(&offered.path, b"something else").unwrap();
+    bob.carrier.receive(world.recipient.clone(), offer, None);
+    serve(&world, &mut alice, &offered).await;
+    let first = bob.events.recv().await.unwrap();
+    assert!(matches!(first, Happened::Stopped { why: Stopped::Refused(FileRefusal::Changed), .. }), "{first:?}");
 }
 
 #[tokio::test]
