@@ -256,6 +256,8 @@ impl Transfers {
             (Side::Incoming { from: offering, .. }, FileWord::Cancelled) if *offering == from => {
                 self.end(notice.file, TransferState::Cancelled, reason(notice))
             }
+            // All of it came with the offer: that its sender has it no more takes nothing away from anybody.
+            (Side::Incoming { .. }, FileWord::Failed) if self.enclosed.contains(notice.file) => Vec::new(),
             (Side::Incoming { from: offering, target, .. }, FileWord::Failed) if *offering == from => {
                 // Nothing more of it comes, so that what there is helps nobody.
                 let discard =

@@ -103,6 +103,14 @@ fn whatever_ends_an_offer_ends_what_came_with_it() {
 }
 
 #[test]
+fn that_its_sender_has_changed_it_since_takes_nothing_away() {
+    let mut bob = enclosed();
+    assert_eq!(bob.take_notice(BOB, CONVERSATION, ALICE, &notice(id(1), FileWord::Failed, "changed")), []);
+    bob.accept(id(1), None).unwrap();
+    assert_eq!(bob.begin(NOW, |_| false), [unpack(1)]);
+}
+
+#[test]
 fn what_a_disk_refused_is_kept_and_written_when_it_is_accepted_again() {
     let mut bob = enclosed();
     bob.accept(id(1), None).unwrap();
