@@ -15,7 +15,7 @@ pub mod survey;
 pub mod unpack;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     io,

@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use protocol::{FileId, file::manifest::Manifest};
+use protocol::{
+    BoundedText, FileId, Timestamp,
+    file::{FileOffer, FileSecret, manifest::Manifest},
+};
 use tempfile::TempDir;
 
 use super::{
@@ -23,7 +26,7 @@ use super::{
     survey::{CHUNK, Survey, survey},
 };
 
-const ID: FileId = FileId([0xf1; 16]);
+pub(crate) const ID: FileId = FileId([0xf1; 16]);
 const LENGTH: usize = CHUNK as usize;
 
 /// A folder for what is offered, and one for what is received.
@@ -64,6 +67,20 @@ fn layout(offered: &Survey) -> Arc<Layout> {
     } else {
         Layout::of_folder(&Manifest::from_bytes(&offered.manifest).unwrap(), offered.chunking.bytes()).unwrap()
     })
+}
+
+/// What is said of it to others.
+pub(crate) fn offer(offered: &Survey) -> FileOffer {
+    FileOffer {
+        file: ID,
+        secret: FileSecret([9; 32]),
+        name: BoundedText::new(offered.name.clone()).unwrap(),
+        shape: offered.shape,
+        chunking: offered.chunking,
+        sha256: offered.sha256,
+        caption: BoundedText::default(),
+        expires: Timestamp(u64::MAX),
+    }
 }
 
 fn source(offered: &Survey) -> Source {

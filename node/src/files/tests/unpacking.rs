@@ -2,13 +2,9 @@
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 
-use protocol::{
-    BoundedText, Timestamp,
-    file::{EnclosedFile, FileOffer, FileSecret},
-    limits::FILE_ENCLOSED_MAX,
-};
+use protocol::{file::EnclosedFile, limits::FILE_ENCLOSED_MAX};
 
-use super::{Disk, ID, bytes, mode, tree};
+use super::{Disk, ID, bytes, mode, offer, tree};
 use crate::files::{
     ReceiveError,
     partial::Partial,
@@ -16,19 +12,6 @@ use crate::files::{
     survey::{Survey, survey},
     unpack::unpack,
 };
-
-fn offer(offered: &Survey) -> FileOffer {
-    FileOffer {
-        file: ID,
-        secret: FileSecret([5; 32]),
-        name: BoundedText::new(offered.name.clone()).unwrap(),
-        shape: offered.shape,
-        chunking: offered.chunking,
-        sha256: offered.sha256,
-        caption: BoundedText::default(),
-        expires: Timestamp(u64::MAX),
-    }
-}
 
 fn enclosed(offered: &Survey) -> EnclosedFile {
     EnclosedFile::new(offer(offered), offered.enclosed.clone().unwrap()).unwrap()

@@ -12,10 +12,7 @@ use std::{
     },
 };
 
-use protocol::{
-    BoundedText, FileId, Timestamp,
-    file::{FileOffer, FileSecret, stream::FilePart, stream::FileRefusal},
-};
+use protocol::file::{FileOffer, FileSecret, stream::FilePart, stream::FileRefusal};
 use quinn::Connection;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -33,6 +30,7 @@ use crate::{
         place::Place,
         source::Source,
         survey::{CHUNK, Survey, survey},
+        tests::{ID, offer},
     },
     net::{
         endpoint::{self, NodeEndpoint},
@@ -116,19 +114,6 @@ impl World {
         loop {
             self.serve_once(offered, CancellationToken::new()).await.1.unwrap();
         }
-    }
-}
-
-fn offer(offered: &Survey) -> FileOffer {
-    FileOffer {
-        file: FileId([7; 16]),
-        secret: FileSecret([9; 32]),
-        name: BoundedText::new(offered.name.clone()).unwrap(),
-        shape: offered.shape,
-        chunking: offered.chunking,
-        sha256: offered.sha256,
-        caption: BoundedText::default(),
-        expires: Timestamp(u64::MAX),
     }
 }
 
@@ -277,7 +262,7 @@ async fn a_message_does_not_wait_for_a_file_that_nobody_takes() {
     let offered = survey(&world.write("a.bin", &bytes(100 * LENGTH))).unwrap();
     // A recipient that asks, and then reads nothing of what comes.
     let (mut asking, _unread) = world.recipient.open_bi().await.unwrap();
-    let fetch = protocol::file::stream::FileFetch { file: FileId([7; 16]), part: FilePart::Chunks, from: 0 };
+    let fetch = protocol::file::stream::FileFetch { file: ID, part: FilePart::Chunks, from: 0 };
     let limit = protocol::limits::FILE_FRAME_MAX;
     crate::net::frames::write_frames(&mut asking, &[fetch], limit).await.unwrap();
     let message = async {
@@ -303,7 +288,7 @@ async fn whoever_asks_for_too_many_files_at_once_is_told_to_come_again() {
     let mut places = Vec::new();
     for _ in 0..protocol::limits::FILE_STREAMS_MAX {
         let (mut asking, unread) = world.recipient.open_bi().await.unwrap();
-        let fetch = protocol::file::stream::FileFetch { file: FileId([7; 16]), part: FilePart::Chunks, from: 0 };
+        let fetch = protocol::file::stream::FileFetch { file: ID, part: FilePart::Chunks, from: 0 };
         crate::net::frames::write_frames(&mut asking, &[fetch], protocol::limits::FILE_FRAME_MAX).await.unwrap();
         let (send, recv) = world.sender.accept_bi().await.unwrap();
         places.push((Asked::take_up(send, recv, world.shares.clone()).await.unwrap(), asking, unread));

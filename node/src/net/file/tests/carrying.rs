@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use node_core::{command::CommandToken, input::FileStream, transfer::Stopped};
 use protocol::{
-    AccountId, FileId,
+    AccountId,
     file::{FileOffer, FileSecret, stream::FileRefusal},
 };
 use tokio::sync::mpsc;
 
-use super::{LENGTH, World, bytes, inbox, offer, same};
+use super::{ID, LENGTH, World, bytes, inbox, offer, same};
 use crate::{
     files::{
         SendError,
@@ -23,7 +23,6 @@ use crate::{
 };
 
 const BOB: AccountId = AccountId([0xb; 32]);
-const FILE: FileId = FileId([7; 16]);
 
 struct Side {
     carrier: Carrier,
@@ -88,8 +87,8 @@ async fn what_is_surveyed_and_received_is_told_with_its_progress() {
     let mut words = 0;
     loop {
         match bob.events.recv().await.unwrap() {
-            Happened::Progress { file: FILE, account: None, .. } => words += 1,
-            Happened::Received { file: FILE, path: kept } => break assert!(kept == target && same(&kept, &path)),
+            Happened::Progress { file: ID, account: None, .. } => words += 1,
+            Happened::Received { file: ID, path: kept } => break assert!(kept == target && same(&kept, &path)),
             other => panic!("{other:?}"),
         }
     }
@@ -104,7 +103,7 @@ async fn what_is_stopped_and_discarded_leaves_nothing_on_the_disk_and_says_nothi
     bob.carrier.receive(world.recipient.clone(), offer.clone(), None);
     serve(&world, &mut alice, &offered).await;
     assert!(matches!(bob.events.recv().await, Some(Happened::Progress { .. })));
-    bob.carrier.discard(FILE, None);
+    bob.carrier.discard(ID, None);
     // The next one begins when the disk is free again, and what it finds is nothing.
     bob.carrier.receive(world.recipient.clone(), offer, None);
     let (send, recv) = world.sender.accept_bi().await.unwrap();
@@ -113,7 +112,7 @@ async fn what_is_stopped_and_discarded_leaves_nothing_on_the_disk_and_says_nothi
     asked.refuse(FileRefusal::Withdrawn).await;
     let stopped = bob.next().await;
     assert!(matches!(stopped, Happened::Stopped { why: Stopped::Refused(FileRefusal::Withdrawn), .. }), "{stopped:?}");
-    bob.carrier.discard(FILE, None);
+    bob.carrier.discard(ID, None);
     bob.carrier.survey(CommandToken(1), world.folder.path().join("nothing"));
     assert!(matches!(bob.next().await, Happened::Surveyed { .. }));
     while inbox(&world) != Vec::<String>::new() {
@@ -129,8 +128,8 @@ async fn sending_stops_for_whom_it_is_stopped_and_a_changed_source_is_told() {
     bob.carrier.receive(world.recipient.clone(), offer.clone(), None);
     serve(&world, &mut alice, &offered).await;
     assert!(matches!(bob.events.recv().await, Some(Happened::Progress { .. })));
-    alice.carrier.stop_serving(FILE, Some(AccountId([0xc; 32])));
-    alice.carrier.stop_serving(FILE, Some(BOB));
+    alice.carrier.stop_serving(ID, Some(AccountId([0xc; 32])));
+    alice.carrier.stop_serving(ID, Some(BOB));
     let stopped = bob.next().await;
     assert!(matches!(stopped, Happened::Stopped { why: Stopped::Refused(FileRefusal::Withdrawn), .. }), "{stopped:?}");
     fs::write(&offered.path, b"something else").unwrap();
@@ -139,7 +138,7 @@ async fn sending_stops_for_whom_it_is_stopped_and_a_changed_source_is_told() {
     let stopped = bob.next().await;
     assert!(matches!(stopped, Happened::Stopped { why: Stopped::Refused(FileRefusal::Changed), .. }), "{stopped:?}");
     let lost = alice.next().await;
-    assert!(matches!(lost, Happened::SourceLost { file: FILE, .. }), "{lost:?}");
+    assert!(matches!(lost, Happened::SourceLost { file: ID, .. }), "{lost:?}");
 }
 
 /// Whoever accepts waits for that.

@@ -56,7 +56,7 @@ async fn a_stream_that_is_cut_after_any_byte_costs_less_than_a_chunk() {
     let mut cut = 0;
     for seed in 0..SEEDS {
         let mut chance = rand_chacha::ChaCha20Rng::seed_from_u64(seed);
-        let file = FileId([u8::try_from(seed).unwrap(); 16]);
+        let file = protocol::FileId([u8::try_from(seed).unwrap(); 16]);
         let offer = FileOffer { file, chunking, ..offer(&offered) };
         let mut least = 0;
         let received = loop {
