@@ -76,16 +76,22 @@ impl Receiving {
                 let (progress, _) = watch::channel(0);
                 let (bytes, result) = fetch(connection, &fetching, Vec::new(), &progress, &self.cancelled).await;
                 result?;
-                let bytes = bytes.unwrap_or_default();
-                if Sha256::digest(&bytes).as_slice() != sha256 {
-                    return Err(ReceiveError::Mismatch.into());
-                }
-                let place = self.place.clone();
-                blocking(move || Partial::keep_manifest(&place, file, &bytes).map(|()| bytes)).await?
+                let (bytes, place) = (bytes.unwrap_or_default(), self.place.clone());
+                blocking(move || {
+                    if Sha256::digest(&bytes).as_slice() != sha256 {
+                        return Err(ReceiveError::Mismatch);
+                    }
+                    Partial::keep_manifest(&place, file, &bytes).map(|()| bytes)
+                })
+                .await?
             }
         };
-        let manifest = Manifest::from_bytes(&bytes).map_err(|_| ReceiveError::Unsound)?;
-        Ok(Layout::of_folder(&manifest, chunking.bytes())?)
+        // A long list takes a while to be looked through.
+        blocking(move || {
+            let manifest = Manifest::from_bytes(&bytes).map_err(|_| ReceiveError::Unsound)?;
+            Layout::of_folder(&manifest, chunking.bytes())
+        })
+        .await
     }
 
     fn fetching(&self, part: FilePart, from: u64) -> Fetching {
