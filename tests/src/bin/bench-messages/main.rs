@@ -34,6 +34,7 @@ use protocol::{DeviceId, MessageId, Name, Timestamp};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tests::fixture::{self, Failed, now};
+use tokio::runtime::Handle;
 
 /// A text of a usual length.
 const TEXT: usize = 200;
@@ -123,7 +124,7 @@ async fn bare_frames() -> Result<f64, Failed> {
     Ok((total / frame.len()) as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn start(server: &Server, profile: PathBuf) -> Result<Node, Failed> {
+async fn start(network: &Handle, server: &Server, profile: PathBuf) -> Result<Node, Failed> {
     let config = NodeConfig {
         directory: DirectoryAddress {
             host_port: server.local_addr().to_string(),
@@ -134,13 +135,13 @@ async fn start(server: &Server, profile: PathBuf) -> Result<Node, Failed> {
         stretch: CHEAP,
         inbox: None,
     };
-    Ok(Node::start(config).await?)
+    Ok(network.spawn(Node::start(config)).await??)
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn sign_up(server: &Server, name: &str, folder: &Path) -> Result<Node, Failed> {
-    let node = start(server, folder.join(name)).await?;
+async fn sign_up(network: &Handle, server: &Server, name: &str, folder: &Path) -> Result<Node, Failed> {
+    let node = start(network, server, folder.join(name)).await?;
     let (name, password) = (Name::parse(name)?, Password::new("correct-horse-1".to_owned()));
     node.perform(NodeCommand::SignUp { name, password, invite: None }, PATIENCE).await?;
     Ok(node)
@@ -175,9 +176,11 @@ fn percentile(sorted: &[Duration], of: usize) -> Duration {
     sorted.get(sorted.len() * of / 100).copied().unwrap_or_default()
 }
 
-/// Two nodes with their profiles in this folder, at this directory.
-async fn nodes(server: &Server, folder: &Path) -> Result<Nodes, Failed> {
-    let (alice, bob) = (sign_up(server, "alice", folder).await?, sign_up(server, "bob", folder).await?);
+/// Two nodes with their profiles in this folder, at this directory; the network of each runs by itself, as in a process of
+/// its own.
+async fn nodes(networks: &[Handle; 2], server: &Server, folder: &Path) -> Result<Nodes, Failed> {
+    let [one, two] = networks;
+    let (alice, bob) = (sign_up(one, server, "alice", folder).await?, sign_up(two, server, "bob", folder).await?);
     let (a, b) = (Name::parse("alice")?, Name::parse("bob")?);
     let mut seen = bob.events();
     send(&alice, &b, "hello").await?;
@@ -233,7 +236,7 @@ struct Loaded {
     nodes: Nodes,
 }
 
-async fn loaded() -> Result<Loaded, Failed> {
+async fn loaded(networks: &[Handle; 2]) -> Result<Loaded, Failed> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("directory");
     std::fs::create_dir_all(&data)?;
@@ -244,19 +247,19 @@ async fn loaded() -> Result<Loaded, Failed> {
     let server = Server::start(Settings::in_folder(&data)).await?;
     let cheap = sign_ins::per_second(server.local_addr(), Arc::new(accounts), SIGNING_IN).await?;
     let stretched = sign_ins::per_second(server.local_addr(), Arc::new(few), SIGNING_IN).await?;
-    let nodes = nodes(&server, folder.path()).await?;
+    let nodes = nodes(networks, &server, folder.path()).await?;
     server.shutdown().await;
     Ok(Loaded { written, cheap, stretched, nodes })
 }
 
 /// The same two nodes with nothing durable: profiles and directory in memory.
-async fn without_durability() -> Result<Option<Nodes>, Failed> {
+async fn without_durability(networks: &[Handle; 2]) -> Result<Option<Nodes>, Failed> {
     if !Path::new(IN_MEMORY).is_dir() {
         return Ok(None);
     }
     let folder = tempfile::Builder::new().prefix("tuppence-bench-").tempdir_in(IN_MEMORY)?;
     let server = Server::start(Settings::in_memory()).await?;
-    let nodes = nodes(&server, folder.path()).await?;
+    let nodes = nodes(networks, &server, folder.path()).await?;
     server.shutdown().await;
     Ok(Some(nodes))
 }
@@ -264,9 +267,11 @@ async fn without_durability() -> Result<Option<Nodes>, Failed> {
 fn main() -> Result<(), Failed> {
     let (seals, opens) = library()?;
     let runtime = tokio::runtime::Runtime::new()?;
+    let networks = [node::runtime()?, node::runtime()?];
+    let handles = networks.each_ref().map(|network| network.handle().clone());
     let frames = runtime.block_on(bare_frames())?;
-    let loaded = runtime.block_on(loaded())?;
-    let in_memory = runtime.block_on(without_durability())?;
+    let loaded = runtime.block_on(loaded(&handles))?;
+    let in_memory = runtime.block_on(without_durability(&handles))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "messages of {TEXT} bytes; the same machine, one run")?;
     writeln!(out, "MLS library, one core, nothing stored   {seals:>9.0} seals/s   {opens:>9.0} opens/s")?;
