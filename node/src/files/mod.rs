@@ -51,7 +51,7 @@ pub enum ReceiveError {
     )]
     Mismatch,
     /// The folder's list contradicts itself or the offer.
-    #[error("the list of what is in the folder does not hold; DECLINE it")]
+    #[error("the list of what is in the folder contradicts itself or the offer; have it sent again")]
     Unsound,
     /// Somebody else's folder is in the place for what is not whole yet.
     #[error("{0} is not yours alone; remove it, or choose another folder with --inbox DIR")]

@@ -100,8 +100,11 @@ impl Few {
 /// [`SendError`], with the path in question.
 pub fn survey(path: &Path) -> Result<Survey, SendError> {
     let failed = SendError::unreadable(path);
+    let said = path.file_name();
     let path = &std::fs::canonicalize(path).map_err(&failed)?;
-    let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| SendError::Name(path.clone()))?.to_owned();
+    // A link's own name: what it leads to is called otherwise for a reason, perhaps one that is nobody else's business.
+    let name = said.or(path.file_name()).and_then(OsStr::to_str);
+    let name = name.ok_or_else(|| SendError::Name(path.clone()))?.to_owned();
     let opened = rustix::fs::open(path, FILE, Mode::empty());
     let file = match opened {
         // What a socket or a device without a driver says.

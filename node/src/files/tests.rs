@@ -297,6 +297,21 @@ fn what_is_no_file_or_folder_is_refused_by_name() {
 }
 
 #[test]
+fn what_a_link_leads_to_goes_under_the_name_that_was_said() {
+    let disk = Disk::new();
+    let (path, folder) = (disk.write("secret/plan.txt", b"a"), disk.folder.path());
+    for (link, to) in [("today.txt", path.as_path()), ("today", path.parent().unwrap())] {
+        symlink(to, folder.join(link)).unwrap();
+        let offered = survey(&folder.join(link)).unwrap();
+        assert_eq!((offered.name.as_str(), offered.path), (link, fs::canonicalize(to).unwrap()));
+    }
+    assert_eq!(survey(&folder.join("secret/../secret/.")).unwrap().name, "secret");
+    let above = fs::canonicalize(folder).unwrap();
+    let above = above.file_name().unwrap().to_str();
+    assert_eq!(Some(survey(&folder.join("secret/..")).unwrap().name.as_str()), above);
+}
+
+#[test]
 fn a_link_planted_where_unfinished_files_go_is_not_followed() {
     let disk = Disk::new();
     let offered = survey(&disk.write("a", b"abc")).unwrap();

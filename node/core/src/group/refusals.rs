@@ -117,7 +117,9 @@ pub(super) fn already(user: &str, what: &str, group: &Name) -> Failure {
 
 /// The name is a person's.
 pub(super) fn a_person(name: &Name) -> Failure {
-    let text = format!("{name} is a person, not a group; SEND {name} TEXT writes to them");
+    let text = format!(
+        "{name} is a person, not a group; SEND {name} TEXT writes to them, SEND {name} FILE PATH offers a file"
+    );
     Failure::new(FailureCode::Conflict, text)
 }
 
