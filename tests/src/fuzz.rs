@@ -108,7 +108,8 @@ pub fn offer(data: &[u8]) {
     let acts = transfers.take_offer(NOW, ME, by, (offer.clone(), None));
     let shown = |state| Act::Show { file: offer.file, account: THEY, state, reason: None };
     if offer.expires <= NOW {
-        assert_eq!(acts, [], "what has expired is no offer");
+        assert!(matches!(acts[..], [Act::Say { .. }]), "whoever offers hears that it has expired, nobody else does");
+        assert_eq!(transfers.get(offer.file), None, "what has expired is no offer");
         return;
     }
     assert_eq!(acts, [shown(TransferState::Offered)]);

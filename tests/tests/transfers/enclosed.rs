@@ -37,7 +37,7 @@ fn offered(table: &Table, seat: Seat) -> Vec<FileId> {
 }
 
 /// What somebody's disk is given, without anybody else, when they accept everything.
-fn unpacked(table: &mut Table, seat: Seat) -> Vec<Box<EnclosedFile>> {
+fn unpacked(table: &mut Table, seat: Seat) -> Vec<EnclosedFile> {
     let mut unpacked = Vec::new();
     for file in offered(table, seat) {
         table.begin(seat, Command::File(FileCommand::Accept { id: FileRef::Full(file), target: None }));
@@ -46,7 +46,7 @@ fn unpacked(table: &mut Table, seat: Seat) -> Vec<Box<EnclosedFile>> {
             assert_eq!((at, enclosed.offer().file), (seat, file));
             let path = format!("/inbox/{}", unpacked.len());
             table.happen(seat, node_core::input::FileInput::Received { file, path });
-            unpacked.push(enclosed);
+            unpacked.push(*enclosed);
         }
     }
     unpacked
@@ -66,7 +66,7 @@ fn the_longest_file_with_the_longest_name_and_caption_comes_though_its_sender_is
     table.wake(bob);
     let unpacked = unpacked(&mut table, bob);
     let lengths = |file: &EnclosedFile| (file.offer().name.len(), file.offer().caption.len(), file.bytes().len());
-    let lengths: Vec<_> = unpacked.iter().map(|file| lengths(file)).collect();
+    let lengths: Vec<_> = unpacked.iter().map(lengths).collect();
     assert_eq!(lengths, [(FILE_NAME_MAX, CAPTION_MAX, FILE_ENCLOSED_MAX)]);
 }
 
