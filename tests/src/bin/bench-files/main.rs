@@ -1,6 +1,6 @@
-//! `scripts/bench files`: a large file and many small ones between two devices on loopback, beside scp, rsync and
-//! magic-wormhole, and beside what bare QUIC, a copy, sealing and hashing take alone, in one run on one machine, in turn, as
-//! medians. Build it in release. With `alone` as its argument it leaves the others out, for a profiler's sake.
+//! `scripts/bench files`: a large file and many small ones between two devices on loopback, beside scp, rsync,
+//! magic-wormhole and sendme, and beside what bare QUIC, a copy, sealing and hashing take alone, in one run on one machine,
+//! in turn, as medians. Build it in release. With `alone` as its argument it leaves the others out, for a profiler's sake.
 
 mod pair;
 mod passes;
@@ -17,7 +17,7 @@ use node::files::survey::{Survey, survey};
 
 use crate::{
     pair::{Networks, Pair},
-    rivals::{Ssh, Wormhole, say},
+    rivals::{Sendme, Ssh, Wormhole, say},
     spent::{Spending, Spent, median},
 };
 
@@ -56,6 +56,7 @@ struct Bench {
     small: PathBuf,
     ssh: Option<Ssh>,
     wormhole: Option<Wormhole>,
+    sendme: Option<Sendme>,
     rows: Vec<Row>,
     packet: u16,
     networks: Networks,
@@ -69,16 +70,18 @@ impl Bench {
         for number in 0..SMALL.0 {
             fs::write(small.join(number.to_string()), vec![number as u8; SMALL.1])?;
         }
-        let (ssh, wormhole) = if alone {
-            (None, None)
+        let (ssh, wormhole, sendme) = if alone {
+            (None, None, None)
         } else {
-            (skipping("scp and rsync", Ssh::start(folder)?)?, skipping("magic-wormhole", Wormhole::start(folder)?)?)
+            let ssh = skipping("scp and rsync", Ssh::start(folder)?)?;
+            let wormhole = skipping("magic-wormhole", Wormhole::start(folder)?)?;
+            (ssh, wormhole, skipping("sendme", Sendme::find(folder)?)?)
         };
         if let Some(Err(why)) = ssh.as_ref().map(|_| rivals::rsync()) {
             say(&format!("rsync: {why}"))?;
         }
         let (folder, networks) = (folder.to_owned(), Networks::start()?);
-        Ok(Self { folder, large, small, ssh, wormhole, rows: Vec::new(), packet: 0, networks })
+        Ok(Self { folder, large, small, ssh, wormhole, sendme, rows: Vec::new(), packet: 0, networks })
     }
 
     fn note(&mut self, name: &'static str, spent: Spent) {
@@ -113,6 +116,10 @@ impl Bench {
             let spent = wormhole.carry(&large, &to)?;
             same(&large, &to)?;
             self.note("1 GiB: wormhole", spent);
+        }
+        if let Some(sendme) = &self.sendme {
+            let spent = sendme.carry(&large)?;
+            self.note("1 GiB: sendme", spent);
         }
         Ok(())
     }
@@ -163,11 +170,11 @@ impl Bench {
             say(&format!("{:24} {wall:8.3} s wall {cpu:8.2} s CPU", row.name))?;
         }
         for (ours, survey, rivals) in [
-            ("1 GiB: ours", "1 GiB: survey", ["1 GiB: scp", "1 GiB: wormhole"]),
-            ("2,000 files: ours", "2,000 files: survey", ["2,000 files: rsync", "2,000 files: wormhole"]),
+            ("1 GiB: ours", "1 GiB: survey", ["1 GiB: scp", "1 GiB: wormhole", "1 GiB: sendme"].as_slice()),
+            ("2,000 files: ours", "2,000 files: survey", ["2,000 files: rsync", "2,000 files: wormhole"].as_slice()),
         ] {
             let Some((ours, survey)) = self.of(ours).zip(self.of(survey)) else { continue };
-            for (rival, name) in rivals.into_iter().filter_map(|name| Some((self.of(name)?, name))) {
+            for (rival, name) in rivals.iter().filter_map(|name| Some((self.of(name)?, name))) {
                 let (accepted, offered) = (rival.wall / ours.wall, rival.wall / (ours.wall + survey.wall));
                 say(&format!(
                     "{name:24} {accepted:6.2} of ours from ACCEPT on, {offered:6.2} with the survey before the offer; \

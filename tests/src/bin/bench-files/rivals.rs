@@ -1,9 +1,10 @@
-//! Programs that carry files too: scp and rsync over an sshd of this bench's own, magic-wormhole over a mailbox of its own.
+//! Programs that carry files too: scp and rsync over an sshd of this bench's own, magic-wormhole over a mailbox of its own,
+//! sendme without its relays.
 //! What is missing is skipped by name.
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -243,6 +244,50 @@ impl Wormhole {
             return Err(format!("wormhole failed: {said}").into());
         }
         spending.end()
+    }
+}
+
+/// sendme, which is iroh's: its sender hashes before it says where it is, as we do before an offer.
+#[derive(Debug)]
+pub(crate) struct Sendme {
+    folder: PathBuf,
+}
+
+impl Sendme {
+    /// A folder of its own; words if it is missing.
+    pub(crate) fn find(folder: &Path) -> Result<Result<Self, String>, Failed> {
+        if program("sendme").is_none() {
+            let how = "cargo install --locked --no-default-features sendme";
+            return Ok(Err(format!("skipped, sendme is not installed; {how}")));
+        }
+        let folder = folder.join("sendme");
+        fs::create_dir(&folder)?;
+        Ok(Ok(Self { folder }))
+    }
+
+    /// A file from one that has hashed it already to another, which is started anew.
+    pub(crate) fn carry(&self, from: &Path) -> Result<Spent, Failed> {
+        let [at, to] = ["sender", "recipient"].map(|name| self.folder.join(name));
+        fs::create_dir(&at)?;
+        fs::create_dir(&to)?;
+        let mut sending = Command::new("sendme");
+        sending.current_dir(&at).args(["send", "--no-progress", "--relay", "disabled", "--ticket-type", "addresses"]);
+        sending.args(["--magic-ipv4-addr", "127.0.0.1:0"]).arg(from);
+        let sending = sending.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut sending = Server(sending);
+        let said = BufReader::new(sending.0.stdout.take().ok_or("sendme says nothing")?);
+        let ticket =
+            said.lines().map_while(Result::ok).find_map(|line| Some(line.strip_prefix("sendme receive ")?.to_owned()));
+        let ticket = ticket.ok_or("sendme does not say where it is")?;
+        let spending = Spending::begin(Some(sending.0.id()))?;
+        let receive = ["receive", "--no-progress", "--relay", "disabled", ticket.trim()];
+        run(Command::new("sendme").current_dir(&to).args(receive))?;
+        let spent = spending.end()?;
+        drop(sending);
+        let whole = fs::metadata(to.join(from.file_name().unwrap_or_default()))?.len() == fs::metadata(from)?.len();
+        fs::remove_dir_all(&at)?;
+        fs::remove_dir_all(&to)?;
+        if whole { Ok(spent) } else { Err("sendme did not carry all of it".into()) }
     }
 }
 
