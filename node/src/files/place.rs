@@ -30,6 +30,8 @@ const FOLDER_BITS: u32 = 0o700;
 pub(super) const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Flags of every folder that is opened.
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// How often a folder is made anew that others remove at the same time: each time they would have to come in between.
+const RACES_MAX: u32 = 100;
 /// Numbers that are tried behind a taken name; then there is something else wrong.
 const NUMBERS_MAX: u32 = 10_000;
 
@@ -82,8 +84,20 @@ impl Place {
 
     /// The private folder of something that is not whole; makes it if it is missing.
     pub(super) fn partial(&self, file: FileId) -> Result<OwnedFd, ReceiveError> {
-        let partials = self.private(self.folder.as_fd(), PARTIALS)?;
-        self.private(partials.as_fd(), &file.to_string())
+        let open = || {
+            let partials = self.private(self.folder.as_fd(), PARTIALS)?;
+            self.private(partials.as_fd(), &file.to_string())
+        };
+        let removed = |opened: &Result<OwnedFd, ReceiveError>| matches!(opened, Err(ReceiveError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound);
+        // Whoever lets go of the last thing in there removes the folder of all of them, perhaps at this moment.
+        let mut opened = open();
+        for _ in 0..RACES_MAX {
+            if !removed(&opened) {
+                break;
+            }
+            opened = open();
+        }
+        opened
     }
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsStr, fs};
 
+use protocol::FileId;
+
 use super::{Disk, ID, bytes, receive};
 use crate::files::{place::Wanted, survey::survey};
 
@@ -44,4 +46,21 @@ fn what_is_not_there_any_more_or_was_never_named_is_not_found() {
         fs::write(&mark, &whole[..cut]).unwrap();
         assert_eq!(disk.place.named(ID).unwrap(), None, "of a mark only {cut} bytes are there");
     }
+}
+
+#[test]
+fn what_is_begun_while_the_last_other_one_is_let_go_of_finds_its_place() {
+    let disk = Disk::new();
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (place, file) = (&disk.place, FileId([number; 16]));
+            scope.spawn(move || {
+                for _ in 0..2_000 {
+                    assert_eq!(place.named(file).unwrap(), None);
+                    place.discard(file).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(disk.inbox(), Vec::<String>::new());
 }
