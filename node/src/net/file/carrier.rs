@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     fetch::FetchError,
-    receive::Receiving,
+    receive::{PATIENCE, Receiving},
     serve::{Asked, ServeError, Serving},
 };
 use crate::files::{
@@ -145,7 +145,7 @@ impl Carrier {
                 let opened = tokio::task::spawn_blocking(move || Place::open(&folder)).await;
                 let place = opened.map_err(|error| FetchError::Lost(error.to_string()))??;
                 let place = Arc::new(place);
-                Receiving { offer, place, name, taken, cancelled }.run(&connection).await
+                Receiving { offer, place, name, taken, cancelled, patience: PATIENCE }.run(&connection).await
             };
             let result = tokio::select! {
                 result = receiving => result,

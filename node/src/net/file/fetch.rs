@@ -1,5 +1,7 @@
 //! Getting what a peer has offered.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use node_core::crypto::file::{ChunkError, ChunkOpener, StreamSecrets};
 use protocol::{
@@ -9,7 +11,7 @@ use protocol::{
     },
     limits::FILE_FRAME_MAX,
 };
-use quinn::{Connection, ReadError, ReadExactError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +79,8 @@ pub struct Fetching {
     pub fetch: FileFetch,
     /// How it is cut.
     pub chunking: Chunking,
+    /// How long its sender may send nothing at all before its place is somebody else's.
+    pub patience: Duration,
 }
 
 /// Fetches everything from a chunk on. `taken` follows what is written.
@@ -110,7 +114,14 @@ pub async fn fetch<S: Sink>(
             () = cancelled.cancelled() => Err(FetchError::Cancelled),
         }
     };
-    let (read, ()) = tokio::join!(reading, tell(&mut send, &mut telling, taken));
+    let telling = async {
+        tokio::select! {
+            () = tell(&mut send, &mut telling, taken) => {}
+            // A sender who takes no word is let go of all the same.
+            () = cancelled.cancelled() => {}
+        }
+    };
+    let (read, ()) = tokio::join!(reading, telling);
     let (sink, written) = match writer.await {
         Ok((sink, written)) => (Some(sink), written),
         Err(error) => (None, Err(FetchError::Lost(error.to_string()))),
@@ -164,14 +175,24 @@ async fn read(
         let Some((_, length)) = fetching.chunking.place(index) else { break };
         let mut chunk = buffers.take();
         chunk.resize(length as usize + TAG_LENGTH, 0);
-        recv.read_exact(&mut chunk).await.map_err(|error| match error {
-            ReadExactError::FinishedEarly(_) => FetchError::Lost("the sender stopped".to_owned()),
-            ReadExactError::ReadError(error) => broken(&error),
-        })?;
+        fill(recv, &mut chunk, fetching.patience).await?;
         if full.send(chunk).await.is_err() {
             // The writer has stopped, and says why.
             break;
         }
+    }
+    Ok(())
+}
+
+/// Reads a whole chunk, as long as some of it comes now and then: on a slow line all of it may take a while.
+async fn fill(recv: &mut RecvStream, chunk: &mut [u8], patience: Duration) -> Result<(), FetchError> {
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        let read = tokio::time::timeout(patience, recv.read(rest)).await;
+        let read = read.map_err(|_| FetchError::Lost("the sender sent nothing for too long".to_owned()))?;
+        let stopped = || FetchError::Lost("the sender stopped".to_owned());
+        let read = read.map_err(|error| broken(&error))?.ok_or_else(stopped)?;
+        rest = rest.get_mut(read..).unwrap_or_default();
     }
     Ok(())
 }

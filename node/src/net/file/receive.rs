@@ -1,6 +1,6 @@
 //! Receiving what was offered, from the first byte or from where it stopped to its name in the inbox.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use protocol::file::{
     FileOffer, FileShape,
@@ -20,6 +20,10 @@ use crate::files::{
     place::{Place, Wanted},
 };
 
+/// How long a sender who is there may send nothing at all of what they were asked for. Few files are received at a time: whoever
+/// sends none of theirs must not keep everybody else's waiting. It is asked for again later, from where it is.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What is received, and where it goes.
 #[derive(Debug, Clone)]
 pub struct Receiving {
@@ -33,6 +37,8 @@ pub struct Receiving {
     pub taken: watch::Sender<u64>,
     /// Ends it; what there is of it stays.
     pub cancelled: CancellationToken,
+    /// How long its sender may send nothing at all: [`PATIENCE`], but for whoever tests that.
+    pub patience: Duration,
 }
 
 impl Receiving {
@@ -96,7 +102,7 @@ impl Receiving {
 
     fn fetching(&self, part: FilePart, from: u64) -> Fetching {
         let fetch = FileFetch { file: self.offer.file, part, from };
-        Fetching { secret: self.offer.secret.clone(), fetch, chunking: self.offer.chunking }
+        Fetching { secret: self.offer.secret.clone(), fetch, chunking: self.offer.chunking, patience: self.patience }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use protocol::file::{FileOffer, FileSecret, stream::FilePart, stream::FileRefusal};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Served, Shares,
     fetch::FetchError,
-    receive::Receiving,
+    receive::{PATIENCE, Receiving},
     serve::{Asked, Content, ServeError, Serving},
 };
 use crate::{
@@ -87,7 +88,8 @@ impl World {
 
     fn receiving(&self, offer: &FileOffer) -> Receiving {
         let (taken, cancelled) = (watch::Sender::new(0), CancellationToken::new());
-        Receiving { offer: offer.clone(), place: self.place.clone(), name: None, taken, cancelled }
+        let (offer, place) = (offer.clone(), self.place.clone());
+        Receiving { offer, place, name: None, taken, cancelled, patience: PATIENCE }
     }
 
     /// Answers the next question with what was surveyed, until it is taken or not.

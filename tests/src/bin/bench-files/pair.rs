@@ -20,7 +20,7 @@ use node::{
         endpoint::{self, NodeEndpoint},
         file::{
             Served,
-            receive::Receiving,
+            receive::{PATIENCE, Receiving},
             serve::{Asked, Content, Serving},
         },
         tls::{AcceptedPeers, DeviceIdentity, Tls},
@@ -137,6 +137,7 @@ impl Pair {
             name: None,
             taken: watch::Sender::new(0),
             cancelled: CancellationToken::new(),
+            patience: PATIENCE,
         };
         let (sender, recipient) = (self.sender.connection.clone(), self.recipient.connection.clone());
         let offered = offered.clone();

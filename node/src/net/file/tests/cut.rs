@@ -20,8 +20,23 @@ const SEEDS: u64 = 60;
 /// Bytes of the file: four chunks and a bit of a fifth.
 const BYTES: usize = 4 * CHUNK_LENGTH_MIN as usize + 77;
 
-/// Answers the next question, and ends the stream after so many bytes; tells from which chunk it was asked.
-async fn serve_until(world: &World, offer: &FileOffer, bytes: &[u8], until: usize, silently: bool) -> u64 {
+/// How a sender stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Silent,
+    Reset,
+    /// It stays, and sends nothing more.
+    Stalled,
+}
+
+/// Answers the next question, and stops after so many bytes; tells from which chunk it was asked, and leaves its stream.
+async fn serve_until(
+    world: &World,
+    offer: &FileOffer,
+    bytes: &[u8],
+    until: usize,
+    ending: Ending,
+) -> (u64, quinn::SendStream) {
     let (mut send, mut recv) = world.sender.accept_bi().await.unwrap();
     let FileFetch { file, part, from } = read_frame(&mut recv, FILE_FRAME_MAX).await.unwrap();
     let mut salt = [0; 32];
@@ -37,12 +52,30 @@ async fn serve_until(world: &World, offer: &FileOffer, bytes: &[u8], until: usiz
     }
     // The other side may have gone by then.
     let _ = send.write_all(&sealed[..until.min(sealed.len())]).await;
-    if silently || until >= sealed.len() {
-        let _ = send.finish();
-    } else {
-        let _ = send.reset(VarInt::from_u32(0));
+    match ending {
+        Ending::Stalled => {}
+        Ending::Reset if until < sealed.len() => drop(send.reset(VarInt::from_u32(0))),
+        Ending::Silent | Ending::Reset => drop(send.finish()),
     }
-    from
+    (from, send)
+}
+
+#[tokio::test]
+async fn a_sender_who_sends_nothing_for_too_long_is_asked_again_later() {
+    let world = World::new().await;
+    let bytes = bytes(BYTES);
+    let path = world.write("a.bin", &bytes);
+    let chunking = Chunking::new(BYTES as u64, CHUNK_LENGTH_MIN).unwrap();
+    let offer = FileOffer { chunking, ..offer(&survey(&path).unwrap()) };
+    let length = CHUNK_LENGTH_MIN as usize + TAG_LENGTH;
+    let receiving = Receiving { patience: Duration::from_secs(2), ..world.receiving(&offer) };
+    let serving = serve_until(&world, &offer, &bytes, length + 100, Ending::Stalled);
+    let (received, _stream) = tokio::join!(receiving.run(&world.recipient), serving);
+    assert!(matches!(&received, Err(FetchError::Lost(why)) if why.contains("nothing for too long")), "{received:?}");
+    let serving = serve_until(&world, &offer, &bytes, usize::MAX, Ending::Silent);
+    let (received, (from, _stream)) = tokio::join!(world.receiving(&offer).run(&world.recipient), serving);
+    assert_eq!(from, 1, "the chunk that came is there");
+    assert!(same(&received.unwrap(), &path));
 }
 
 #[tokio::test]
@@ -62,9 +95,10 @@ async fn a_stream_that_is_cut_after_any_byte_costs_less_than_a_chunk() {
         let received = loop {
             let until = usize::try_from(chance.next_u64()).unwrap() % (2 * length);
             let silently = chance.next_u64().is_multiple_of(2);
-            let serving = serve_until(&world, &offer, &bytes, until, silently);
+            let ending = if silently { Ending::Silent } else { Ending::Reset };
+            let serving = serve_until(&world, &offer, &bytes, until, ending);
             let receiving = world.receiving(&offer);
-            let (received, from) = tokio::join!(receiving.run(&world.recipient), serving);
+            let (received, (from, _stream)) = tokio::join!(receiving.run(&world.recipient), serving);
             // What is reset may be lost on its way; what was sent before a silent end is not.
             let whole = if silently { (until / length) as u64 } else { 0 };
             assert!(from >= least, "SEED={seed}: chunk {from} is asked for again");
