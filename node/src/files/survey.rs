@@ -81,10 +81,10 @@ impl Few {
     }
 
     fn add(&mut self, piece: &[u8]) {
-        self.0 = self.0.take().filter(|few| few.len() + piece.len() <= FILE_ENCLOSED_MAX).map(|mut few| {
-            few.extend_from_slice(piece);
-            few
-        });
+        match &mut self.0 {
+            Some(few) if few.len() + piece.len() <= FILE_ENCLOSED_MAX => few.extend_from_slice(piece),
+            many => *many = None,
+        }
     }
 
     /// With a manifest before them, if that leaves them few.
