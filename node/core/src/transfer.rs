@@ -289,7 +289,7 @@ impl Transfers {
         match self.all.get(&file).filter(|transfer| !transfer.is_settled()) {
             Some(_) => self.open.insert(file),
             None => {
-                self.enclosed.drop(file);
+                self.enclosed.forget(file);
                 self.open.remove(&file)
             }
         };

@@ -39,7 +39,7 @@ impl Enclosed {
         self.unpacking.remove(&file);
     }
 
-    pub(super) fn drop(&mut self, file: FileId) {
+    pub(super) fn forget(&mut self, file: FileId) {
         if self.kept.remove(&file).is_some() {
             self.changed.insert(file);
         }
@@ -63,8 +63,8 @@ impl Transfers {
     pub(super) fn begin_unpacking(&mut self, now: Timestamp) -> Vec<Act> {
         let mut acts = Vec::new();
         while self.enclosed.unpacking.len() < RECEIVING_MAX {
-            let ready = self.ready(now).filter(|(_, file, _)| self.enclosed.contains(*file)).min();
-            let Some((_, file, _)) = ready else { break };
+            let kept = self.enclosed.kept.keys().filter_map(|file| self.ready(now, *file, self.all.get(file)?));
+            let Some((_, file, _)) = kept.min() else { break };
             self.enclosed.unpacking.insert(file);
             acts.push(Act::Unpack { file });
         }

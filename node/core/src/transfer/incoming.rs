@@ -158,8 +158,8 @@ impl Transfers {
         let mut acts = self.begin_unpacking(now);
         while self.receiving.len() < RECEIVING_MAX {
             let busy = |device: DeviceId| self.receiving.values().filter(|other| **other == device).count();
-            let ready =
-                self.ready(now).filter(|(_, file, device)| !self.enclosed.contains(*file) && is_connected(*device));
+            let ready = self.open().filter_map(|(file, transfer)| self.ready(now, file, transfer));
+            let ready = ready.filter(|(_, file, device)| !self.enclosed.contains(*file) && is_connected(*device));
             let ready = ready.map(|(number, file, device)| (busy(device), number, file, device));
             let Some((_, _, file, device)) = ready.filter(|(busy, ..)| *busy < FILE_STREAMS_MAX).min() else { break };
             self.receiving.insert(file, device);
@@ -168,16 +168,12 @@ impl Transfers {
         acts
     }
 
-    /// What is accepted and nobody works on, though it is time: by its number, and which device has it.
-    pub(super) fn ready(&self, now: Timestamp) -> impl Iterator<Item = (u64, FileId, DeviceId)> {
-        self.open().filter_map(move |(file, transfer)| match transfer.side {
-            Side::Incoming { device, state: TransferState::Accepted, .. } => {
-                let idle = !self.receiving.contains_key(&file) && !self.enclosed.is_unpacking(file);
-                let due = self.again.get(&file).is_none_or(|flow| flow.is_ready(now));
-                (idle && due).then_some((transfer.number, file, device))
-            }
-            Side::Incoming { .. } | Side::Outgoing { .. } => None,
-        })
+    /// The number of what is accepted and nobody works on though it is time, and which device has it.
+    pub(super) fn ready(&self, now: Timestamp, file: FileId, transfer: &Transfer) -> Option<(u64, FileId, DeviceId)> {
+        let Side::Incoming { device, state: TransferState::Accepted, .. } = transfer.side else { return None };
+        let idle = !self.receiving.contains_key(&file) && !self.enclosed.is_unpacking(file);
+        let due = self.again.get(&file).is_none_or(|flow| flow.is_ready(now));
+        (idle && due).then_some((transfer.number, file, device))
     }
 
     /// It is there, under this path. Where it was made nothing is needed any more, once that is known for good.
@@ -222,7 +218,7 @@ impl Transfers {
                 lost_for_good(self, "the two programs don't understand each other")
             }
             Stopped::Mismatch(reason) => {
-                self.enclosed.drop(file);
+                self.enclosed.forget(file);
                 lost_for_good(self, &reason)
             }
             // The sender has nothing to do with it: it can be accepted again, and what there is stays.
