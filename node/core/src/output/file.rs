@@ -67,7 +67,7 @@ pub enum FileEffect {
         /// What.
         file: FileId,
     },
-    /// Remove what there is of it from the disk.
+    /// Remove what there is of it in the making; what has its name stays.
     Discard {
         /// What.
         file: FileId,

@@ -52,7 +52,7 @@ pub enum Act {
         /// To whom.
         account: Option<AccountId>,
     },
-    /// Remove what there is of it from the disk.
+    /// Remove what there is of it in the making; what has its name stays.
     Discard {
         /// What.
         file: FileId,

@@ -186,7 +186,7 @@ impl Carrier {
         }
     }
 
-    /// Removes what there is of a file that is not whole, once nobody writes it any more.
+    /// Removes what there is of a file in the making, once nobody writes it any more; what has its name stays.
     pub fn discard(&mut self, file: FileId, target: Option<&Path>) {
         self.stop_receiving(file);
         let (folder, _) = self.destination(target);
