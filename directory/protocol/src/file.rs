@@ -68,6 +68,17 @@ pub enum FileShape {
     },
 }
 
+impl FileShape {
+    /// Bytes of its manifest, which a file has none of.
+    #[must_use]
+    pub const fn manifest_bytes(self) -> u32 {
+        match self {
+            Self::File => 0,
+            Self::Folder { manifest } => manifest.get(),
+        }
+    }
+}
+
 /// A count of bytes of a manifest, between one and [`MANIFEST_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ManifestLength(u32);

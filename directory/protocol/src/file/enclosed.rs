@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{FileOffer, FileShape};
+use super::FileOffer;
 use crate::{BoundedBytes, limits::FILE_ENCLOSED_MAX};
 
 /// An offer with all that it offers: of a folder its manifest, then the bytes of all files, one after the other. It is
@@ -32,12 +32,8 @@ impl EnclosedFile {
     /// The manifest, which a file has none of, and the bytes.
     #[must_use]
     pub fn parts(&self) -> (&[u8], &[u8]) {
-        let manifest = match self.offer.shape {
-            FileShape::File => 0,
-            FileShape::Folder { manifest } => manifest.get() as usize,
-        };
         // The length of both together was checked when they were put together.
-        self.bytes.split_at_checked(manifest).unwrap_or_default()
+        self.bytes.split_at_checked(self.offer.shape.manifest_bytes() as usize).unwrap_or_default()
     }
 
     /// All of the bytes.
@@ -51,10 +47,7 @@ impl FileOffer {
     /// How many bytes would come with this offer, manifest and all; `None` if those are more than a message takes.
     #[must_use]
     pub fn enclosed_length(&self) -> Option<usize> {
-        let manifest = match self.shape {
-            FileShape::File => 0,
-            FileShape::Folder { manifest } => u64::from(manifest.get()),
-        };
+        let manifest = u64::from(self.shape.manifest_bytes());
         let length = usize::try_from(self.chunking.bytes().checked_add(manifest)?).ok()?;
         (length <= FILE_ENCLOSED_MAX).then_some(length)
     }

@@ -2,7 +2,7 @@
 
 use protocol::{
     AccountId, ConversationId, DeviceId, FileId, Timestamp,
-    file::{FileOffer, FileShape, FileWord, stream::FileRefusal},
+    file::{FileOffer, FileWord, stream::FileRefusal},
     limits::{FILE_STREAMS_MAX, OFFER_LIFETIME_MS},
 };
 
@@ -25,11 +25,7 @@ pub struct OfferedBy {
 
 /// How much it is to take something: a folder's list too, which may name thousands of files of no bytes.
 fn weight(offer: &FileOffer) -> u64 {
-    let list = match offer.shape {
-        FileShape::File => 0,
-        FileShape::Folder { manifest } => u64::from(manifest.get()),
-    };
-    offer.chunking.bytes().saturating_add(list)
+    offer.chunking.bytes().saturating_add(u64::from(offer.shape.manifest_bytes()))
 }
 
 impl Transfers {
